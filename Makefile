@@ -1,0 +1,75 @@
+# A short front to meson and ninja. `make demo` and `make check` are all a newcomer needs.
+
+BUILD  ?= build
+ASAN   ?= build-asan
+TSAN   ?= build-tsan
+PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr/local
+PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
+
+PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcurl4-openssl-dev \
+           libmicrohttpd-dev libjansson-dev libfyaml-dev libsqlite3-dev libsystemd-dev
+PACKAGES_CHECK = libcmocka-dev python3-pytest clang-format prometheus
+PACKAGES_BENCH = nginx-light haproxy wrk
+
+all: $(BUILD)/plimsoll
+
+# The tree is the list of sources, so a new or a gone file means configuring again.
+configure = test -f $(1)/build.ninja || meson setup $(1) $(2) >/dev/null; \
+            find src tests/unit tests/fuzz examples -name '*.c' | LC_ALL=C sort >$(1)/sources.new; \
+            cmp -s $(1)/sources.new $(1)/sources || meson setup --reconfigure $(1) >/dev/null; \
+            mv $(1)/sources.new $(1)/sources
+
+$(BUILD)/plimsoll: FORCE
+	@$(call configure,$(BUILD),--prefix=$(PREFIX))
+	@ninja -C $(BUILD)
+
+asan: FORCE
+	@$(call configure,$(ASAN),-Db_sanitize=address$(comma)undefined -Db_lundef=false)
+	@ninja -C $(ASAN)
+
+tsan: FORCE
+	@$(call configure,$(TSAN),-Db_sanitize=thread -Db_lundef=false)
+	@ninja -C $(TSAN)
+
+comma := ,
+
+# Unit tests, the simulator and the fuzz corpora under ASan and UBSan; then the rules of the code;
+# then the real program against real clients and servers.
+check: all asan lint
+	meson test -C $(ASAN) --no-rebuild --print-errorlogs
+	PLIMSOLL_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/system
+
+check-sanitize: asan tsan
+	PLIMSOLL_BUILD=$(CURDIR)/$(ASAN) $(PYTEST) tests/system
+	PLIMSOLL_BUILD=$(CURDIR)/$(TSAN) $(PYTEST) tests/system
+
+lint: all
+	@tests/lint/run $(BUILD)
+
+format:
+	clang-format -i $$(find src tests examples -name '*.[ch]')
+
+bench: deps-bench all
+	bench/run $(BUILD)
+
+demo: deps-build all
+	examples/demo/run $(BUILD)
+
+# Installs what is missing, and only that.
+deps: deps-build
+	@packaging/deps $(PACKAGES_CHECK)
+deps-build:
+	@packaging/deps $(PACKAGES)
+deps-bench: deps-build
+	@packaging/deps $(PACKAGES_BENCH)
+
+install: all
+	meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf $(BUILD) $(ASAN) $(TSAN)
+
+FORCE:
+.PHONY: all asan tsan check check-sanitize lint format bench demo deps deps-build deps-bench install \
+        clean FORCE

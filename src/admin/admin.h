@@ -1,0 +1,143 @@
+/* The admin API: HTTP and JSON on a Unix socket (who may open it may do everything) and, if the
+ * configuration says so, on a TCP address where looking is free and changing needs a token. It
+ * shows what the backend tells and passes commands on to it; it holds no state of the system and
+ * decides nothing. It runs on the caller's loop: watch admin_fd() for reading and call admin_run()
+ * when it is ready or admin_timeout_ms() has passed. Not thread-safe: one owner. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/util.h"
+#include "core/control.h"
+#include "store/store.h"
+
+struct admin;
+
+/* What there is to know beside the core's views. Texts stay the backend's and are read at once;
+ * NULL counts as "". */
+struct admin_facts {
+    const char *state_dir;
+    const char *config_path;
+    const char *lease;                             /* "held", "not held" */
+    int64_t since_wall_us;                         /* when the controller started */
+    int64_t keeper_pid, controller_pid, proxy_pid; /* 0 = away */
+    uint32_t proxy_connections;
+    uint64_t connections_accepted, connections_refused, log_dropped; /* over all proxy lives */
+    uint64_t events_total;                                           /* events the core was given */
+    uint64_t config_reloads, config_reload_failures;
+    uint64_t proxy_starts, controller_starts;
+    uint64_t journal_dropped;
+    const char *troubles[16]; /* a sentence each; the store's is added by admin itself */
+    size_t trouble_count;
+};
+
+#define ADMIN_LATENCY_BUCKETS 16
+/* Upper bounds in seconds, ascending; the last is +Inf. */
+extern const double admin_latency_le_s[ADMIN_LATENCY_BUCKETS];
+/* The first bucket whose bound is at least `us`. */
+unsigned admin_latency_bucket(uint64_t us);
+
+enum admin_error_kind { /* as gauges_error in link/gauges.h, which admin may not include */
+                        ADMIN_ERROR_BAD_REQUEST,
+                        ADMIN_ERROR_NO_ROUTE,
+                        ADMIN_ERROR_CONNECT,
+                        ADMIN_ERROR_UPSTREAM,
+                        ADMIN_ERROR_TIMEOUT,
+                        ADMIN_ERROR_QUEUE_FULL,
+                        ADMIN_ERROR_DEADLINE,
+                        ADMIN_ERROR_SHED,
+                        ADMIN_ERROR_CLIENT,
+                        ADMIN_ERROR_MAX,
+};
+
+/* Of one service. Counters are over all proxy lives and never go back. */
+struct admin_service_facts {
+    const char *const *listen;
+    size_t listen_count;
+    uint32_t in_flight, queued, tunnels;
+    double rps, p50_ms, p95_ms, p99_ms; /* NaN = unknown */
+    uint64_t requests_total;
+    uint64_t responses[6]; /* by class: [1] 1xx .. [5] 5xx */
+    uint64_t errors[ADMIN_ERROR_MAX];
+    uint64_t retries, bytes_in, bytes_out;
+    uint64_t latency[ADMIN_LATENCY_BUCKETS]; /* each bucket alone, not cumulated */
+    uint64_t latency_sum_us;
+    uint64_t decisions, starts, start_failures, exits;
+};
+
+/* Of one instance. */
+struct admin_instance_facts {
+    int64_t pid; /* 0 = unknown */
+    const char *address;
+    uint32_t in_flight;
+    double cpu, memory_bytes; /* NaN = unknown */
+};
+
+enum admin_command_type {
+    ADMIN_SCALE,   /* service, count; flag = force */
+    ADMIN_AUTO,    /* service */
+    ADMIN_PAUSE,   /* service */
+    ADMIN_RESUME,  /* service */
+    ADMIN_RESTART, /* service */
+    ADMIN_DRAIN,   /* service, number */
+    ADMIN_PROTECT, /* service, number; flag = on */
+    ADMIN_RELOAD,
+    ADMIN_DIFF,
+    ADMIN_STOP, /* flag = detach */
+};
+
+/* Service and instance exist: admin has looked them up. */
+struct admin_command {
+    enum admin_command_type type;
+    uint32_t slot;
+    const char *service;
+    uint32_t number;
+    int32_t count;
+    bool flag;
+};
+
+struct admin_reply {
+    unsigned status; /* 0 counts as 200 */
+    json_t *body;    /* owned by the reply, so admin frees it; NULL counts as {} */
+};
+/* Set status and {"error": text}. */
+void admin_reply_error(struct admin_reply *r, unsigned status, const char *format, ...)
+    _printf_(3, 4);
+
+/* The controller's side. All functions are set; they answer at once and never block for long. */
+struct admin_backend {
+    void *ctx;
+    const struct control *(*control)(void *ctx);
+    struct store *(*store)(void *ctx); /* may give NULL */
+    void (*facts)(void *ctx, struct admin_facts *ret);
+    void (*service_facts)(void *ctx, uint32_t slot, struct admin_service_facts *ret);
+    void (*instance_facts)(void *ctx, uint32_t slot, uint32_t number,
+                           struct admin_instance_facts *ret);
+    /* Path of the instance's log, running or not; -ENOENT. */
+    int (*log_path)(void *ctx, const char *service, uint32_t number, char *buf, size_t cap);
+    void (*command)(void *ctx, const struct admin_command *c, struct admin_reply *reply);
+};
+
+struct admin_options {
+    const char *socket_path; /* <state>/admin.sock */
+    const char *address;     /* "127.0.0.1:7575", "[::1]:7575"; NULL, "" or "off" = none */
+    const char *token;       /* NULL or "" = none: TCP is for looking only */
+};
+
+/* Binds both. -EADDRINUSE when somebody answers on the socket or has the port, -EPERM when the
+ * address is not loopback and there is no token; always with a text. The backend is copied. */
+int admin_open(const struct admin_options *options, const struct admin_backend *backend,
+               struct admin **ret, struct err *err);
+void admin_close(struct admin *a); /* removes the socket file; NULL is fine */
+/* Change the TCP side on reload; the Unix socket stays. On failure the old one goes on. */
+int admin_set_address(struct admin *a, const char *address, const char *token, struct err *err);
+
+/* One epoll descriptor, the same for the admin's whole life: readable when there is work. */
+int admin_fd(const struct admin *a);
+void admin_run(struct admin *a);
+/* Milliseconds until admin_run() should be called at the latest; -1 = only when the fd is ready. */
+int admin_timeout_ms(const struct admin *a);

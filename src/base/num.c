@@ -1,0 +1,232 @@
+/* Reading and writing numbers with units. */
+#include "base/num.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/us.h"
+
+struct unit {
+    const char *name;
+    int64_t factor;
+};
+
+static const struct unit duration_units[] = {
+    { "us", 1 },          { "ms", US_PER_MS },   { "s", US_PER_S }, { "m", US_PER_MIN },
+    { "min", US_PER_MIN }, { "h", US_PER_HOUR }, { "d", US_PER_DAY },
+};
+
+static const struct unit size_units[] = {
+    { "", 1 },
+    { "B", 1 },
+    { "k", 1024 },
+    { "K", 1024 },
+    { "kB", 1000 },
+    { "KB", 1000 },
+    { "KiB", 1024 },
+    { "m", 1024 * 1024 },
+    { "M", 1024 * 1024 },
+    { "MB", 1000 * 1000 },
+    { "MiB", 1024 * 1024 },
+    { "g", 1024 * 1024 * 1024 },
+    { "G", 1024 * 1024 * 1024 },
+    { "GB", 1000 * 1000 * 1000 },
+    { "GiB", 1024 * 1024 * 1024 },
+    { "TB", INT64_C(1000000000000) },
+    { "TiB", INT64_C(1) << 40 },
+};
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+int num_parse_i64(struct slice text, int64_t *ret)
+{
+    size_t i = text.n > 0 && (text.p[0] == '-' || text.p[0] == '+') ? 1 : 0;
+    bool negative = i == 1 && text.p[0] == '-';
+    int64_t value = 0;
+    if (i == text.n)
+        return -EINVAL;
+    for (; i < text.n; i++) {
+        if (!is_digit(text.p[i]))
+            return -EINVAL;
+        int digit = text.p[i] - '0';
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, negative ? -digit : digit, &value))
+            return -ERANGE;
+    }
+    *ret = value;
+    return 0;
+}
+
+/* 10^exponent, exact up to 10^22 and correctly repeatable beyond. */
+static double scale_by(double value, int exponent)
+{
+    for (; exponent > 0; exponent--)
+        value *= 10;
+    double divisor = 1;
+    for (; exponent < 0 && divisor < 1e22; exponent++)
+        divisor *= 10;
+    value /= divisor;
+    for (; exponent < 0; exponent++)
+        value /= 10;
+    return value;
+}
+
+static int scan_exponent(struct slice text, size_t *at, int *exponent)
+{
+    if (*at >= text.n || (text.p[*at] | 0x20) != 'e')
+        return 0;
+    int64_t e;
+    int rc = num_parse_i64((struct slice){ text.p + *at + 1, text.n - *at - 1 }, &e);
+    if (rc < 0 || e > 400 || e < -400)
+        return rc < 0 ? rc : -ERANGE;
+    *exponent += (int)e;
+    *at = text.n;
+    return 0;
+}
+
+int num_parse_double(struct slice text, double *ret)
+{
+    size_t i = text.n > 0 && (text.p[0] == '-' || text.p[0] == '+') ? 1 : 0;
+    bool negative = i == 1 && text.p[0] == '-', point = false;
+    double value = 0;
+    int exponent = 0, digits = 0;
+    for (; i < text.n && (is_digit(text.p[i]) || (text.p[i] == '.' && !point)); i++) {
+        if (text.p[i] == '.') {
+            point = true;
+            continue;
+        }
+        value = value * 10 + (text.p[i] - '0');
+        exponent -= point;
+        digits++;
+    }
+    if (digits == 0)
+        return -EINVAL;
+    int rc = scan_exponent(text, &i, &exponent);
+    if (rc < 0 || i != text.n)
+        return rc < 0 ? rc : -EINVAL;
+    value = scale_by(value, exponent);
+    if (value > 1.7976931348623157e308)
+        return -ERANGE;
+    *ret = negative ? -value : value;
+    return 0;
+}
+
+static const struct unit *find_unit(const struct unit *units, size_t n, struct slice name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_eq(slice_of(units[i].name), name))
+            return &units[i];
+    return NULL;
+}
+
+/* One "12.5h" from *at on; adds it to *sum. */
+static int scan_with_unit(struct slice text, size_t *at, const struct unit *units, size_t n_units,
+                          int64_t *sum)
+{
+    size_t start = *at, i = start;
+    while (i < text.n && (is_digit(text.p[i]) || text.p[i] == '.'))
+        i++;
+    double number;
+    int rc = num_parse_double((struct slice){ text.p + start, i - start }, &number);
+    if (rc < 0)
+        return rc;
+    size_t unit_start = i;
+    while (i < text.n && !is_digit(text.p[i]) && text.p[i] != '.')
+        i++;
+    struct slice name = slice_trim((struct slice){ text.p + unit_start, i - unit_start });
+    const struct unit *unit = find_unit(units, n_units, name);
+    if (!unit)
+        return -EINVAL;
+    double scaled = number * (double)unit->factor;
+    if (scaled >= 9.2e18)
+        return -ERANGE;
+    if (__builtin_add_overflow(*sum, (int64_t)(scaled + 0.5), sum))
+        return -ERANGE;
+    *at = i;
+    return 0;
+}
+
+int num_parse_duration(struct slice text, int64_t *ret_us)
+{
+    int64_t sum = 0;
+    size_t at = 0;
+    text = slice_trim(text);
+    if (slice_eq(text, SLICE("0"))) {
+        *ret_us = 0;
+        return 0;
+    }
+    if (text.n == 0)
+        return -EINVAL;
+    while (at < text.n) {
+        int rc = scan_with_unit(text, &at, duration_units, ARRAY_LEN(duration_units), &sum);
+        if (rc < 0)
+            return rc;
+    }
+    *ret_us = sum;
+    return 0;
+}
+
+int num_parse_size(struct slice text, int64_t *ret_bytes)
+{
+    int64_t sum = 0;
+    size_t at = 0;
+    text = slice_trim(text);
+    int rc = scan_with_unit(text, &at, size_units, ARRAY_LEN(size_units), &sum);
+    if (rc < 0 || at != text.n)
+        return rc < 0 ? rc : -EINVAL;
+    *ret_bytes = sum;
+    return 0;
+}
+
+int num_parse_percent(struct slice text, double *ret_ratio)
+{
+    double number;
+    text = slice_trim(text);
+    if (text.n < 2 || text.p[text.n - 1] != '%')
+        return -EINVAL;
+    int rc = num_parse_double(slice_trim((struct slice){ text.p, text.n - 1 }), &number);
+    if (rc < 0)
+        return rc;
+    *ret_ratio = number / 100;
+    return 0;
+}
+
+size_t num_format_duration(char *buf, size_t cap, int64_t us)
+{
+    static const struct unit order[] = {
+        { "d", US_PER_DAY }, { "h", US_PER_HOUR }, { "m", US_PER_MIN },
+        { "s", US_PER_S },   { "ms", US_PER_MS },  { "us", 1 },
+    };
+    struct str s;
+    if (cap == 0)
+        return 0;
+    str_init(&s, buf, cap);
+    if (us < 0)
+        str_put_char(&s, '-');
+    uint64_t rest = us < 0 ? 0 - (uint64_t)us : (uint64_t)us;
+    if (us == US_NEVER || rest == 0) {
+        str_put(&s, us == US_NEVER ? "never" : "0s");
+        return s.len;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+        uint64_t n = rest / (uint64_t)order[i].factor;
+        if (n > 0)
+            str_putf(&s, "%lu%s", (unsigned long)n, order[i].name);
+        rest %= (uint64_t)order[i].factor;
+    }
+    return s.len;
+}
+
+size_t num_format_size(char *buf, size_t cap, int64_t bytes)
+{
+    static const struct unit order[] = { { "GiB", 1 << 30 }, { "MiB", 1 << 20 }, { "KiB", 1024 } };
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        if (bytes >= order[i].factor && bytes % order[i].factor == 0)
+            return fmt(buf, cap, "%ld%s", (long)(bytes / order[i].factor), order[i].name);
+    return fmt(buf, cap, "%ldB", (long)bytes);
+}

@@ -1,0 +1,172 @@
+/* plimsoll logs: what instances wrote to stdout and stderr. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/str.h"
+#include "cli/client.h"
+#include "cli/show.h"
+#include "sys/mem.h"
+
+#define LOGS_BYTES 65536
+#define LOGS_INSTANCES_MAX 1024
+#define LOGS_POLL_NS 250000000L
+
+struct logs_tail {
+    char id[128];
+    int64_t offset; /* where the next piece begins; -1 = from the tail */
+    bool gone;
+};
+
+struct logs {
+    struct client *client;
+    int64_t lines;
+    bool prefix; /* print whose line it is */
+    struct logs_tail *tails;
+    size_t count;
+};
+
+static void print_text(const struct logs *l, const struct logs_tail *t, const char *text)
+{
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        if (l->prefix)
+            printf("%s | ", t->id);
+        printf("%.*s\n", (int)n, text);
+        text += n + (text[n] == '\n');
+    }
+    fflush(stdout);
+}
+
+static const char *last_lines(const char *text, int64_t lines)
+{
+    const char *p = text + strlen(text);
+    if (p > text && p[-1] == '\n')
+        p--;
+    for (; p > text; p--)
+        if (p[-1] == '\n' && --lines == 0)
+            return p;
+    return text;
+}
+
+static int read_tail(struct logs *l, struct logs_tail *t)
+{
+    char path[512], query[64];
+    struct str s;
+    str_init(&s, query, sizeof(query));
+    if (t->offset < 0)
+        str_putf(&s, "?bytes=%d", LOGS_BYTES);
+    else
+        str_putf(&s, "?offset=%lld", (long long)t->offset);
+    struct client_answer answer = { 0 };
+    int rc = client_path(path, sizeof(path), "/v1/logs/", t->id, query);
+    if (rc == 0)
+        rc = client_call(l->client, "GET", path, NULL, &answer);
+    if (rc != 0)
+        return rc;
+    print_text(l, t, t->offset < 0 ? last_lines(answer.body, l->lines) : answer.body);
+    t->offset =
+        answer.log_offset >= 0 ? answer.log_offset : MAX(t->offset, 0) + (int64_t)answer.bytes;
+    free(answer.body);
+    return 0;
+}
+
+static bool known(const struct logs *l, const char *id)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (strcmp(l->tails[i].id, id) == 0)
+            return true;
+    return false;
+}
+
+static void add_tail(struct logs *l, const char *id)
+{
+    if (l->count == LOGS_INSTANCES_MAX || known(l, id))
+        return;
+    l->tails[l->count] = (struct logs_tail){ .offset = -1 };
+    if (str_copy(l->tails[l->count].id, sizeof(l->tails[l->count].id), id))
+        l->count++;
+}
+
+/* All instances of a service, or of every service for "". */
+static int add_service(struct logs *l, const char *name)
+{
+    _cleanup_json_ json_t *root = NULL;
+    int rc = client_call_json(l->client, "GET", "/v1/status", NULL, &root);
+    const json_t *service, *instance;
+    size_t i, k;
+    json_array_foreach(json_object_get(root, "services"), i, service)
+    {
+        if (name[0] && strcmp(show_text(service, "name"), name) != 0)
+            continue;
+        json_array_foreach(json_object_get(service, "instances"), k, instance)
+            add_tail(l, show_text(instance, "id"));
+    }
+    return rc;
+}
+
+static int follow(struct logs *l, const char *service)
+{
+    for (;;) {
+        struct timespec pause = { .tv_nsec = LOGS_POLL_NS };
+        nanosleep(&pause, NULL);
+        int rc = service ? add_service(l, service) : 0;
+        for (size_t i = 0; i < l->count && rc == 0; i++)
+            rc = read_tail(l, &l->tails[i]);
+        if (rc != 0)
+            return rc;
+    }
+}
+
+static int run(const struct options *o)
+{
+    struct err err = { 0 };
+    struct logs l = { .lines = 100 };
+    bool all = options_flag(o, "all");
+    const char *word = o->word_count > 0 ? o->words[0] : "";
+    if (options_int(o, "lines", 1, 1000000, &l.lines, &err) < 0)
+        return command_fail_err(COMMAND_USAGE, &err);
+    if (!all && !word[0])
+        return command_fail(COMMAND_USAGE, "say which: plimsoll logs INSTANCE, or plimsoll logs "
+                                           "--all [SERVICE]");
+    _cleanup_client_ struct client *client = NULL;
+    _cleanup_free_ struct logs_tail *tails = calloc(LOGS_INSTANCES_MAX, sizeof(*tails));
+    int rc = client_open(o, &client);
+    if (rc != 0 || !tails)
+        return rc ? rc : COMMAND_FAILED;
+    l.client = client;
+    l.tails = tails;
+    l.prefix = all;
+    if (all)
+        rc = add_service(&l, word);
+    else
+        add_tail(&l, word);
+    for (size_t i = 0; i < l.count && rc == 0; i++)
+        rc = read_tail(&l, &l.tails[i]);
+    if (rc == 0 && options_flag(o, "follow"))
+        rc = follow(&l, all ? word : NULL);
+    return rc;
+}
+
+static const struct option_spec own_options[] = {
+    { "follow", 'f', NULL, "go on printing what is added" },
+    { "lines", 'n', "N", "how many lines to begin with (default 100)" },
+    { "all", 'a', NULL, "all instances, of one service or of every one" },
+    { 0 },
+};
+
+const struct command command_logs = {
+    .name = "logs",
+    .summary = "what an instance wrote to stdout and stderr",
+    .arguments = "INSTANCE | --all [SERVICE]",
+    .examples = "  plimsoll logs shop-3\n"
+                "  plimsoll logs shop-3 --follow\n"
+                "  plimsoll logs --all shop -n 20\n",
+    .options = own_options,
+    .client = true,
+    .words_max = 1,
+    .run = run,
+};

@@ -1,0 +1,142 @@
+/* plimsoll status: what runs, and how much is on it. */
+#include <stdio.h>
+
+#include "base/fmt.h"
+#include "base/str.h"
+#include "cli/client.h"
+#include "cli/show.h"
+
+static void print_head(const json_t *root)
+{
+    char age[64];
+    show_age(age, sizeof(age), show_text(root, "since"));
+    const json_t *proxy = json_object_get(root, "proxy");
+    printf("plimsoll %s, up %s, state %s\n", show_text(root, "version"), age,
+           show_text(root, "state"));
+    printf("config %s, keeper %lld, controller %lld, proxy %lld with %lld connections\n",
+           show_text(root, "config"), (long long)show_i64(json_object_get(root, "keeper"), "pid"),
+           (long long)show_i64(json_object_get(root, "controller"), "pid"),
+           (long long)show_i64(proxy, "pid"), (long long)show_i64(proxy, "connections"));
+    const json_t *trouble;
+    size_t i;
+    json_array_foreach(json_object_get(root, "troubles"), i, trouble)
+        printf("trouble: %s\n", json_string_value(trouble));
+}
+
+/* What does not fit into a column: mode, operator, trouble. */
+static void service_note(const json_t *service, char *buf, size_t cap)
+{
+    struct str s;
+    str_init(&s, buf, cap);
+    const json_t *operator_ = json_object_get(service, "operator");
+    if (slice_eq(slice_of(show_text(service, "mode")), SLICE("advise")))
+        str_put(&s, "advises only; ");
+    if (json_is_true(json_object_get(service, "paused")))
+        str_put(&s, "paused; ");
+    if (json_is_object(operator_))
+        str_putf(&s, "held at %lld by the operator%s; ", (long long)show_i64(operator_, "count"),
+                 json_is_true(json_object_get(operator_, "forced")) ? " (forced)" : "");
+    str_put(&s, show_text(service, "trouble"));
+    if (!show_text(service, "trouble")[0] && s.len >= 2)
+        s.p[s.len - 2] = 0;
+}
+
+static void print_services(const json_t *services)
+{
+    static const char *const heads[] = { "SERVICE",    ">DESIRED", ">READY", ">STARTING",
+                                         ">DRAINING",  ">FAILING", ">MIN",   ">MAX",
+                                         ">IN-FLIGHT", ">QUEUED",  ">RPS",   ">P99-MS",
+                                         "NOTE",       NULL };
+    static const char *const counts[] = { "desired", "ready", "starting",  "draining", "failing",
+                                          "min",     "max",   "in_flight", "queued" };
+    struct show_table t;
+    show_table_init(&t, heads);
+    const json_t *service;
+    size_t i;
+    json_array_foreach(services, i, service)
+    {
+        char buf[SHOW_CELL_BYTES];
+        show_table_add(&t, show_text(service, "name"));
+        for (size_t k = 0; k < ARRAY_LEN(counts); k++) {
+            show_number(buf, sizeof(buf), json_object_get(service, counts[k]), 0);
+            show_table_add(&t, buf);
+        }
+        show_number(buf, sizeof(buf), json_object_get(service, "rps"), 1);
+        show_table_add(&t, buf);
+        show_number(buf, sizeof(buf), json_object_get(service, "p99_ms"), 1);
+        show_table_add(&t, buf);
+        service_note(service, buf, sizeof(buf));
+        show_table_add(&t, buf);
+    }
+    show_table_print(&t, "");
+    show_table_done(&t);
+}
+
+static void add_instance(struct show_table *t, const json_t *instance)
+{
+    char buf[SHOW_CELL_BYTES];
+    show_table_add(t, show_text(instance, "id"));
+    show_table_add(t, show_text(instance, "state"));
+    show_table_add_i64(t, show_i64(instance, "pid"));
+    show_table_add(t, show_text(instance, "address"));
+    show_age(buf, sizeof(buf), show_text(instance, "since"));
+    show_table_add(t, buf);
+    show_number(buf, sizeof(buf), json_object_get(instance, "in_flight"), 0);
+    show_table_add(t, buf);
+    double cpu = show_double(instance, "cpu", -1);
+    if (cpu >= 0)
+        fmt(buf, sizeof(buf), "%d%%", (int)(cpu * 100 + 0.5));
+    show_table_add(t, cpu >= 0 ? buf : "-");
+    double memory = show_double(instance, "memory_bytes", -1);
+    show_bytes(buf, sizeof(buf), (int64_t)memory);
+    show_table_add(t, memory >= 0 ? buf : "-");
+    show_table_add(t, json_is_true(json_object_get(instance, "protected")) ? "protected" : "");
+}
+
+static size_t print_instances(const json_t *services)
+{
+    static const char *const heads[] = { "INSTANCE",   "STATE", ">PID",    "ADDRESS", ">FOR",
+                                         ">IN-FLIGHT", ">CPU",  ">MEMORY", "NOTE",    NULL };
+    struct show_table t;
+    show_table_init(&t, heads);
+    size_t rows = 0, i, k;
+    const json_t *service, *instance;
+    json_array_foreach(services, i, service)
+    {
+        json_array_foreach(json_object_get(service, "instances"), k, instance)
+        {
+            add_instance(&t, instance);
+            rows++;
+        }
+    }
+    if (rows > 0) {
+        printf("\n");
+        show_table_print(&t, "");
+    }
+    show_table_done(&t);
+    return rows;
+}
+
+static int run(const struct options *o)
+{
+    _cleanup_json_ json_t *root = NULL;
+    int rc = client_simple(o, "GET", "/v1/status", NULL, &root);
+    if (rc != 0 || !root)
+        return rc;
+    print_head(root);
+    printf("\n");
+    print_services(json_object_get(root, "services"));
+    print_instances(json_object_get(root, "services"));
+    return COMMAND_OK;
+}
+
+const struct command command_status = {
+    .name = "status",
+    .summary = "what runs, and how much is on it",
+    .arguments = "",
+    .examples = "  plimsoll status\n"
+                "  plimsoll status --json\n"
+                "  plimsoll status --state /srv/shop/state\n",
+    .client = true,
+    .run = run,
+};

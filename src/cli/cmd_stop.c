@@ -1,0 +1,96 @@
+/* plimsoll stop: asks for the end and waits until it has come. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "cli/client.h"
+#include "cli/show.h"
+#include "sys/mem.h"
+
+#define STOP_POLL_NS 100000000L
+
+/* The keeper is the last to go. Over TCP its pid may be another machine's: then the sign is that
+ * nobody answers any more. */
+static void wait_until_silent(struct client *c)
+{
+    for (;;) {
+        struct client_answer answer = { 0 };
+        struct err err = { 0 };
+        struct timespec pause = { .tv_nsec = STOP_POLL_NS };
+        if (client_ask(c, "GET", "/healthz", NULL, &answer, &err) < 0)
+            return;
+        free(answer.body);
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void wait_for_end(int pidfd)
+{
+    struct pollfd p = { .fd = pidfd, .events = POLLIN };
+    while (poll(&p, 1, -1) < 0 && errno == EINTR)
+        ;
+}
+
+static int ask(const struct options *o, struct client *c, int *ret_pidfd)
+{
+    _cleanup_json_ json_t *status = NULL, *answer = NULL;
+    int rc = client_call_json(c, "GET", "/v1/status", NULL, &status);
+    if (rc != 0)
+        return rc;
+    pid_t keeper = (pid_t)show_i64(json_object_get(status, "keeper"), "pid");
+    int pidfd = -1;
+    if (client_is_local(c) && keeper > 0)
+        pidfd = (int)syscall(SYS_pidfd_open, keeper, 0);
+    rc = client_call_json(c, "POST", "/v1/stop",
+                          json_pack("{s:b}", "detach", (int)options_flag(o, "detach")), &answer);
+    if (rc == 0)
+        *ret_pidfd = pidfd;
+    else if (pidfd >= 0)
+        close(pidfd);
+    return rc;
+}
+
+static int run(const struct options *o)
+{
+    _cleanup_client_ struct client *c = NULL;
+    _cleanup_close_ int pidfd = -1;
+    int rc = client_open(o, &c);
+    if (rc == 0)
+        rc = ask(o, c, &pidfd);
+    if (rc != 0)
+        return rc;
+    if (pidfd >= 0)
+        wait_for_end(pidfd);
+    else
+        wait_until_silent(c);
+    if (options_flag(o, "json"))
+        printf("{\"stopped\":true}\n");
+    else if (options_flag(o, "detach"))
+        printf("detached: proxy and instances go on serving; `plimsoll run` takes them over "
+               "again\n");
+    else
+        printf("stopped\n");
+    return COMMAND_OK;
+}
+
+static const struct option_spec own_options[] = {
+    { "detach", 0, NULL, "leave the proxy and the instances serving" },
+    { 0 },
+};
+
+const struct command command_stop = {
+    .name = "stop",
+    .summary = "drain and stop everything, in order, and wait for it",
+    .arguments = "",
+    .details = "Requests in flight are answered first. With --detach nothing more is decided, and\n"
+               "the next `plimsoll run` with the same state directory takes over what is there.\n",
+    .examples = "  plimsoll stop\n"
+                "  plimsoll stop --detach\n",
+    .options = own_options,
+    .client = true,
+    .run = run,
+};

@@ -1,0 +1,152 @@
+/* Tables, times and sizes as people read them. It prints to stdout and knows no command. */
+#include "cli/show.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/fmt.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "base/us.h"
+
+void show_table_init(struct show_table *t, const char *const *heads)
+{
+    *t = (struct show_table){ 0 };
+    for (size_t i = 0; heads[i]; i++)
+        t->right[t->column_count++] = heads[i][0] == '>';
+    for (size_t i = 0; heads[i]; i++)
+        show_table_add(t, heads[i] + (heads[i][0] == '>'));
+}
+
+void show_table_add(struct show_table *t, const char *text)
+{
+    if (t->cell_count == t->cell_cap) {
+        size_t cap = t->cell_cap ? t->cell_cap * 2 : 64;
+        void *grown = realloc(t->cells, cap * SHOW_CELL_BYTES);
+        if (!grown)
+            abort();
+        t->cells = grown;
+        t->cell_cap = cap;
+    }
+    struct str s;
+    str_init(&s, t->cells[t->cell_count++], SHOW_CELL_BYTES);
+    str_put(&s, text);
+}
+
+void show_table_add_i64(struct show_table *t, int64_t value)
+{
+    char buf[32];
+    fmt(buf, sizeof(buf), "%lld", (long long)value);
+    show_table_add(t, buf);
+}
+
+static int column_width(const struct show_table *t, size_t column)
+{
+    size_t width = 0;
+    for (size_t i = column; i < t->cell_count; i += t->column_count)
+        width = MAX(width, strlen(t->cells[i]));
+    return (int)width;
+}
+
+void show_table_print(const struct show_table *t, const char *indent)
+{
+    int widths[SHOW_COLUMNS_MAX];
+    for (size_t c = 0; c < t->column_count; c++)
+        widths[c] = column_width(t, c);
+    for (size_t i = 0; i < t->cell_count; i += t->column_count) {
+        fputs(indent, stdout);
+        for (size_t c = 0; c < t->column_count && i + c < t->cell_count; c++) {
+            bool last = c + 1 == t->column_count;
+            if (t->right[c])
+                printf("%*s", widths[c], t->cells[i + c]);
+            else
+                printf("%-*s", last ? 0 : widths[c], t->cells[i + c]);
+            fputs(last ? "\n" : "  ", stdout);
+        }
+    }
+}
+
+void show_table_done(struct show_table *t)
+{
+    free(t->cells);
+    *t = (struct show_table){ 0 };
+}
+
+const char *show_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+int64_t show_i64(const json_t *object, const char *key)
+{
+    return (int64_t)json_number_value(json_object_get(object, key));
+}
+
+double show_double(const json_t *object, const char *key, double fallback)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : fallback;
+}
+
+int64_t show_parse_time(const char *iso)
+{
+    struct tm tm = { 0 };
+    if (!strptime(iso, "%Y-%m-%dT%H:%M:%S", &tm))
+        return -1;
+    return timegm(&tm);
+}
+
+void show_age(char *buf, size_t cap, const char *iso)
+{
+    int64_t then = show_parse_time(iso);
+    buf[0] = 0;
+    if (then < 0)
+        return;
+    int64_t age_s = MAX(time(NULL) - then, 0);
+    if (age_s >= 86400)
+        age_s -= age_s % 3600;
+    else if (age_s >= 3600)
+        age_s -= age_s % 60;
+    if (age_s == 0)
+        (void)str_copy(buf, cap, "0s");
+    else
+        num_format_duration(buf, cap, age_s * 1000000);
+}
+
+void show_time(char *buf, size_t cap, const char *iso)
+{
+    time_t then = show_parse_time(iso), now = time(NULL);
+    struct tm then_tm, now_tm;
+    buf[0] = 0;
+    if (then < 0)
+        return;
+    localtime_r(&then, &then_tm);
+    localtime_r(&now, &now_tm);
+    bool today = then_tm.tm_yday == now_tm.tm_yday && then_tm.tm_year == now_tm.tm_year;
+    strftime(buf, cap, today ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &then_tm);
+}
+
+void show_bytes(char *buf, size_t cap, int64_t bytes)
+{
+    static const char *const units[] = { "B", "K", "M", "G", "T" };
+    double value = (double)bytes;
+    size_t unit = 0;
+    while (value >= 1024 && unit + 1 < ARRAY_LEN(units)) {
+        value /= 1024;
+        unit++;
+    }
+    char number[32];
+    fmt_double(number, sizeof(number), value, value < 10 && unit > 0 ? 1 : 0);
+    fmt(buf, cap, "%s%s", number, units[unit]);
+}
+
+void show_number(char *buf, size_t cap, const json_t *value, int decimals)
+{
+    if (json_is_number(value))
+        fmt_double(buf, cap, json_number_value(value), decimals);
+    else
+        str_copy(buf, cap, "-");
+}

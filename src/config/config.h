@@ -1,0 +1,134 @@
+/* A configuration: YAML text in, plain data out, or the first errors with line and column.
+ * Everything it holds lies in one arena and goes with it. Pure but for reading the time zone files.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "config/schema.h"
+#include "core/model.h"
+
+#define CONFIG_TEXT_MAX ((size_t)4 * 1024 * 1024)
+
+enum config_protocol { CONFIG_HTTP, CONFIG_TCP };
+enum config_probe { CONFIG_PROBE_NONE, CONFIG_PROBE_HTTP, CONFIG_PROBE_TCP };
+
+struct config_timeouts {
+    int64_t header_us;        /* default 10 s */
+    int64_t body_us;          /* 30 s */
+    int64_t idle_us;          /* 60 s */
+    int64_t connect_us;       /* 2 s */
+    int64_t response_us;      /* 60 s */
+    int64_t upstream_idle_us; /* 4 s */
+};
+
+struct config_limits {
+    int64_t header_bytes; /* default 32 KiB */
+    int64_t header_count; /* 100 */
+    int64_t uri_bytes;    /* 8 KiB */
+};
+
+/* `health` of a service as written; goes into service_conf.health. */
+struct config_health {
+    bool tcp;
+    int64_t fail_after;       /* default 3 */
+    int64_t pass_after;       /* 2 */
+    int64_t replace_after_us; /* 30 s; US_NEVER = never */
+};
+
+/* One direction of `scale.behavior`; `rates` is what follows from both vocabularies. */
+struct config_direction {
+    struct behavior_direction rates;
+    int64_t stabilization_window_s; /* HPA's words for two of the keys */
+    int select_policy;
+    const struct schema_node *at_most, *policies; /* read by check */
+};
+
+/* `scale` of a service as written; goes into service_conf. */
+struct config_scale {
+    int mode;         /* enum service_mode */
+    int64_t min;      /* default 1 */
+    int64_t max;      /* the number of cores, at least min */
+    int64_t initial;  /* -1 = not written */
+    int64_t surge;    /* 1 */
+    int64_t window_us; /* 60 s */
+    struct config_direction up, down;
+    const struct schema_node *rules;
+};
+
+struct config_service {
+    const char *name;
+    uint32_t line, column; /* where it is written */
+    struct schema_list listen; /* as written; see `listeners` */
+    uint32_t listener_count;   /* canonical: "tcp:*:8080", "tcp:127.0.0.1:80", "tcp:[::1]:80",
+                                  "unix:/path" */
+    const char *listeners[8];
+    struct schema_list host;   /* route.host, lower case */
+    const char *path;          /* route.path */
+    int protocol;              /* enum config_protocol */
+    const char *balance;       /* default least-conn */
+    int64_t weight;            /* of its instances, 1..1000 */
+    int64_t max_concurrency;   /* 0 = no limit */
+    int64_t queue_length;      /* default 1000 */
+    int64_t queue_deadline_us; /* 10 s */
+    int64_t retry_attempts;    /* 2 */
+    struct config_timeouts timeouts;
+    struct config_limits limits;
+    int64_t eject_failures; /* 5 */
+    int64_t eject_us;       /* 10 s */
+    int64_t slow_start_us;  /* 0 */
+    int64_t drain_us;       /* 30 s */
+    int probe;              /* health: enum config_probe; default: the driver's readiness */
+    const char *probe_path;
+    struct config_health health;
+    int64_t probe_interval_us;           /* 1 s */
+    int64_t probe_timeout_us;            /* 1 s */
+    const struct schema_section *driver; /* which of the sections handed in was used: "run", ... */
+    struct config_scale scale_written;
+    void *driver_conf;          /* of driver->size_bytes, zeroed when no section was written */
+    struct service_conf *scale; /* = &config.model.services[i]; template is filled by the caller */
+    bool scale_defaulted;       /* no rule given: `check` says which defaults apply */
+};
+
+struct config {
+    struct arena *arena;
+    const char *path;             /* for messages; "-" = standard input */
+    const char *text;             /* as read */
+    uint64_t hash;                /* of text */
+    int64_t now_wall_us;     /* as config_parse() was given it */
+    const char *admin;            /* "127.0.0.1:7575", "off" */
+    const char *admin_token_file; /* NULL = none: looking only */
+    const char *state;            /* directory; NULL = not given */
+    int log_level;                /* enum log_level's order: error, warning, info, debug */
+    int64_t proxy_loops;          /* 0 = one per core */
+    const char *proxy_user;  /* default: plimsoll if there is such a user, else nobody; root only */
+    int64_t connections_max; /* default 16000 */
+    const char *access_log;  /* path, default <state>/log/access.log; "off" */
+    int64_t access_log_bytes; /* rotated at this size, default 100 MiB, one kept */
+    struct schema_list trust; /* networks, CIDR */
+    const struct schema_node *services_node; /* as written */
+    uint32_t service_count;
+    struct config_service *services;
+    struct model_conf model;
+};
+
+/* Parses `text`. `sections` (NULL-terminated) are the drivers'. On error returns -EINVAL and fills
+ * up to `errors_cap` errors with place "path:line:column" and a text; *ret_error_count says how
+ * many. `now_wall_us` is where the time zones' coming transitions start from. */
+int config_parse(struct arena *arena, const char *path, const char *text, size_t bytes,
+                 const struct schema_section *const *sections, int64_t now_wall_us,
+                 struct config **ret, struct err *errors, size_t errors_cap,
+                 size_t *ret_error_count);
+
+/* The offending line and a caret under the column, for terminals. */
+void config_show_error(const char *text, const struct err *error, struct str *out);
+
+/* The reference of all keys as Markdown. */
+void config_print_reference(const struct schema_section *const *sections, struct str *out);
+
+/* What a reload would change, a line each: "services.shop.scale.max: 4 -> 8 (takes effect at
+ * once)", "services.shop.run.command: ... (replaces 3 instances one by one)". Returns how many
+ * lines. */
+size_t config_diff(const struct config *before, const struct config *after, struct str *out);

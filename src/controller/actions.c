@@ -1,0 +1,116 @@
+/* What the core wants, carried out: one small function per action. Failures come back as events. */
+#include <string.h>
+
+#include "base/fmt.h"
+#include "controller/controller_int.h"
+#include "sys/log.h"
+
+const struct config_service *controller_service(const struct controller *c, uint32_t slot)
+{
+    struct service_view v;
+    if (!c->config || !control_view(c->control, slot, &v))
+        return NULL;
+    for (uint32_t i = 0; i < c->config->service_count; i++)
+        if (strcmp(c->config->services[i].name, v.conf->name) == 0)
+            return &c->config->services[i];
+    return NULL;
+}
+
+int controller_provisioner(const struct controller *c, uint32_t slot)
+{
+    const struct config_service *s = controller_service(c, slot);
+    for (int i = 0; provision_all[i]; i++)
+        if (!s || provision_all[i]->section == s->driver) /* a service that left: the first knows */
+            return i;
+    return -1;
+}
+
+bool controller_driver_service(struct controller *c, uint32_t slot, struct driver_service *ret)
+{
+    const struct config_service *s = controller_service(c, slot);
+    struct service_view v;
+    if (!s || !control_view(c->control, slot, &v))
+        return false;
+    *ret = (struct driver_service){
+        .slot = slot,
+        .name = s->name,
+        .conf = s->driver_conf,
+        .template = v.conf->template,
+        .probe = { .kind = s->probe,
+                   .path = s->probe_path,
+                   .interval_us = s->probe_interval_us,
+                   .timeout_us = s->probe_timeout_us },
+    };
+    return true;
+}
+
+static void act_start(struct controller *c, const struct action *a)
+{
+    struct driver_service service;
+    int driver = controller_provisioner(c, a->service);
+    if (driver < 0 || !controller_driver_service(c, a->service, &service))
+        return;
+    service.template = a->template;
+    fleet_add(&c->fleet, a->service, a->number);
+    provision_all[driver]->start(c->provisioners[driver], &service, a->number);
+}
+
+static void act_stop(struct controller *c, const struct action *a)
+{
+    int driver = controller_provisioner(c, a->service);
+    if (driver >= 0)
+        provision_all[driver]->stop(c->provisioners[driver], a->service, a->number);
+}
+
+static void act_publish(struct controller *c, const struct action *a)
+{
+    c->publish = true;
+}
+
+/* Draining reaches the proxy through the snapshot, where the instance is marked so. */
+static void act_drain(struct controller *c, const struct action *a)
+{
+    struct service_view v;
+    char id[MODEL_NAME_MAX + 16];
+    c->publish = true;
+    if (!control_view(c->control, a->service, &v))
+        return;
+    fmt(id, sizeof(id), "%s-%u", v.conf->name, a->number);
+    controller_note(c, STORE_EVENT_INSTANCE, v.conf->name, id, "draining");
+    if (!c->gauges) /* no proxy: nothing is in flight that could be known */
+        log_debug("%s: draining without a proxy", id);
+}
+
+static void act_record(struct controller *c, const struct action *a)
+{
+    const struct decision *d = a->decision;
+    journal_put_decision(c->journal, d);
+    store_put_decision(c->store, d);
+    c->totals.service[d->slot].decisions++;
+    if (d->before != d->desired)
+        log_info("%s: %d -> %d: %s", d->service, d->before, d->desired, d->summary);
+}
+
+static void act_alert(struct controller *c, const struct action *a)
+{
+    struct service_view v;
+    const char *name = control_view(c->control, a->service, &v) ? v.conf->name : "";
+    controller_note(c, STORE_EVENT_ALERT, name, "", "%s%s", a->flag ? "" : "over: ", a->text);
+}
+
+static void act_stopped(struct controller *c, const struct action *a)
+{
+    c->all_stopped = true;
+}
+
+static void (*const carry_out[ACTION_TYPE_MAX])(struct controller *, const struct action *) = {
+    [ACTION_START] = act_start,     [ACTION_DRAIN] = act_drain,   [ACTION_STOP] = act_stop,
+    [ACTION_PUBLISH] = act_publish, [ACTION_RECORD] = act_record, [ACTION_ALERT] = act_alert,
+    [ACTION_FORGET] = act_publish,  [ACTION_STOPPED] = act_stopped,
+};
+
+void controller_act(struct controller *c, const struct action *a)
+{
+    if (carry_out[a->type])
+        carry_out[a->type](c, a);
+}

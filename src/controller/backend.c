@@ -1,0 +1,246 @@
+/* What the admin API may see and do: facts from the core's views, the fleet and the gauges; commands
+ * become operator events. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fmt.h"
+#include "controller/controller_int.h"
+#include "drivers/process.h"
+#include "sys/log.h"
+
+#define CHANGES_BYTES_MAX 16384
+
+static const struct control *backend_control(void *ctx)
+{
+    struct controller *c = ctx;
+    return c->control;
+}
+
+static struct store *backend_store(void *ctx)
+{
+    struct controller *c = ctx;
+    return c->store;
+}
+
+static void add_trouble(struct admin_facts *f, const char *text)
+{
+    if (text[0] && f->trouble_count < ARRAY_LEN(f->troubles))
+        f->troubles[f->trouble_count++] = text;
+}
+
+static void backend_facts(void *ctx, struct admin_facts *f)
+{
+    struct controller *c = ctx;
+    static char journal_text[256];
+    *f = (struct admin_facts){
+        .state_dir = c->options->state_dir,
+        .config_path = c->options->config_path,
+        .lease = c->phase == PHASE_FINDING ? "not held" : "held",
+        .since_wall_us = c->started_wall_us,
+        .keeper_pid = c->keeper.pid,
+        .controller_pid = getpid(),
+        .proxy_pid = c->gauges ? c->proxy.pid : 0,
+        .connections_accepted = c->totals.accepted,
+        .connections_refused = c->totals.refused,
+        .log_dropped = c->totals.log_dropped,
+        .events_total = c->totals.events,
+        .config_reloads = c->totals.reloads,
+        .config_reload_failures = c->totals.reload_failures,
+        .proxy_starts = c->totals.proxy_starts,
+        .controller_starts = 1,
+        .journal_dropped = journal_dropped(c->journal),
+    };
+    if (c->gauges) {
+        f->proxy_connections = atomic_load(&c->gauges->client_connections);
+        f->connections_accepted += atomic_load(&c->gauges->client_accepted);
+        f->connections_refused += atomic_load(&c->gauges->client_refused);
+        f->log_dropped += atomic_load(&c->gauges->log_dropped);
+    }
+    add_trouble(f, c->config_trouble);
+    journal_trouble(c->journal, journal_text, sizeof(journal_text));
+    add_trouble(f, journal_text);
+    if (!c->gauges)
+        add_trouble(f, "the proxy is away; the keeper starts another");
+}
+
+/* Whole buckets go to where their upper end belongs. */
+static void put_latency(struct admin_service_facts *f, const struct totals_service *t)
+{
+    for (unsigned i = 0; i < GAUGES_BUCKETS; i++)
+        if (t->latency[i] > 0)
+            f->latency[admin_latency_bucket(gauges_bucket_floor_us(i))] += t->latency[i];
+    f->latency_sum_us = t->latency_sum_us;
+}
+
+static void backend_service_facts(void *ctx, uint32_t slot, struct admin_service_facts *f)
+{
+    struct controller *c = ctx;
+    const struct config_service *s = controller_service(c, slot);
+    static struct totals_service t;
+    totals_read(&c->totals, c->gauges, slot, &t);
+    *f = (struct admin_service_facts){
+        .listen = s ? s->listeners : NULL,
+        .listen_count = s ? s->listener_count : 0,
+        .rps = t.rps,
+        .p50_ms = t.p50_ms,
+        .p95_ms = t.p95_ms,
+        .p99_ms = t.p99_ms,
+        .requests_total = t.requests,
+        .retries = t.retries,
+        .bytes_in = t.bytes_in,
+        .bytes_out = t.bytes_out,
+        .decisions = t.decisions,
+        .starts = t.starts,
+        .start_failures = t.start_failures,
+        .exits = t.exits,
+    };
+    static_assert(sizeof(f->errors) == sizeof(t.errors), "the same kinds of errors");
+    memcpy(f->responses, t.responses, sizeof(f->responses));
+    memcpy(f->errors, t.errors, sizeof(f->errors));
+    put_latency(f, &t);
+    if (!c->gauges)
+        return;
+    f->in_flight = atomic_load(&c->gauges->service[slot].in_flight);
+    f->queued = atomic_load(&c->gauges->service[slot].queued);
+    f->tunnels = atomic_load(&c->gauges->service[slot].tunnels);
+}
+
+static void backend_instance_facts(void *ctx, uint32_t slot, uint32_t number,
+                                   struct admin_instance_facts *f)
+{
+    struct controller *c = ctx;
+    const struct fleet_instance *i = fleet_find(&c->fleet, slot, number);
+    *f = (struct admin_instance_facts){ .address = "", .cpu = (double)NAN,
+                                        .memory_bytes = (double)NAN };
+    if (!i)
+        return;
+    f->pid = i->pid;
+    f->address = i->address;
+    f->cpu = i->cpu < 0 ? (double)NAN : i->cpu;
+    f->memory_bytes = i->memory_bytes < 0 ? (double)NAN : i->memory_bytes;
+    if (c->gauges && i->gauge < GAUGES_INSTANCES_MAX)
+        f->in_flight = atomic_load(&c->gauges->instance[i->gauge].in_flight);
+}
+
+static int backend_log_path(void *ctx, const char *service, uint32_t number, char *buf, size_t cap)
+{
+    struct controller *c = ctx;
+    process_log_path(c->options->state_dir, service, number, buf, cap);
+    return access(buf, R_OK) == 0 ? 0 : -ENOENT;
+}
+
+static json_t *lines_json(const char *text)
+{
+    json_t *lines = json_array();
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        if (n > 0)
+            json_array_append_new(lines, json_stringn_nocheck(text, n));
+        text += n + (text[n] == '\n');
+    }
+    return lines;
+}
+
+static void reply_errors(struct admin_reply *reply, const struct err *errors, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "place", errors[i].place, "text",
+                                              errors[i].text));
+    admin_reply_error(reply, 400, "%s: %s", errors[0].place, errors[0].text);
+    json_object_set_new(reply->body, "errors", list);
+}
+
+static void command_config(struct controller *c, const struct admin_command *cmd,
+                           struct admin_reply *reply)
+{
+    struct err errors[16];
+    size_t count = 0;
+    struct str changes;
+    char *text = malloc(CHANGES_BYTES_MAX);
+    if (!text) {
+        admin_reply_error(reply, 503, "no memory");
+        return;
+    }
+    str_init(&changes, text, CHANGES_BYTES_MAX);
+    int rc = (cmd->type == ADMIN_RELOAD ? controller_reload : controller_diff)(
+        c, &changes, errors, ARRAY_LEN(errors), &count);
+    if (rc < 0)
+        reply_errors(reply, errors, count);
+    else
+        reply->body = json_pack("{s:o}", "changes", lines_json(text));
+    free(text);
+}
+
+static void command_operator(struct controller *c, const struct admin_command *cmd,
+                             struct admin_reply *reply)
+{
+    static const enum operator_op ops[] = {
+        [ADMIN_SCALE] = OPERATOR_SCALE,     [ADMIN_AUTO] = OPERATOR_AUTO,
+        [ADMIN_PAUSE] = OPERATOR_PAUSE,     [ADMIN_RESUME] = OPERATOR_RESUME,
+        [ADMIN_RESTART] = OPERATOR_RESTART, [ADMIN_DRAIN] = OPERATOR_DRAIN,
+        [ADMIN_PROTECT] = OPERATOR_PROTECT,
+    };
+    struct event e = { .type = EVENT_OPERATOR,
+                       .service = (int32_t)cmd->slot,
+                       .number = cmd->number,
+                       .op = ops[cmd->type],
+                       .count = cmd->count,
+                       .flag = cmd->flag };
+    char id[MODEL_NAME_MAX + 16] = "";
+    struct service_view v;
+    if (cmd->number > 0)
+        fmt(id, sizeof(id), "%s-%u", cmd->service, cmd->number);
+    controller_note(c, STORE_EVENT_OPERATOR, cmd->service, id, "%s%s", operator_op_name(e.op),
+                    cmd->flag ? " (forced)" : "");
+    controller_emit(c, &e, NULL);
+    controller_pump(c);
+    if (control_view(c->control, cmd->slot, &v))
+        reply->body = json_pack("{s:i}", "desired", v.desired);
+}
+
+/* The answer leaves before everything ends: the stop begins on the loop's next turn. */
+static void on_stop_soon(uv_timer_t *timer)
+{
+    struct controller *c = timer->data;
+    if (c->detach)
+        controller_detach(c);
+    else
+        controller_stop(c);
+}
+
+static void command_stop(struct controller *c, const struct admin_command *cmd,
+                         struct admin_reply *reply)
+{
+    c->detach = cmd->flag;
+    uv_timer_start(&c->stop_timer, on_stop_soon, 20, 0);
+}
+
+static void backend_command(void *ctx, const struct admin_command *cmd, struct admin_reply *reply)
+{
+    struct controller *c = ctx;
+    if (cmd->type == ADMIN_STOP)
+        command_stop(c, cmd, reply);
+    else if (cmd->type == ADMIN_RELOAD || cmd->type == ADMIN_DIFF)
+        command_config(c, cmd, reply);
+    else
+        command_operator(c, cmd, reply);
+}
+
+const struct admin_backend *controller_backend(struct controller *c)
+{
+    static struct admin_backend backend = {
+        .control = backend_control,
+        .store = backend_store,
+        .facts = backend_facts,
+        .service_facts = backend_service_facts,
+        .instance_facts = backend_instance_facts,
+        .log_path = backend_log_path,
+        .command = backend_command,
+    };
+    backend.ctx = c;
+    return &backend;
+}

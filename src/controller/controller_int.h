@@ -1,0 +1,222 @@
+/* The controller's parts and the state they share. Everything here runs on one libuv loop, on one
+ * thread; the order of things is: something happens -> an event is queued -> controller_pump() writes
+ * it to the journal, steps the core and carries the actions out. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "admin/admin.h"
+#include "config/config.h"
+#include "controller/controller.h"
+#include "base/fmt.h"
+#include "base/num.h"
+#include "base/us.h"
+#include "core/control.h"
+#include "drivers/driver.h"
+#include "link/gauges.h"
+#include "link/msg.h"
+#include "store/journal.h"
+#include "store/store.h"
+
+#define CONTROLLER_EVENTS_MAX 4096
+#define CONTROLLER_SOURCES_MAX 8
+#define CONTROLLER_PROVISIONERS_MAX 8
+#define CONTROLLER_SAMPLES_MAX 8192
+#define CONTROLLER_ACTIONS_MAX 1024
+
+/* What is known of an instance beyond the core: the engine's and the proxy's side of it. */
+struct fleet_instance {
+    uint32_t service; /* slot */
+    uint32_t number;  /* 0 = free */
+    int64_t pid;
+    uint32_t gauge; /* slot in the gauges; UINT32_MAX = none left */
+    char address[DRIVER_ADDRESS_MAX];
+    double cpu; /* newest samples, for people; -1 = unknown */
+    double memory_bytes;
+};
+
+struct fleet {
+    struct fleet_instance *items;
+    size_t cap;
+    uint64_t gauge_used[GAUGES_INSTANCES_MAX / 64];
+    uint32_t gauge_next; /* slots are given out in a circle, so that none is used again soon */
+    struct fleet_retired {
+        uint64_t generation; /* free again when the proxy has applied this snapshot */
+        uint32_t gauge;
+    } retired[GAUGES_INSTANCES_MAX];
+    size_t retired_count;
+};
+
+struct queued_event {
+    struct event event;
+    char address[DRIVER_ADDRESS_MAX];
+};
+
+/* Where a start-up is: nothing is decided before the engine has said what runs. */
+enum controller_phase {
+    PHASE_FINDING, /* asked what runs */
+    PHASE_LIVE,
+    PHASE_FINISHING, /* a stop was asked for: the proxy finishes what it has */
+    PHASE_STOPPING,  /* the core drains and stops the instances */
+    PHASE_DONE,
+};
+
+struct link_peer {
+    int fd; /* -1 = not there */
+    uv_poll_t *watch;
+    int64_t pid;
+};
+
+/* What the gauges of proxies that are gone counted: metrics never go back. */
+struct totals_service {
+    uint64_t requests, responses[6], errors[GAUGES_ERROR_MAX], retries, bytes_in, bytes_out;
+    uint64_t latency[GAUGES_BUCKETS], latency_sum_us;
+    uint64_t decisions, starts, start_failures, exits;
+    double rps, p50_ms, p95_ms, p99_ms; /* newest samples; NaN = unknown */
+};
+
+struct totals {
+    struct totals_service service[MODEL_SERVICES_MAX];
+    uint64_t accepted, refused, log_dropped;
+    uint64_t events, reloads, reload_failures, proxy_starts;
+};
+
+struct controller {
+    const struct controller_options *options;
+    uv_loop_t loop;
+    enum controller_phase phase;
+    int exit_status;
+    char identity[64];
+    bool first_start; /* of the keeper: the configuration file is read afresh */
+
+    struct link_peer keeper, proxy;
+    struct gauges *gauges; /* mapped; NULL = none */
+    int doorbell_fd;
+    uv_poll_t *doorbell_watch;
+    uint64_t generation; /* of the newest snapshot sent */
+    bool publish;        /* the pool changed since then */
+    bool proxy_idle;
+    int access_log_fd;
+
+    struct config *config;
+    struct arena config_arena;
+    struct control *control;
+    void *control_memory;
+    struct queued_event *events; /* a ring */
+    size_t event_head, event_count;
+    struct action *actions;
+    bool pumping;
+
+    void *provisioners[CONTROLLER_PROVISIONERS_MAX]; /* as provision_all */
+    void *sources[CONTROLLER_SOURCES_MAX];
+    struct driver_env env;
+    size_t finding; /* services not yet listed */
+    struct fleet fleet;
+    struct sample *samples;
+
+    struct store *store;
+    struct journal *journal;
+    struct admin *admin;
+    uv_poll_t *admin_watch;
+    uv_timer_t admin_timer, tick_timer, wake_timer, finish_timer, stop_timer;
+    bool detach; /* the stop that was asked for leaves proxy and instances running */
+    uv_prepare_t prepare;
+    int64_t started_wall_us;
+    int64_t offset_us; /* event time - CLOCK_MONOTONIC: a journal of an earlier boot goes on */
+    bool recovered;
+    bool all_stopped;
+    const struct config *core_config; /* what the core has been given; NULL = none yet */
+    uint32_t stop_asked;
+    char listen_error[256]; /* of the newest LISTEN that failed */
+    char config_trouble[256]; /* the newest reload that failed; "" = none */
+    struct totals totals;
+};
+
+/* watch.c: descriptors on the loop. */
+uv_poll_t *watch_open(struct controller *c, int fd, uv_poll_cb ready);
+void watch_close(uv_poll_t **watch); /* *watch may be NULL; the descriptor stays the caller's */
+
+/* step.c: events in, actions out. */
+void controller_emit(struct controller *c, const struct event *e, const char *address);
+void controller_pump(struct controller *c);
+/* Into the store's events, and the log. `service` and `instance` may be "". */
+void controller_note(struct controller *c, enum store_event_kind kind, const char *service,
+                     const char *instance, const char *format, ...) _printf_(5, 6);
+
+/* actions.c */
+void controller_act(struct controller *c, const struct action *a);
+int controller_provisioner(const struct controller *c, uint32_t slot); /* index or -1 */
+const struct config_service *controller_service(const struct controller *c, uint32_t slot);
+
+/* recover.c: the core's state and the running configuration from the journal. Returns 1 when there
+ * was one, 0 when not. */
+int controller_recover(struct controller *c);
+void controller_rotate_journal(struct controller *c);
+/* The config as the journal keeps it; `templates` has room for MODEL_SERVICES_MAX. */
+struct journal_config controller_journal_config(const struct config *config, uint64_t *templates);
+
+/* totals.c */
+void totals_fold(struct totals *t, const struct gauges *g);
+/* Folded + what the living proxy counted (`g` may be NULL). */
+void totals_read(const struct totals *t, const struct gauges *g, uint32_t slot,
+                 struct totals_service *ret);
+
+/* apply.c: a configuration becomes the one that runs. */
+int controller_reload(struct controller *c, struct str *changes, struct err *errors, size_t cap,
+                      size_t *ret_error_count);
+int controller_diff(struct controller *c, struct str *changes, struct err *errors, size_t cap,
+                    size_t *ret_error_count);
+/* Takes over `arena` and `config` on success. -EADDRINUSE and the like: nothing has changed. */
+int controller_apply(struct controller *c, struct arena *arena, struct config *config,
+                     struct err *err);
+/* What only the controller knows of a configuration: templates and limits that drivers compute. */
+void controller_complete_config(struct config *config);
+bool controller_listens(const struct config *config, const char *address); /* config may be NULL */
+/* Drivers learn which services are theirs. */
+void controller_tell_drivers(struct controller *c);
+void controller_open_access_log(struct controller *c);
+
+/* keeper_link.c */
+int keeper_link_open(struct controller *c, struct err *err);
+int keeper_link_send(void *ctx, const struct link_msg *m);
+/* Asks for a listening address and waits for the answer (the keeper answers at once). */
+int keeper_link_listen(struct controller *c, const char *address, struct err *err);
+void keeper_link_exit(struct controller *c, int status, bool detach, const char *reason);
+
+/* proxy_link.c */
+void proxy_link_attach(struct controller *c, int fd, int64_t pid);
+void proxy_link_publish(struct controller *c);
+void proxy_link_send_log(struct controller *c);
+void proxy_link_set_mark(struct controller *c, uint32_t slot);
+
+/* publish.c: config + core + fleet -> snapshot, as a sealed memfd. -1 on failure. */
+int publish_snapshot(struct controller *c, uint64_t generation);
+
+/* fleet.c */
+struct fleet_instance *fleet_find(struct fleet *f, uint32_t service, uint32_t number);
+struct fleet_instance *fleet_add(struct fleet *f, uint32_t service, uint32_t number);
+void fleet_remove(struct fleet *f, struct fleet_instance *i, uint64_t generation);
+void fleet_applied(struct fleet *f, uint64_t generation);
+/* A proxy that was there before us knows the instances by these slots. */
+void fleet_take_gauges(struct fleet *f, const struct gauges *g);
+
+/* Event time, and back to the monotonic clock that the proxy and the timers live by. */
+int64_t controller_now_us(const struct controller *c);
+
+/* sampling.c */
+void sampling_tick(struct controller *c);
+void controller_rotate_access_log(struct controller *c);
+
+/* A service as its driver sees it. False when it has left the configuration. */
+bool controller_driver_service(struct controller *c, uint32_t slot, struct driver_service *ret);
+
+/* phase.c: from asking what runs to having stopped everything. */
+void controller_phase_found(struct controller *c); /* one more service is listed */
+void controller_stop(struct controller *c);
+void controller_stop_next(struct controller *c);
+void controller_detach(struct controller *c);
+
+/* backend.c: what admin may see and do. */
+const struct admin_backend *controller_backend(struct controller *c);

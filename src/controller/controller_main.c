@@ -1,0 +1,251 @@
+/* The controller process: opens its parts in the order in which they need each other, runs the loop,
+ * closes them in reverse. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fmt.h"
+#include "controller/controller_int.h"
+#include "controller/player.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+#include "sys/mem.h"
+
+#define TICK_MS 1000
+#define TOKEN_BYTES_MAX 512
+
+static void on_tick(uv_timer_t *timer)
+{
+    sampling_tick(timer->data);
+}
+
+/* Before the loop waits: whatever was queued meanwhile. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    controller_pump(prepare->data);
+}
+
+static void run_admin(struct controller *c);
+
+static void on_admin_ready(uv_poll_t *watch, int status, int events)
+{
+    run_admin(watch->data);
+}
+
+static void on_admin_timer(uv_timer_t *timer)
+{
+    run_admin(timer->data);
+}
+
+static void run_admin(struct controller *c)
+{
+    admin_run(c->admin);
+    int ms = admin_timeout_ms(c->admin);
+    if (ms >= 0)
+        uv_timer_start(&c->admin_timer, on_admin_timer, (uint64_t)MAX(ms, 1), 0);
+}
+
+static int read_token(const char *path, char *buf, size_t cap, struct err *err)
+{
+    if (!path)
+        return 0;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, buf, cap - 1);
+    if (n < 0)
+        return err_at(err, -errno, path, "cannot read the admin token: %s", strerror(errno));
+    buf[n] = '\0';
+    buf[strcspn(buf, "\r\n")] = '\0';
+    if (!buf[0])
+        return err_at(err, -EINVAL, path, "the admin token is empty; write one line into the file");
+    return 0;
+}
+
+static int open_admin(struct controller *c, struct err *err)
+{
+    char path[512], token[TOKEN_BYTES_MAX] = "";
+    const char *address = c->options->admin ? c->options->admin : c->config->admin;
+    fmt(path, sizeof(path), "%s/admin.sock", c->options->state_dir);
+    int rc = read_token(c->config->admin_token_file, token, sizeof(token), err);
+    if (rc < 0)
+        return rc;
+    struct admin_options options = { .socket_path = path, .address = address, .token = token };
+    rc = admin_open(&options, controller_backend(c), &c->admin, err);
+    if (rc == 0)
+        c->admin_watch = watch_open(c, admin_fd(c->admin), on_admin_ready);
+    return rc;
+}
+
+static int open_memory(struct controller *c)
+{
+    c->control_memory = calloc(1, control_bytes(&player_caps));
+    c->events = calloc(CONTROLLER_EVENTS_MAX, sizeof(*c->events));
+    c->actions = calloc(CONTROLLER_ACTIONS_MAX, sizeof(*c->actions));
+    c->samples = calloc(CONTROLLER_SAMPLES_MAX, sizeof(*c->samples));
+    c->fleet.cap = GAUGES_INSTANCES_MAX;
+    c->fleet.items = calloc(c->fleet.cap, sizeof(*c->fleet.items));
+    if (!c->control_memory || !c->events || !c->actions || !c->samples || !c->fleet.items)
+        return -ENOMEM;
+    return 0;
+}
+
+static int open_store(struct controller *c)
+{
+    char database[512], journal[512];
+    fmt(database, sizeof(database), "%s/plimsoll.db", c->options->state_dir);
+    fmt(journal, sizeof(journal), "%s/journal", c->options->state_dir);
+    struct store_options so = { .path = database };
+    struct journal_options jo = { .directory = journal, .version = PLIMSOLL_VERSION };
+    int rc = store_open(&so, &c->store);
+    return rc < 0 ? rc : journal_open(&jo, &c->journal);
+}
+
+static int open_drivers(struct controller *c, struct err *err)
+{
+    c->env = (struct driver_env){ .loop = &c->loop,
+                                  .state_dir = c->options->state_dir,
+                                  .identity = c->identity,
+                                  .ctx = c,
+                                  .emit = (void (*)(void *, const struct event *,
+                                                    const char *))controller_emit,
+                                  .keeper = keeper_link_send };
+    for (size_t i = 0; provision_all[i]; i++) {
+        int rc = provision_all[i]->open(&c->env, &c->provisioners[i], err);
+        if (rc < 0)
+            return rc;
+    }
+    for (size_t i = 0; source_all[i]; i++) {
+        int rc = source_all[i]->open(&c->env, &c->sources[i], err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* Without the lease nothing acts, and after a restart an unknown interval ends: so the core learns what
+ * runs before it wants anything.
+ *
+ * A restarted controller goes on with the configuration that ran; only a new start of the keeper reads
+ * the file afresh. */
+static int take_config(struct controller *c, struct err *err)
+{
+    struct arena arena;
+    struct config *config;
+    size_t count;
+    struct event restart = { .type = EVENT_RESTART, .service = -1, .flag = c->first_start };
+    controller_emit(c, &(struct event){ .type = EVENT_LEASE, .service = -1 }, NULL);
+    controller_emit(c, &restart, NULL);
+    if (c->recovered && !c->first_start) {
+        for (uint32_t i = 0; i < c->config->service_count; i++)
+            for (uint32_t k = 0; k < c->config->services[i].listener_count; k++) {
+                int rc = keeper_link_listen(c, c->config->services[i].listeners[k], err);
+                if (rc < 0)
+                    return rc;
+            }
+        controller_pump(c);
+        controller_tell_drivers(c);
+        controller_open_access_log(c);
+        return 0;
+    }
+    mem_arena_init(&arena, 64 * 1024 * 1024);
+    int rc = controller_load_config(&arena, c->options->config_path, &config, err, 1, &count);
+    if (rc == 0)
+        rc = controller_apply(c, &arena, config, err);
+    if (rc < 0)
+        arena_done(&arena);
+    return rc;
+}
+
+static int find_instances(struct controller *c)
+{
+    struct link_msg m = { .type = LINK_PROXY_CONFIG,
+                          .text = slice_of(c->config->proxy_user ? c->config->proxy_user : ""),
+                          .number = c->config->proxy_loops };
+    int rc = keeper_link_send(c, &m);
+    c->finding = c->config->service_count;
+    for (size_t i = 0; provision_all[i]; i++)
+        provision_all[i]->list(c->provisioners[i]);
+    return rc;
+}
+
+static int open_all(struct controller *c, struct err *err)
+{
+    int rc = open_memory(c);
+    if (rc < 0)
+        return err_set(err, rc, "no memory");
+    rc = keeper_link_open(c, err);
+    if (rc < 0)
+        return rc;
+    rc = controller_recover(c);
+    if (rc < 0)
+        return err_set(err, rc, "no memory for the core");
+    c->recovered = rc == 1;
+    rc = open_store(c);
+    if (rc < 0)
+        return err_set(err, rc, "cannot start the store: %s", strerror(-rc));
+    rc = open_drivers(c, err);
+    if (rc == 0)
+        rc = take_config(c, err);
+    if (rc == 0)
+        rc = open_admin(c, err);
+    return rc < 0 ? rc : find_instances(c);
+}
+
+static void init_handles(struct controller *c)
+{
+    uv_timer_t *timers[] = { &c->admin_timer, &c->tick_timer, &c->wake_timer, &c->finish_timer,
+                             &c->stop_timer };
+    uv_loop_init(&c->loop);
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
+        uv_timer_init(&c->loop, timers[i]);
+        timers[i]->data = c;
+    }
+    uv_prepare_init(&c->loop, &c->prepare);
+    c->prepare.data = c;
+}
+
+static void close_all(struct controller *c)
+{
+    admin_close(c->admin);
+    for (size_t i = 0; provision_all[i]; i++)
+        if (c->provisioners[i])
+            provision_all[i]->close(c->provisioners[i]);
+    for (size_t i = 0; source_all[i]; i++)
+        if (c->sources[i])
+            source_all[i]->close(c->sources[i]);
+    if (c->journal)
+        journal_close(c->journal);
+    store_close(c->store);
+}
+
+int controller_main(const struct controller_options *options)
+{
+    static struct controller c;
+    struct err err = { 0 };
+    c = (struct controller){ .options = options,
+                             .keeper = { .fd = -1 },
+                             .proxy = { .fd = -1 },
+                             .doorbell_fd = -1,
+                             .access_log_fd = -1,
+                             .started_wall_us = clock_wall_us() };
+    signal(SIGPIPE, SIG_IGN);
+    init_handles(&c);
+    int rc = open_all(&c, &err);
+    if (rc < 0) {
+        log_error("%s%s%s", err.place, err.place[0] ? ": " : "", err.text);
+        if (c.keeper.watch)
+            keeper_link_exit(&c, 1, false, err.text);
+        close_all(&c);
+        return 1;
+    }
+    uv_timer_start(&c.tick_timer, on_tick, TICK_MS, TICK_MS);
+    uv_prepare_start(&c.prepare, on_prepare);
+    run_admin(&c);
+    if (c.phase != PHASE_DONE)
+        uv_run(&c.loop, UV_RUN_DEFAULT);
+    close_all(&c);
+    return c.exit_status;
+}

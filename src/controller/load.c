@@ -1,0 +1,103 @@
+/* Reading a configuration with the drivers' sections, and completing what only drivers can compute. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "balance/balance.h"
+#include "controller/controller_int.h"
+#include "sys/clock.h"
+#include "sys/mem.h"
+
+const struct schema_section *const *controller_sections(void)
+{
+    static const struct schema_section *sections[CONTROLLER_PROVISIONERS_MAX + 1];
+    for (size_t i = 0; provision_all[i]; i++)
+        sections[i] = provision_all[i]->section;
+    return sections;
+}
+
+static int read_all(int fd, struct arena *arena, char **ret_text, size_t *ret_bytes)
+{
+    size_t cap = CONFIG_TEXT_MAX + 1, n = 0;
+    _cleanup_free_ char *buf = malloc(cap);
+    if (!buf)
+        return -ENOMEM;
+    while (n < cap) {
+        ssize_t got = read(fd, buf + n, cap - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        n += (size_t)got;
+    }
+    if (n == cap)
+        return -EFBIG;
+    char *text = arena_strndup(arena, buf, n);
+    if (!text)
+        return -ENOMEM;
+    *ret_text = text;
+    *ret_bytes = n;
+    return 0;
+}
+
+static const struct provision_ops *provisioner_of(const struct config_service *s)
+{
+    for (size_t i = 0; provision_all[i]; i++)
+        if (provision_all[i]->section == s->driver)
+            return provision_all[i];
+    return NULL;
+}
+
+void controller_complete_config(struct config *config)
+{
+    for (uint32_t i = 0; i < config->service_count; i++) {
+        struct config_service *s = &config->services[i];
+        const struct provision_ops *p = provisioner_of(s);
+        if (!p)
+            continue;
+        s->scale->template = p->template(s->driver_conf);
+        s->scale->start_within_us = p->start_within_us(s->driver_conf);
+        s->scale->can_choose_victim = p->caps & PROVISION_CAN_CHOOSE_VICTIM;
+        s->scale->drain_us = s->drain_us;
+    }
+}
+
+int controller_load_config(struct arena *arena, const char *path, struct config **ret,
+                           struct err *errors, size_t errors_cap, size_t *ret_error_count)
+{
+    char *text;
+    size_t bytes;
+    bool standard_input = strcmp(path, "-") == 0;
+    _cleanup_close_ int file = standard_input ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    *ret_error_count = 0;
+    int rc = !standard_input && file < 0 ? -errno
+                                         : read_all(standard_input ? STDIN_FILENO : file, arena,
+                                                    &text, &bytes);
+    if (rc < 0) {
+        *ret_error_count = 1;
+        return err_at(&errors[0], rc, path, "cannot read the configuration: %s", strerror(-rc));
+    }
+    rc = config_parse(arena, path, text, bytes, controller_sections(), clock_wall_us(), ret, errors,
+                      errors_cap, ret_error_count);
+    if (rc == 0)
+        controller_complete_config(*ret);
+    return rc;
+}
+
+void controller_features(FILE *out)
+{
+    fprintf(out, "balance:");
+    for (size_t i = 0; balance_all[i]; i++)
+        fprintf(out, " %s", balance_all[i]->name);
+    fprintf(out, "\ndrivers:");
+    for (size_t i = 0; provision_all[i]; i++)
+        fprintf(out, " %s", provision_all[i]->name);
+    fprintf(out, "\nsources:");
+    for (size_t i = 0; source_all[i]; i++)
+        fprintf(out, " %s", source_all[i]->name);
+    fprintf(out, "\n");
+}

@@ -1,0 +1,86 @@
+/* State from the journal: the newest segment's snapshot and its tail, fed to a fresh core with its
+ * actions thrown away, for they were carried out before. What has become of them meanwhile, the
+ * engine tells next. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "controller/controller_int.h"
+#include "controller/player.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+#include "sys/mem.h"
+
+struct journal_config controller_journal_config(const struct config *config, uint64_t *templates)
+{
+    for (uint32_t i = 0; i < config->service_count; i++)
+        templates[i] = config->services[i].scale->template;
+    return (struct journal_config){ .path = config->path,
+                                    .text = config->text,
+                                    .text_bytes = strlen(config->text),
+                                    .wall_us = config->now_wall_us,
+                                    .templates = templates,
+                                    .template_count = config->service_count };
+}
+
+/* An earlier boot's journal has later times than the clock: event time goes on from there. */
+static void set_offset(struct controller *c, const struct player *p)
+{
+    if (p->last_now_us > clock_now_us())
+        c->offset_us = p->last_now_us - clock_now_us() +
+                       CLAMP(clock_wall_us() - p->last_wall_us, 0, 365 * US_PER_DAY);
+}
+
+int controller_recover(struct controller *c)
+{
+    char directory[512];
+    struct err err;
+    struct player p;
+    int rc = player_init(&p, c->control_memory);
+    if (rc < 0)
+        return rc;
+    fmt(directory, sizeof(directory), "%s/journal", c->options->state_dir);
+    rc = journal_read(directory, true, player_record, &p, &err);
+    c->control = p.control;
+    if (rc == -ENOENT || (rc == 0 && !p.config)) {
+        player_done(&p);
+        c->control = control_init(memset(c->control_memory, 0, p.control_bytes), &player_caps);
+        return 0;
+    }
+    if (rc < 0) {
+        log_warn("%s: %s; starting without what it knew", err.place, err.text);
+        player_done(&p);
+        c->control = control_init(memset(c->control_memory, 0, p.control_bytes), &player_caps);
+        return 0;
+    }
+    set_offset(c, &p);
+    c->config = p.config;
+    c->config_arena = p.arena;
+    p.config = NULL;
+    p.arena = (struct arena){ 0 };
+    c->config->arena = &c->config_arena;
+    c->core_config = c->config;
+    player_done(&p);
+    return 1;
+}
+
+void controller_rotate_journal(struct controller *c)
+{
+    uint64_t templates[MODEL_SERVICES_MAX];
+    struct journal_config jc;
+    struct journal_snapshot snapshot = { .wall_us = clock_wall_us() };
+    size_t n = control_save_words(c->control);
+    _cleanup_free_ uint64_t *words = NULL;
+    /* A core that has not yet been given this configuration has nothing to save. */
+    if (c->core_config) {
+        words = malloc(n * sizeof(*words));
+        if (!words)
+            return;
+        jc = controller_journal_config(c->core_config, templates);
+        snapshot.config = &jc;
+        snapshot.word_count = control_save(c->control, words, n);
+        snapshot.words = words;
+    }
+    journal_rotate(c->journal, &snapshot, controller_now_us(c));
+}

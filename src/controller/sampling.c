@@ -1,0 +1,137 @@
+/* The tick: every source is asked about every service, the answers become one event a service, and
+ * then time passes for the core. A source that knows nothing adds nothing: the core sees a gap. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fmt.h"
+#include "controller/controller_int.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+
+static size_t list_instances(struct controller *c, const struct service_view *v,
+                             struct source_instance *items, size_t cap)
+{
+    size_t n = 0;
+    for (uint32_t k = 0; k < v->instance_count && n < cap; k++) {
+        const struct instance *i = &v->instances[k];
+        const struct fleet_instance *f = fleet_find(&c->fleet, v->slot, i->number);
+        if (i->number == 0 || i->state == INSTANCE_GONE || !f)
+            continue;
+        items[n++] = (struct source_instance){ .number = i->number,
+                                               .pid = f->pid,
+                                               .gauge = f->gauge,
+                                               .ready = i->state == INSTANCE_READY };
+    }
+    return n;
+}
+
+/* For people: status shows these, the core has its own. */
+static void remember(struct controller *c, uint32_t slot, const struct sample *s)
+{
+    struct totals_service *t = &c->totals.service[slot];
+    struct fleet_instance *f = s->number > 0 ? fleet_find(&c->fleet, slot, s->number) : NULL;
+    if (f && s->metric == METRIC_CPU)
+        f->cpu = s->value;
+    if (f && s->metric == METRIC_MEMORY)
+        f->memory_bytes = s->value;
+    if (s->number > 0)
+        return;
+    if (s->metric == METRIC_RPS)
+        t->rps = s->value;
+    if (s->metric == METRIC_LATENCY_P50)
+        t->p50_ms = s->value * 1e3;
+    if (s->metric == METRIC_LATENCY_P95)
+        t->p95_ms = s->value * 1e3;
+    if (s->metric == METRIC_LATENCY_P99)
+        t->p99_ms = s->value * 1e3;
+}
+
+static void keep(struct controller *c, const struct service_view *v, const struct sample *s,
+                 int64_t wall_us)
+{
+    const struct metric_info *info = metric_info(s->metric);
+    remember(c, v->slot, s);
+    if (info)
+        store_put_sample(c->store, v->conf->name, info->name, s->number, s->value, wall_us);
+}
+
+static void sample_service(struct controller *c, const struct service_view *v)
+{
+    static struct source_instance instances[2 * MODEL_COUNT_MAX];
+    struct source_service target = { .slot = v->slot, .instances = instances };
+    struct source_sink sink = { .samples = c->samples, .cap = CONTROLLER_SAMPLES_MAX };
+    struct totals_service *t = &c->totals.service[v->slot];
+    int64_t now_us = clock_now_us(), wall_us = clock_wall_us();
+    target.instance_count = list_instances(c, v, instances, ARRAY_LEN(instances));
+    t->rps = t->p50_ms = t->p95_ms = t->p99_ms = (double)NAN;
+    for (size_t i = 0; source_all[i]; i++)
+        if (c->sources[i])
+            source_all[i]->sample(c->sources[i], &target, now_us, &sink);
+    for (size_t i = 0; i < sink.count; i++)
+        keep(c, v, &sink.samples[i], wall_us);
+    struct event e = { .type = EVENT_SAMPLES,
+                       .service = (int32_t)v->slot,
+                       .samples = sink.samples,
+                       .sample_count = (uint32_t)sink.count };
+    controller_emit(c, &e, NULL);
+    controller_pump(c); /* the samples' memory is used again for the next service */
+}
+
+void sampling_tick(struct controller *c)
+{
+    struct service_view v;
+    if (c->phase == PHASE_FINDING || c->phase == PHASE_DONE)
+        return;
+    for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++)
+        if (control_view(c->control, slot, &v))
+            sample_service(c, &v);
+    controller_emit(c, &(struct event){ .type = EVENT_TICK, .service = -1 }, NULL);
+    controller_pump(c);
+    if (c->publish)
+        proxy_link_publish(c); /* one that failed before */
+    controller_rotate_access_log(c);
+}
+
+static void access_log_path(const struct controller *c, char *buf, size_t cap)
+{
+    if (c->config->access_log)
+        fmt(buf, cap, "%s", c->config->access_log);
+    else
+        fmt(buf, cap, "%s/log/access.log", c->options->state_dir);
+}
+
+void controller_open_access_log(struct controller *c)
+{
+    char path[512];
+    if (c->access_log_fd >= 0)
+        close(c->access_log_fd);
+    c->access_log_fd = -1;
+    access_log_path(c, path, sizeof(path));
+    if (strcmp(path, "off") != 0) {
+        char folder[512];
+        fmt(folder, sizeof(folder), "%s/log", c->options->state_dir);
+        mkdir(folder, 0755);
+        c->access_log_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+        if (c->access_log_fd < 0)
+            log_warn("no access log: cannot open %s: %s", path, strerror(errno));
+    }
+    proxy_link_send_log(c);
+}
+
+void controller_rotate_access_log(struct controller *c)
+{
+    struct stat st;
+    char path[512], old[520];
+    if (c->access_log_fd < 0 || fstat(c->access_log_fd, &st) < 0 ||
+        st.st_size < c->config->access_log_bytes)
+        return;
+    access_log_path(c, path, sizeof(path));
+    fmt(old, sizeof(old), "%s.1", path);
+    if (rename(path, old) == 0)
+        controller_open_access_log(c);
+}

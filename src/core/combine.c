@@ -1,0 +1,98 @@
+/* Law 1 and nothing else. It must not know kinds of rules, and limits nothing. */
+#include "core/combine.h"
+
+#include "base/fmt.h"
+#include "base/util.h"
+
+/* The newest window wins; of equally old ones the later rule. */
+static void set_bound(int32_t *bound, int32_t *who, int64_t *since_us, int32_t value, int32_t rule,
+                      int64_t opened_us)
+{
+    if (value == RULE_ABSTAIN || (*who >= 0 && opened_us < *since_us))
+        return;
+    *bound = value;
+    *who = rule;
+    *since_us = opened_us;
+}
+
+static void combine_bounds(const struct opinion *opinions, uint32_t count, struct combined *ret)
+{
+    int64_t min_us = 0, max_us = 0, count_us = 0;
+    ret->set_min = ret->set_max = ret->set_count = RULE_ABSTAIN;
+    ret->set_min_rule = ret->set_max_rule = ret->set_count_rule = -1;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct opinion *o = &opinions[i];
+        set_bound(&ret->set_min, &ret->set_min_rule, &min_us, o->set_min, (int32_t)i,
+                  o->set_since_us);
+        set_bound(&ret->set_max, &ret->set_max_rule, &max_us, o->set_max, (int32_t)i,
+                  o->set_since_us);
+        set_bound(&ret->set_count, &ret->set_count_rule, &count_us, o->set_count, (int32_t)i,
+                  o->set_since_us);
+    }
+}
+
+/* What all opinions come to, each with the rule that makes it so. */
+struct tally {
+    int32_t out, out_rule;
+    int32_t in, in_rule;
+    int32_t blind_rule;
+};
+
+static struct tally tally(const struct opinion *opinions, uint32_t count)
+{
+    struct tally t = { RULE_ABSTAIN, -1, RULE_ABSTAIN, -1, -1 };
+    for (uint32_t i = 0; i < count; i++) {
+        const struct opinion *o = &opinions[i];
+        if (o->out > t.out) {
+            t.out = o->out;
+            t.out_rule = (int32_t)i;
+        }
+        if (o->in > t.in) {
+            t.in = o->in;
+            t.in_rule = (int32_t)i;
+        }
+        if (o->block_in && t.blind_rule < 0)
+            t.blind_rule = (int32_t)i;
+    }
+    return t;
+}
+
+static void keep(int32_t current, int32_t rule, const char *format, const char *name,
+                 struct combined *ret)
+{
+    ret->want = current;
+    ret->rule = rule;
+    fmt(ret->text, sizeof(ret->text), "%s%s", format, name);
+}
+
+void combine(const struct rule_conf *rules, const struct opinion *opinions, uint32_t count,
+             int32_t current, struct combined *ret)
+{
+    struct tally t = tally(opinions, count);
+    combine_bounds(opinions, count, ret);
+    if (t.out != RULE_ABSTAIN && t.out > current) {
+        ret->want = t.out;
+        ret->rule = t.out_rule;
+        fmt(ret->text, sizeof(ret->text), "scale out to %d for %s", t.out, rules[t.out_rule].name);
+        return;
+    }
+    if (t.in == RULE_ABSTAIN && t.blind_rule < 0) {
+        keep(current, -1, "no rule wants a change", "", ret);
+        return;
+    }
+    if (t.blind_rule >= 0) {
+        keep(current, t.blind_rule, "no scale-in, blind: ", rules[t.blind_rule].name, ret);
+        return;
+    }
+    /* What is needed now is a floor under what the window would be content with. */
+    int32_t want = MAX(t.in, t.out);
+    int32_t rule = t.in >= t.out ? t.in_rule : t.out_rule;
+    if (want >= current) {
+        keep(current, rule, "as it is, for ", rules[rule].name, ret);
+        return;
+    }
+    ret->want = MAX(want, 0);
+    ret->rule = rule;
+    fmt(ret->text, sizeof(ret->text), "scale in to %d: all agree, most is for %s", ret->want,
+        rules[rule].name);
+}

@@ -1,0 +1,82 @@
+/* The core's only door. control_step() takes one event and says what to do; nothing else changes
+ * the state. Deterministic: the same events give the same actions and decisions, byte for byte, on
+ * any machine. No clock, no I/O, no allocation after control_init(). Not thread-safe: one owner. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/decision.h"
+#include "core/event.h"
+#include "core/model.h"
+
+struct control;
+
+enum action_type {
+    ACTION_START, /* service, number, template */
+    ACTION_DRAIN, /* service, number: tell the proxy; EVENT_DRAINED is awaited until deadline_us */
+    ACTION_STOP,  /* service, number */
+    ACTION_RESIZE,
+    ACTION_PUBLISH, /* the service's pool changed: send a snapshot */
+    ACTION_RECORD,  /* decision */
+    ACTION_ALERT,   /* text: something a person should know; flag = false: it is over */
+    ACTION_FORGET,  /* the service's slot is free again */
+    ACTION_STOPPED, /* OPERATOR_STOP is done: nothing runs any more */
+    ACTION_TYPE_MAX,
+};
+
+struct action {
+    enum action_type type;
+    uint32_t service; /* slot */
+    uint32_t number;
+    uint64_t template;
+    int64_t deadline_us;
+    bool flag;
+    const struct decision *decision; /* valid until the next control_step() */
+    char text[160];
+};
+
+struct actions {
+    struct action *items; /* the caller's */
+    size_t cap; /* at least CONTROL_ACTIONS_MIN; what does not fit comes with the next step */
+    size_t count;
+};
+#define CONTROL_ACTIONS_MIN 64
+
+struct control_caps {
+    uint32_t services;  /* <= MODEL_SERVICES_MAX */
+    uint32_t instances; /* of one service, those leaving included */
+    uint32_t points;    /* of one series; 3600 = an hour at one sample a second */
+};
+
+size_t control_bytes(const struct control_caps *caps);
+/* In zeroed memory of control_bytes(), 16-aligned. No service yet: EVENT_CONFIG brings them;
+ * without EVENT_LEASE the lease counts as held. */
+struct control *control_init(void *memory, const struct control_caps *caps);
+
+/* 0; -EINVAL: the event names what does not exist or goes back in time: it changed nothing. */
+int control_step(struct control *c, const struct event *e, struct actions *actions);
+
+/* When the core next wants an EVENT_TICK at the latest (monotonic): drain deadlines, start
+ * deadlines, back-off, windows that open. US_NEVER = nothing is waiting. The caller ticks every
+ * second anyway. */
+int64_t control_next_us(const struct control *c);
+
+/* Views. `slot` < MODEL_SERVICES_MAX; false = no such service. Valid until the next step. */
+bool control_view(const struct control *c, uint32_t slot, struct service_view *ret);
+int32_t control_find(const struct control *c, const char *service); /* slot or -1 */
+const struct instance *control_instance(const struct control *c, uint32_t slot, uint32_t number);
+/* The newest evaluation of a service, recorded or not: what `why` shows first. NULL = none yet. */
+const struct decision *control_decision(const struct control *c, uint32_t slot);
+/* In-flight + queued from which on the current instances are not enough: the doorbell's mark. */
+uint32_t control_mark(const struct control *c, uint32_t slot);
+bool control_stopping(const struct control *c);
+
+/* The whole state as a list of words, for a snapshot at the head of a journal segment. Portable
+ * between machines, not between layouts: words[0] is the layout's number. Configurations are not in
+ * it: restore = control_init, EVENT_CONFIG with the same configuration, control_load. */
+size_t control_save_words(const struct control *c); /* how many */
+size_t control_save(const struct control *c, uint64_t *words, size_t cap);
+/* 0, or -EPROTO: not such a state; `c` is then as control_init left it plus the configuration. */
+int control_load(struct control *c, const uint64_t *words, size_t count);

@@ -1,0 +1,290 @@
+/* What follows: deadlines that have passed, the plan's moves, and the actions that tell the world.
+ * A state moves only together with its action: when the caller's array is full, both wait for the
+ * next step. */
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/num.h"
+#include "base/us.h"
+#include "base/util.h"
+#include "core/control_int.h"
+#include "core/health.h"
+#include "core/plan.h"
+
+bool control_has_room(const struct control *c)
+{
+    return c->out->count < c->out->cap;
+}
+
+struct action *control_emit(struct control *c, const struct control_service *s,
+                            enum action_type type)
+{
+    if (!control_has_room(c)) {
+        if (s)
+            c->services[s->slot].unfinished = true;
+        return NULL;
+    }
+    struct action *a = &c->out->items[c->out->count++];
+    *a = (struct action){ .type = type, .service = s ? s->slot : 0 };
+    return a;
+}
+
+static struct action *emit_for(struct control *c, const struct control_service *s,
+                               const struct instance *i, enum action_type type)
+{
+    struct action *a = control_emit(c, s, type);
+    if (a) {
+        a->number = i->number;
+        a->template = i->template;
+    }
+    return a;
+}
+
+static bool begin_drain(struct control *c, struct control_service *s, struct instance *i)
+{
+    struct action *a = emit_for(c, s, i, ACTION_DRAIN);
+    if (!a)
+        return false;
+    instance_move(i, INSTANCE_DRAINING, c->now_us);
+    i->deadline_us = us_add(c->now_us, s->conf.drain_us);
+    a->deadline_us = i->deadline_us;
+    s->publish = true;
+    return true;
+}
+
+static bool begin_stop(struct control *c, struct control_service *s, struct instance *i)
+{
+    struct action *a = emit_for(c, s, i, ACTION_STOP);
+    if (!a)
+        return false;
+    if (i->state != INSTANCE_STOPPING)
+        instance_move(i, INSTANCE_STOPPING, c->now_us);
+    i->deadline_us = us_add(c->now_us, CONTROL_STOP_AGAIN_US);
+    i->again = false;
+    s->publish = true;
+    return true;
+}
+
+static void say_drain_again(struct control *c, struct control_service *s, struct instance *i)
+{
+    struct action *a = emit_for(c, s, i, ACTION_DRAIN);
+    if (!a)
+        return;
+    a->deadline_us = i->deadline_us;
+    i->again = false;
+}
+
+static void give_up_start(struct control *c, struct control_service *s, struct instance *i)
+{
+    if (!begin_stop(c, s, i))
+        return;
+    char within[32], what[128];
+    num_format_duration(within, sizeof(within), s->conf.start_within_us);
+    fmt(what, sizeof(what), "is not ready within %s%s%s", within, s->probe_text[0] ? ": " : "",
+        s->probe_text);
+    control_start_failed(c, s, i, what);
+}
+
+static void give_up_ill(struct control *c, struct control_service *s, struct instance *i)
+{
+    if (begin_drain(c, s, i))
+        control_start_failed(c, s, i, "failed its probes for too long");
+}
+
+/* Deadlines and commands of one instance. */
+static void check_instance(struct control *c, struct control_service *s, struct instance *i)
+{
+    bool late = i->deadline_us <= c->now_us;
+    switch (i->state) {
+    case INSTANCE_STARTING:
+    case INSTANCE_WARMING:
+        if (i->evict)
+            begin_stop(c, s, i);
+        else if (late)
+            give_up_start(c, s, i);
+        break;
+    case INSTANCE_READY:
+    case INSTANCE_FAILING:
+        if (i->evict)
+            begin_drain(c, s, i);
+        else if (health_given_up(&s->conf.health, i, c->now_us) && !i->protected_)
+            give_up_ill(c, s, i);
+        break;
+    case INSTANCE_DRAINING:
+        if (late)
+            begin_stop(c, s, i);
+        else if (i->again)
+            say_drain_again(c, s, i);
+        break;
+    case INSTANCE_STOPPING:
+        if (late || i->again)
+            begin_stop(c, s, i);
+        break;
+    default:
+        break;
+    }
+}
+
+static void create(struct control *c, struct control_service *s, uint32_t index)
+{
+    s->instance_count = MAX(s->instance_count, index + 1);
+    s->instances[index] = (struct instance){
+        .state = INSTANCE_PENDING,
+        .number = ++s->number,
+        .template = s->conf.template,
+        .state_us = c->now_us,
+    };
+}
+
+static bool launch(struct control *c, struct control_service *s, struct instance *i)
+{
+    i->template = s->conf.template;
+    struct action *a = emit_for(c, s, i, ACTION_START);
+    if (!a)
+        return false;
+    instance_move(i, INSTANCE_STARTING, c->now_us);
+    i->started_us = c->now_us;
+    i->deadline_us = us_add(c->now_us, s->conf.start_within_us);
+    a->deadline_us = i->deadline_us;
+    s->publish = true;
+    return true;
+}
+
+/* While the engine does not answer, nothing but pending ones come and go. */
+static bool make_move(struct control *c, struct control_service *s, const struct plan_move *m)
+{
+    struct instance *i = &s->instances[m->index];
+    if (s->driver_down && m->type != PLAN_CREATE && m->type != PLAN_DROP)
+        return false;
+    switch (m->type) {
+    case PLAN_CREATE:
+        create(c, s, m->index);
+        return true;
+    case PLAN_LAUNCH:
+        return launch(c, s, i);
+    case PLAN_DROP:
+        instance_move(i, INSTANCE_GONE, c->now_us);
+        s->publish = true;
+        return true;
+    case PLAN_STOP:
+        return begin_stop(c, s, i);
+    case PLAN_DRAIN:
+        return begin_drain(c, s, i);
+    case PLAN_NOTHING:
+        break;
+    }
+    return false;
+}
+
+static bool may_start(const struct control *c, const struct control_service *s)
+{
+    return !s->driver_down && s->backoff_until_us <= c->now_us;
+}
+
+static void carry_out(struct control *c, struct control_service *s)
+{
+    struct plan_input in = {
+        .instances = s->instances,
+        .slot_count = c->caps.instances,
+        .wanted = s->count,
+        .surge = s->conf.surge,
+        .template = s->conf.template,
+        .leaving = control_is_leaving(c, s),
+        .may_start = may_start(c, s),
+    };
+    struct plan_move m;
+    do {
+        in.instance_count = s->instance_count;
+        plan_next(&in, &m);
+    } while (make_move(c, s, &m));
+}
+
+static bool may_act(const struct control *c, const struct control_service *s)
+{
+    return !c->lease_lost && s->list_until_us == 0;
+}
+
+static void watch_health(struct control_service *s)
+{
+    uint32_t ill = 0, all = 0;
+    FOR_EACH_INSTANCE(i, s)
+    {
+        ill += i->state == INSTANCE_FAILING;
+        all += instance_counts(i);
+    }
+    if (ill == 0)
+        control_trouble_over(s, TROUBLE_HEALTH);
+    else if (!s->troubles[TROUBLE_HEALTH].on)
+        control_trouble(s, TROUBLE_HEALTH, "%u of %u instances fail their probes%s%s", ill, all,
+                        s->probe_text[0] ? ": " : "", s->probe_text);
+}
+
+static void say(struct control *c, struct control_service *s)
+{
+    if (s->publish && control_emit(c, s, ACTION_PUBLISH))
+        s->publish = false;
+    for (int k = 0; k < TROUBLE_MAX; k++) {
+        struct trouble *t = &s->troubles[k];
+        struct action *a = t->say ? control_emit(c, s, ACTION_ALERT) : NULL;
+        if (!a)
+            continue;
+        a->flag = t->on;
+        memcpy(a->text, t->text, sizeof(a->text));
+        t->say = false;
+    }
+}
+
+void control_settle(struct control *c, struct control_service *s)
+{
+    if (s->list_until_us <= c->now_us)
+        s->list_until_us = 0;
+    s->unfinished = false;
+    control_check_well(c, s);
+    if (s->due && !control_is_leaving(c, s))
+        control_decide(c, s);
+    if (may_act(c, s)) {
+        FOR_EACH_INSTANCE(i, s)
+        {
+            if (!s->driver_down)
+                check_instance(c, s, i);
+        }
+        carry_out(c, s);
+    }
+    watch_health(s);
+    say(c, s);
+}
+
+static int64_t instance_next_us(const struct control_service *s, const struct instance *i)
+{
+    switch (i->state) {
+    case INSTANCE_STARTING:
+    case INSTANCE_WARMING:
+    case INSTANCE_DRAINING:
+    case INSTANCE_STOPPING:
+        return i->deadline_us;
+    default:
+        return i->protected_ ? US_NEVER : health_next_us(&s->conf.health, i);
+    }
+}
+
+int64_t control_act_next_us(const struct control *c, const struct control_service *s)
+{
+    if (s->unfinished)
+        return c->now_us;
+    int64_t next_us = control_is_leaving(c, s) ? US_NEVER : s->decide_next_us;
+    if (s->list_until_us != 0)
+        next_us = MIN(next_us, s->list_until_us);
+    if (!may_act(c, s) || s->driver_down)
+        return next_us;
+    bool waiting = false;
+    FOR_EACH_INSTANCE(i, s)
+    {
+        int64_t at_us = instance_next_us(s, i);
+        next_us = MIN(next_us, at_us);
+        waiting |= i->state == INSTANCE_PENDING;
+    }
+    if (waiting)
+        next_us = MIN(next_us, s->backoff_until_us);
+    int64_t well_us = control_well_us(s);
+    return MIN(next_us, well_us);
+}

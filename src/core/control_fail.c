@@ -1,0 +1,107 @@
+/* What goes wrong with a service: crash loops and their back-off, and the texts that say so. Owns
+ * the counters and the troubles; starts and stops nothing. */
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "base/us.h"
+#include "base/util.h"
+#include "core/control_int.h"
+
+void control_trouble(struct control_service *s, enum trouble_kind k, const char *format, ...)
+{
+    struct trouble *t = &s->troubles[k];
+    va_list args;
+    va_start(args, format);
+    fmt_v(t->text, sizeof(t->text), format, args);
+    va_end(args);
+    t->on = true;
+    t->say = true;
+    s->publish = true;
+}
+
+void control_trouble_over(struct control_service *s, enum trouble_kind k)
+{
+    struct trouble *t = &s->troubles[k];
+    if (!t->on)
+        return;
+    t->on = false;
+    t->say = true;
+    s->publish = true;
+}
+
+const char *control_trouble_text(const struct control_service *s)
+{
+    for (int k = 0; k < TROUBLE_MAX; k++) {
+        if (s->troubles[k].on)
+            return s->troubles[k].text;
+    }
+    return "";
+}
+
+/* `failures` in a row, at least 1. */
+static int64_t delay_us(uint32_t failures, bool soon)
+{
+    uint32_t doublings = failures - 1;
+    if (!soon) {
+        if (doublings == 0)
+            return 0;
+        doublings--;
+    }
+    return doublings > 16 ? BACKOFF_LAST_US : MIN(BACKOFF_FIRST_US << doublings, BACKOFF_LAST_US);
+}
+
+static void forgive(struct control_service *s)
+{
+    s->start_failures = 0;
+    s->backoff_until_us = 0;
+    control_trouble_over(s, TROUBLE_START);
+}
+
+void control_start_failed(struct control *c, struct control_service *s, const struct instance *i,
+                          const char *what)
+{
+    bool soon = i->ready_us == 0 || c->now_us - i->ready_us < BACKOFF_SOON_US;
+    if (i->ready_us != 0 && c->now_us - i->ready_us >= BACKOFF_WELL_US)
+        forgive(s);
+    /* Instances that were started together and fail together are one failure. */
+    if (s->start_failures == 0 || i->started_us >= s->failure_us) {
+        s->start_failures += s->start_failures < UINT32_MAX;
+        s->failure_us = c->now_us;
+        s->backoff_until_us = us_add(c->now_us, delay_us(s->start_failures, soon));
+    }
+    char wait[32];
+    int64_t wait_us = s->backoff_until_us - c->now_us;
+    num_format_duration(wait, sizeof(wait), MAX(wait_us, 0));
+    if (wait_us > 0)
+        control_trouble(s, TROUBLE_START, "%s-%u %s; next try in %s", s->conf.name, i->number, what,
+                        wait);
+    else
+        control_trouble(s, TROUBLE_START, "%s-%u %s; replaced at once", s->conf.name, i->number,
+                        what);
+}
+
+int64_t control_well_us(const struct control_service *s)
+{
+    if (s->start_failures == 0)
+        return US_NEVER;
+    int64_t at_us = US_NEVER;
+    bool busy = false;
+    FOR_EACH_INSTANCE(i, s)
+    {
+        busy |= i->state <= INSTANCE_WARMING || i->state == INSTANCE_FAILING;
+        if (i->state == INSTANCE_READY && i->started_us >= s->failure_us)
+            at_us = MIN(at_us, us_add(i->ready_us, BACKOFF_WELL_US));
+    }
+    /* Nobody tries any more: the last failure does not stay news for ever. */
+    if (!busy)
+        at_us = MIN(at_us, us_add(s->failure_us, 2 * BACKOFF_LAST_US));
+    return at_us;
+}
+
+void control_check_well(struct control *c, struct control_service *s)
+{
+    if (control_well_us(s) <= c->now_us)
+        forgive(s);
+}

@@ -1,0 +1,95 @@
+/* The operator's commands. They are state, visible in the view and in every decision, until taken
+ * back. */
+#include <errno.h>
+
+#include "base/util.h"
+#include "core/control_int.h"
+
+static int scale(struct control *c, struct control_service *s, const struct event *e)
+{
+    if (e->count < 0 || e->count > MODEL_COUNT_MAX)
+        return -EINVAL;
+    s->operator_count = e->count;
+    s->operator_forced = e->flag;
+    return 0;
+}
+
+static int take_back(struct control *c, struct control_service *s, const struct event *e)
+{
+    s->operator_count = -1;
+    s->operator_forced = false;
+    return 0;
+}
+
+static int hold(struct control *c, struct control_service *s, const struct event *e)
+{
+    s->paused = e->op == OPERATOR_PAUSE;
+    return 0;
+}
+
+static int drain(struct control *c, struct control_service *s, const struct event *e)
+{
+    struct instance *i = control_find_instance(s, e->number);
+    if (!i)
+        return -EINVAL;
+    i->evict = true;
+    return 0;
+}
+
+static int protect(struct control *c, struct control_service *s, const struct event *e)
+{
+    struct instance *i = control_find_instance(s, e->number);
+    if (!i)
+        return -EINVAL;
+    i->protected_ = e->flag;
+    return 0;
+}
+
+static int restart(struct control *c, struct control_service *s, const struct event *e)
+{
+    FOR_EACH_INSTANCE(i, s)
+    i->replace = i->state != INSTANCE_PENDING;
+    return 0;
+}
+
+static int stop(struct control *c)
+{
+    c->stopping = true;
+    FOR_EACH_SERVICE(s, c)
+    s->publish = true;
+    return 0;
+}
+
+struct command {
+    int (*run)(struct control *c, struct control_service *s, const struct event *e);
+    bool for_all; /* service -1 is allowed, and means every one */
+};
+
+static const struct command commands[OPERATOR_MAX] = {
+    [OPERATOR_SCALE] = { scale, false },    [OPERATOR_AUTO] = { take_back, true },
+    [OPERATOR_PAUSE] = { hold, true },      [OPERATOR_RESUME] = { hold, true },
+    [OPERATOR_DRAIN] = { drain, false },    [OPERATOR_PROTECT] = { protect, false },
+    [OPERATOR_RESTART] = { restart, true },
+};
+
+int control_on_operator(struct control *c, const struct event *e)
+{
+    if ((unsigned)e->op >= OPERATOR_MAX)
+        return -EINVAL;
+    if (e->op == OPERATOR_STOP)
+        return stop(c);
+    const struct command *command = &commands[e->op];
+    if (!(e->service < 0 && command->for_all)) {
+        struct control_service *s = control_service(c, e->service);
+        int rc = s && !s->leaving ? command->run(c, s, e) : -EINVAL;
+        if (rc == 0)
+            control_mark_due(s, EVENT_OPERATOR);
+        return rc;
+    }
+    FOR_EACH_SERVICE(s, c)
+    {
+        command->run(c, s, e);
+        control_mark_due(s, EVENT_OPERATOR);
+    }
+    return 0;
+}

@@ -1,0 +1,147 @@
+/* What is found after the controller, the engine or the lease was away. Nothing here decides: it
+ * brings the core's view in line with what runs. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/us.h"
+#include "base/util.h"
+#include "core/control_int.h"
+
+/* A free slot for an instance that is not of our making, or NULL. */
+static struct instance *adopt(struct control *c, struct control_service *s, const struct event *e)
+{
+    struct instance *i = NULL;
+    for (uint32_t n = 0; n < s->instance_count && !i; n++) {
+        if (s->instances[n].state == INSTANCE_GONE)
+            i = &s->instances[n];
+    }
+    if (!i && s->instance_count < c->caps.instances)
+        i = &s->instances[s->instance_count++];
+    if (!i)
+        return NULL;
+    *i = (struct instance){
+        .state = INSTANCE_PENDING,
+        .number = e->number,
+        .template = e->template,
+        .started_us = c->now_us,
+        .deadline_us = us_add(c->now_us, s->conf.start_within_us),
+    };
+    instance_move(i, INSTANCE_STARTING, c->now_us);
+    s->number = MAX(s->number, e->number);
+    return i;
+}
+
+int control_on_found(struct control *c, const struct event *e)
+{
+    struct control_service *s = control_service(c, e->service);
+    if (!s || e->number == 0 || e->number == UINT32_MAX)
+        return -EINVAL;
+    struct instance *i = control_find_instance(s, e->number);
+    if (!i)
+        i = adopt(c, s, e);
+    if (!i)
+        return -ENOBUFS;
+    if (i->state == INSTANCE_PENDING)
+        instance_move(i, INSTANCE_STARTING, c->now_us);
+    i->template = e->template;
+    i->found = true;
+    i->running = true;
+    if (i->state == INSTANCE_STARTING && e->flag)
+        instance_move(i, INSTANCE_READY, c->now_us);
+    i->again = i->state == INSTANCE_DRAINING || i->state == INSTANCE_STOPPING;
+    s->publish = true;
+    return 0;
+}
+
+/* What was not named is gone; but not what was asked for since, and is on its way. */
+static bool is_lost(const struct control_service *s, const struct instance *i)
+{
+    if (i->found || i->state == INSTANCE_PENDING)
+        return false;
+    return i->running || s->list_until_us != 0;
+}
+
+int control_on_found_all(struct control *c, const struct event *e)
+{
+    struct control_service *s = control_service(c, e->service);
+    if (!s)
+        return -EINVAL;
+    FOR_EACH_INSTANCE(i, s)
+    {
+        if (is_lost(s, i)) {
+            instance_move(i, INSTANCE_GONE, c->now_us);
+            s->publish = true;
+        }
+        i->found = false;
+    }
+    s->list_until_us = 0;
+    return 0;
+}
+
+static void driver_back(struct control *c, struct control_service *s)
+{
+    if (!s->driver_down)
+        return;
+    s->driver_down = false;
+    control_trouble_over(s, TROUBLE_DRIVER);
+    /* While the engine was away nothing could start: the time does not count. */
+    FOR_EACH_INSTANCE(i, s)
+    {
+        if (i->state == INSTANCE_STARTING || i->state == INSTANCE_WARMING)
+            i->deadline_us =
+                MAX(i->deadline_us, us_add(c->now_us, s->conf.start_within_us));
+        else if (i->state == INSTANCE_STOPPING)
+            i->again = true;
+    }
+}
+
+int control_on_driver(struct control *c, const struct event *e)
+{
+    if (e->service >= 0 && !control_service(c, e->service))
+        return -EINVAL;
+    FOR_EACH_SERVICE(s, c)
+    {
+        if (e->service >= 0 && s->slot != (uint32_t)e->service)
+            continue;
+        if (e->flag) {
+            driver_back(c, s);
+        } else {
+            if (!s->driver_down)
+                control_trouble(s, TROUBLE_DRIVER, "the engine does not answer: %.*s",
+                                (int)strnlen(e->text, sizeof(e->text)), e->text);
+            s->driver_down = true;
+        }
+    }
+    return 0;
+}
+
+int control_on_lease(struct control *c, const struct event *e)
+{
+    bool gained = e->flag && c->lease_lost;
+    c->lease_lost = !e->flag;
+    FOR_EACH_SERVICE(s, c)
+    {
+        control_mark_due(s, EVENT_LEASE);
+        FOR_EACH_INSTANCE(i, s)
+        i->again = i->again || (gained && i->state == INSTANCE_STOPPING);
+    }
+    return 0;
+}
+
+/* Law 5. Nothing is started or stopped until the engine has said what runs. */
+int control_on_restart(struct control *c, const struct event *e)
+{
+    c->list_until_us = us_add(c->now_us, CONTROL_LIST_US);
+    FOR_EACH_SERVICE(s, c)
+    {
+        s->list_until_us = c->list_until_us;
+        s->demand = (struct demand){ -1, -1, -1 };
+        for (unsigned m = 0; m < METRIC_MAX; m++) {
+            if (s->ring[m] != 0)
+                series_gap(&s->series[m], c->now_us);
+        }
+        FOR_EACH_INSTANCE(i, s)
+        i->found = false;
+    }
+    return 0;
+}

@@ -1,0 +1,376 @@
+/* The state as words and back. One function per struct walks its fields; what it does with each
+ * (count, write, read) is the walker's mode, so that saving and loading cannot disagree.
+ *
+ * Layout: version, number of words, checksum of what follows, then the fields in the order below.
+ * Configurations are not saved, but a service that is leaving has none any more: the few values
+ * that its end needs go along with every service. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/us.h"
+#include "base/util.h"
+#include "core/control_int.h"
+
+#define SAVE_VERSION UINT64_C(1)
+#define SAVE_HEAD_WORDS 3
+
+enum walk_mode { WALK_COUNT, WALK_SAVE, WALK_LOAD };
+
+struct walk {
+    enum walk_mode mode;
+    uint64_t *words;
+    size_t cap, at;
+    bool bad; /* a value out of its range, or too few words */
+};
+
+static void walk_u64(struct walk *w, uint64_t *x)
+{
+    if (w->mode != WALK_COUNT && w->at >= w->cap)
+        w->bad = true;
+    else if (w->mode == WALK_SAVE)
+        w->words[w->at] = *x;
+    else if (w->mode == WALK_LOAD)
+        *x = w->words[w->at];
+    w->at++;
+}
+
+static void walk_i64(struct walk *w, int64_t *x)
+{
+    uint64_t u = (uint64_t)*x;
+    walk_u64(w, &u);
+    *x = (int64_t)u;
+}
+
+/* `most` is the largest value that may be loaded. */
+static void walk_u32(struct walk *w, uint32_t *x, uint32_t most)
+{
+    uint64_t u = *x;
+    walk_u64(w, &u);
+    if (u > most) {
+        w->bad = true;
+        u = 0;
+    }
+    *x = (uint32_t)u;
+}
+
+static void walk_i32(struct walk *w, int32_t *x, int32_t least, int32_t most)
+{
+    int64_t i = *x;
+    walk_i64(w, &i);
+    if (i < least || i > most) {
+        w->bad = true;
+        i = least;
+    }
+    *x = (int32_t)i;
+}
+
+static void walk_bool(struct walk *w, bool *x)
+{
+    uint32_t u = *x;
+    walk_u32(w, &u, 1);
+    *x = u != 0;
+}
+
+static void walk_double(struct walk *w, double *x)
+{
+    uint64_t u;
+    static_assert(sizeof(u) == sizeof(*x), "a double is one word");
+    memcpy(&u, x, sizeof(u));
+    walk_u64(w, &u);
+    memcpy(x, &u, sizeof(u));
+}
+
+/* Eight bytes a word, the first in the lowest bits; always whole, so that the layout is fixed. */
+static void walk_text(struct walk *w, char *text, size_t cap)
+{
+    for (size_t at = 0; at < cap; at += 8) {
+        uint64_t u = 0;
+        for (size_t n = 0; n < 8 && at + n < cap; n++)
+            u |= (uint64_t)(unsigned char)text[at + n] << (8 * n);
+        walk_u64(w, &u);
+        for (size_t n = 0; n < 8 && at + n < cap; n++)
+            text[at + n] = (char)(u >> (8 * n));
+    }
+    if (w->mode == WALK_LOAD)
+        text[cap - 1] = '\0';
+}
+
+static void walk_instance(struct walk *w, struct instance *i)
+{
+    uint32_t state = i->state;
+    walk_u32(w, &state, INSTANCE_GONE);
+    i->state = (enum instance_state)state;
+    walk_u32(w, &i->number, UINT32_MAX);
+    walk_u64(w, &i->template);
+    walk_i64(w, &i->state_us);
+    walk_i64(w, &i->started_us);
+    walk_i64(w, &i->deadline_us);
+    walk_i64(w, &i->ready_us);
+    walk_u32(w, &i->probes_failed, UINT32_MAX);
+    walk_u32(w, &i->probes_passed, UINT32_MAX);
+    walk_bool(w, &i->protected_);
+    walk_bool(w, &i->replace);
+    walk_bool(w, &i->evict);
+    walk_bool(w, &i->running);
+    walk_bool(w, &i->found);
+    walk_bool(w, &i->again);
+    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
+        walk_i64(w, &i->sample_us[m]);
+        walk_double(w, &i->sample[m]);
+    }
+}
+
+/* Points oldest first, so that where the ring begins does not show. */
+static void walk_series(struct walk *w, struct series *x, uint32_t cap)
+{
+    uint32_t count = x->count;
+    walk_u32(w, &count, cap);
+    walk_i64(w, &x->gap_us);
+    walk_i64(w, &x->stale_us);
+    if (w->mode == WALK_LOAD) {
+        x->head = 0;
+        x->count = count;
+    }
+    for (uint32_t n = 0; n < count && !w->bad; n++) {
+        struct series_point *p = &x->points[(x->head + n) % x->cap];
+        walk_i64(w, &p->at_us);
+        walk_double(w, &p->value);
+    }
+}
+
+static void walk_trouble(struct walk *w, struct trouble *t)
+{
+    walk_bool(w, &t->on);
+    walk_bool(w, &t->say);
+    walk_text(w, t->text, sizeof(t->text));
+}
+
+/* What identifies a rule over a restart, for its state to be taken up again. */
+static uint64_t rule_key(const struct rule_conf *r)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    const unsigned char *p = (const unsigned char *)r;
+    for (size_t n = offsetof(struct rule_conf, target); n < sizeof(*r); n++)
+        hash = (hash ^ p[n]) * UINT64_C(1099511628211);
+    return hash ^ (uint64_t)r->kind;
+}
+
+static void walk_rules(struct walk *w, struct control_service *s)
+{
+    uint32_t count = s->conf.rule_count;
+    walk_u32(w, &count, MODEL_RULES_MAX);
+    for (uint32_t n = 0; n < count && !w->bad; n++) {
+        uint64_t key = rule_key(&s->conf.rules[n]);
+        struct rule_state state = s->rule_states[n];
+        walk_u64(w, &key);
+        for (unsigned k = 0; k < RULE_STATE_WORDS; k++)
+            walk_i64(w, &state.word[k]);
+        if (n < s->conf.rule_count && key == rule_key(&s->conf.rules[n]))
+            s->rule_states[n] = state;
+    }
+}
+
+static void walk_behavior(struct walk *w, struct behavior_state *b)
+{
+    static_assert(sizeof(*b) == BEHAVIOR_STATE_WORDS * sizeof(int64_t), "nothing but words");
+    int64_t words[BEHAVIOR_STATE_WORDS];
+    memcpy(words, b, sizeof(words));
+    for (unsigned n = 0; n < BEHAVIOR_STATE_WORDS; n++)
+        walk_i64(w, &words[n]);
+    memcpy(b, words, sizeof(words));
+    if (b->up.count < 0 || b->up.count > BEHAVIOR_EVENTS_MAX || b->down.count < 0 ||
+        b->down.count > BEHAVIOR_EVENTS_MAX || b->lowest.slice_us < 0 || b->highest.slice_us < 0)
+        w->bad = true;
+}
+
+static void walk_all_series(struct walk *w, const struct control *c, struct control_service *s)
+{
+    for (unsigned m = 0; m < METRIC_MAX; m++) {
+        bool has = s->ring[m] != 0;
+        walk_bool(w, &has);
+        if (!has || w->bad)
+            continue;
+        if (s->ring[m] == 0) { /* another configuration: its points are skipped */
+            uint32_t count = 0;
+            walk_u32(w, &count, c->caps.points);
+            w->at += 2 + (size_t)count * 2;
+            continue;
+        }
+        walk_series(w, &s->series[m], c->caps.points);
+    }
+}
+
+static void walk_plan(struct walk *w, const struct control *c, struct control_service *s)
+{
+    walk_i32(w, &s->desired, 0, MODEL_COUNT_MAX);
+    walk_i32(w, &s->count, 0, MODEL_COUNT_MAX);
+    walk_i32(w, &s->operator_count, -1, MODEL_COUNT_MAX);
+    walk_bool(w, &s->operator_forced);
+    walk_bool(w, &s->paused);
+    walk_i32(w, &s->schedule_min, -1, INT32_MAX);
+    walk_i32(w, &s->schedule_max, -1, INT32_MAX);
+    walk_u32(w, &s->start_failures, UINT32_MAX);
+    walk_i64(w, &s->failure_us);
+    walk_i64(w, &s->backoff_until_us);
+    walk_bool(w, &s->driver_down);
+    walk_i64(w, &s->list_until_us);
+    walk_text(w, s->probe_text, sizeof(s->probe_text));
+    for (int k = 0; k < TROUBLE_MAX; k++)
+        walk_trouble(w, &s->troubles[k]);
+    walk_u32(w, &s->number, UINT32_MAX);
+    walk_u32(w, &s->instance_count, c->caps.instances);
+    for (uint32_t n = 0; n < s->instance_count && !w->bad; n++)
+        walk_instance(w, &s->instances[n]);
+}
+
+static void walk_decided(struct walk *w, struct control_service *s)
+{
+    uint32_t cause = s->cause;
+    walk_i64(w, &s->demand.in_flight);
+    walk_i64(w, &s->demand.queued);
+    walk_i64(w, &s->demand.connections);
+    walk_bool(w, &s->due);
+    walk_bool(w, &s->publish);
+    walk_bool(w, &s->unfinished);
+    walk_u32(w, &cause, EVENT_TYPE_MAX - 1);
+    walk_i64(w, &s->decide_next_us);
+    walk_u64(w, &s->signature);
+    walk_i64(w, &s->recorded_us);
+    s->cause = (uint8_t)cause;
+}
+
+/* The newest decision itself is a view and not saved: after a load there is none until the next,
+ * but that there has been one is remembered. */
+static void walk_service(struct walk *w, struct control *c, struct control_service *s)
+{
+    walk_bool(w, &s->decided_once);
+    walk_plan(w, c, s);
+    walk_rules(w, s);
+    walk_behavior(w, &s->behavior);
+    walk_all_series(w, c, s);
+    walk_decided(w, s);
+}
+
+/* What a service without configuration needs to come to its end. */
+static void walk_identity(struct walk *w, struct service_conf *conf, bool *leaving)
+{
+    walk_text(w, conf->name, sizeof(conf->name));
+    walk_i64(w, &conf->drain_us);
+    walk_u64(w, &conf->template);
+    walk_bool(w, leaving);
+}
+
+static void walk_head(struct walk *w, struct control *c)
+{
+    walk_i64(w, &c->now_us);
+    walk_i64(w, &c->wall_us);
+    walk_u64(w, &c->sequence);
+    walk_bool(w, &c->lease_lost);
+    walk_bool(w, &c->stopping);
+    walk_bool(w, &c->stop_said);
+    walk_i64(w, &c->list_until_us);
+}
+
+/* Reads which service lies in this slot, and prepares it: with the configuration of that name, or
+ * as one that is leaving. */
+static void place(struct walk *w, struct control *c, struct control_service *s)
+{
+    struct service_conf conf = { 0 };
+    bool leaving = false;
+    walk_identity(w, &conf, &leaving);
+    for (uint32_t n = 0; n < c->conf_count; n++) {
+        if (strcmp(c->confs[n].name, conf.name) == 0) {
+            control_service_init(c, s, &c->confs[n]);
+            return;
+        }
+    }
+    control_service_init(c, s, &conf);
+    s->leaving = true;
+}
+
+static void walk_state(struct walk *w, struct control *c)
+{
+    walk_head(w, c);
+    for (uint32_t n = 0; n < c->caps.services && !w->bad; n++) {
+        struct control_service *s = &c->services[n];
+        walk_bool(w, &s->used);
+        if (!s->used)
+            continue;
+        if (w->mode == WALK_LOAD)
+            place(w, c, s);
+        else
+            walk_identity(w, &s->conf, &s->leaving);
+        walk_service(w, c, s);
+    }
+}
+
+static uint64_t checksum(const uint64_t *words, size_t count)
+{
+    uint64_t sum = UINT64_C(14695981039346656037);
+    for (size_t n = 0; n < count; n++)
+        sum = (sum ^ words[n]) * UINT64_C(1099511628211) + (sum >> 29);
+    return sum;
+}
+
+/* A walk that does not load writes nothing into the state. */
+static struct control *unlocked(const struct control *c)
+{
+    union {
+        const struct control *in;
+        struct control *out;
+    } u = { .in = c };
+    return u.out;
+}
+
+size_t control_save_words(const struct control *c)
+{
+    struct walk w = { .mode = WALK_COUNT };
+    walk_state(&w, unlocked(c));
+    return SAVE_HEAD_WORDS + w.at;
+}
+
+size_t control_save(const struct control *c, uint64_t *words, size_t cap)
+{
+    size_t count = control_save_words(c);
+    if (cap < count)
+        return 0;
+    struct walk w = { .mode = WALK_SAVE,
+                      .words = words + SAVE_HEAD_WORDS,
+                      .cap = count - SAVE_HEAD_WORDS };
+    walk_state(&w, unlocked(c));
+    words[0] = SAVE_VERSION;
+    words[1] = count;
+    words[2] = checksum(w.words, w.cap);
+    return count;
+}
+
+static void clear(struct control *c)
+{
+    for (uint32_t n = 0; n < c->caps.services; n++)
+        control_service_clear(c, &c->services[n]);
+    c->sequence = 0;
+    c->now_us = c->wall_us = 0;
+    c->lease_lost = c->stopping = c->stop_said = false;
+    c->list_until_us = 0;
+}
+
+int control_load(struct control *c, const uint64_t *words, size_t count)
+{
+    if (count < SAVE_HEAD_WORDS || words[0] != SAVE_VERSION || words[1] != count ||
+        words[2] != checksum(words + SAVE_HEAD_WORDS, count - SAVE_HEAD_WORDS))
+        return -EPROTO;
+    union {
+        const uint64_t *in;
+        uint64_t *out;
+    } from = { .in = words + SAVE_HEAD_WORDS };
+    struct walk w = { .mode = WALK_LOAD, .words = from.out, .cap = count - SAVE_HEAD_WORDS };
+    clear(c);
+    walk_state(&w, c);
+    if (w.bad || w.at != w.cap) {
+        clear(c);
+        control_match_config(c);
+        return -EPROTO;
+    }
+    control_match_config(c);
+    return 0;
+}

@@ -1,0 +1,59 @@
+/* A decision: the desired count and every opinion and limit that led to it. This is the record that
+ * `why` shows, the store keeps and `replay` prints. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/model.h"
+
+/* Who had the last word on a step, in the order they are applied (the later wins over the earlier).
+ */
+enum limit_kind {
+    LIMIT_RULES,      /* what combine made of the opinions */
+    LIMIT_PROJECTION, /* law 3 */
+    LIMIT_STABILIZE,
+    LIMIT_RATE, /* behavior's policies */
+    LIMIT_MIN,
+    LIMIT_MAX,
+    LIMIT_SCHEDULE, /* min, max or count as a schedule has moved them */
+    LIMIT_BUDGET,
+    LIMIT_OPERATOR,
+    LIMIT_PAUSED,
+    LIMIT_LEASE,
+    LIMIT_BACKOFF,
+    LIMIT_KIND_MAX,
+};
+
+struct decision_step {
+    enum limit_kind kind;
+    int32_t from, to;
+    char text[120];
+};
+
+#define DECISION_STEPS_MAX 12
+
+struct decision_opinion {
+    char rule[64];
+    struct opinion opinion;
+};
+
+struct decision {
+    uint64_t sequence; /* 1.. over all services */
+    int64_t now_us, wall_us;
+    char service[MODEL_NAME_MAX];
+    uint32_t slot;
+    uint8_t cause;  /* enum event_type that led to it */
+    bool advise;    /* nothing follows from it */
+    int32_t before; /* desired before */
+    int32_t desired;
+    int32_t ready, starting, draining;
+    int32_t in_flight, queued; /* newest known demand; -1 = unknown */
+    uint32_t opinion_count;
+    struct decision_opinion opinions[MODEL_RULES_MAX];
+    uint32_t step_count;
+    struct decision_step steps[DECISION_STEPS_MAX];
+    char summary[200]; /* one sentence for a person */
+};
+
+const char *limit_kind_name(enum limit_kind k);

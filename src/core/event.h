@@ -1,0 +1,68 @@
+/* Everything the core is ever told. An event is plain data; what it points at belongs to the caller
+ * and is read during control_step() only. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/model.h"
+
+enum event_type {
+    EVENT_TICK,         /* time passes */
+    EVENT_SAMPLES,      /* of one service, one moment; a metric that is not in it is a gap */
+    EVENT_DOORBELL,     /* the proxy: demand changed at this very moment */
+    EVENT_STARTED,      /* the engine says that it runs: number, pid */
+    EVENT_START_FAILED, /* text */
+    EVENT_PROBE,        /* flag = passed; text when not */
+    EVENT_EXITED,       /* it is not there any more: status, flag = status unknown, text */
+    EVENT_DRAINED,      /* nothing in flight on it any more */
+    EVENT_FOUND,     /* it runs, says the engine after a (re)start: number, template, flag = it was
+                        ready as far as the proxy knows */
+    EVENT_FOUND_ALL, /* service's list is complete: what was not found is gone */
+    EVENT_DRIVER,    /* flag = the engine answers again; else text */
+    EVENT_CONFIG,    /* conf */
+    EVENT_OPERATOR,  /* op, service, number, count */
+    EVENT_LEASE,     /* flag = held */
+    EVENT_RESTART,   /* the controller was away: an unknown interval ends now */
+    EVENT_TYPE_MAX,
+};
+
+enum operator_op {
+    OPERATOR_SCALE, /* count; flag = force over max */
+    OPERATOR_AUTO,  /* take SCALE back */
+    OPERATOR_PAUSE, /* keep the count as it is */
+    OPERATOR_RESUME,
+    OPERATOR_DRAIN,   /* one instance: drained and stopped; rules decide whether another comes */
+    OPERATOR_PROTECT, /* one instance; flag = on */
+    OPERATOR_RESTART, /* replace all instances, ready before the old one drains */
+    OPERATOR_STOP,    /* everything (service -1): drain and stop, start nothing */
+    OPERATOR_MAX,
+};
+
+struct sample {
+    enum metric metric;
+    uint32_t number; /* instance, or 0 for the service as a whole */
+    double value;    /* finite; anything else counts as unknown */
+};
+
+struct event {
+    enum event_type type;
+    int64_t now_us;  /* monotonic, never less than the event before */
+    int64_t wall_us; /* since 1970 */
+    int32_t service; /* slot; -1 = none. Names are resolved by the caller: control_find() */
+    uint32_t number; /* instance; 0 = none */
+    bool flag;
+    int32_t count;
+    int32_t status;
+    int64_t pid;
+    uint64_t template;
+    uint32_t in_flight, queued; /* EVENT_DOORBELL */
+    enum operator_op op;
+    char text[160];
+    uint32_t sample_count;
+    const struct sample *samples;
+    const struct model_conf *conf;
+};
+
+const char *event_type_name(enum event_type t);
+const char *operator_op_name(enum operator_op op);

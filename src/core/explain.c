@@ -1,0 +1,77 @@
+/* The words of a decision. Decides nothing. */
+#include "core/explain.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/str.h"
+
+void explain_begin(struct decision *d, int32_t current)
+{
+    d->step_count = 0;
+    d->desired = current;
+    d->summary[0] = '\0';
+}
+
+int32_t explain_count(const struct decision *d)
+{
+    return d->desired;
+}
+
+void explain_step(struct decision *d, enum limit_kind kind, int32_t to, const char *format, ...)
+{
+    if (to == d->desired)
+        return;
+    if (d->step_count < DECISION_STEPS_MAX) {
+        struct decision_step *s = &d->steps[d->step_count++];
+        *s = (struct decision_step){ .kind = kind, .from = d->desired, .to = to };
+        va_list args;
+        va_start(args, format);
+        fmt_v(s->text, sizeof(s->text), format, args);
+        va_end(args);
+    }
+    d->desired = to;
+}
+
+/* The opinion that speaks when no step changed anything: who blocks, else the first who knows. */
+static const struct decision_opinion *spokesman(const struct decision *d)
+{
+    const struct decision_opinion *known = NULL;
+    for (uint32_t n = 0; n < d->opinion_count; n++) {
+        const struct decision_opinion *o = &d->opinions[n];
+        if (o->opinion.block_in)
+            return o;
+        if (o->opinion.known && !known)
+            known = o;
+    }
+    return known;
+}
+
+void explain_end(struct decision *d)
+{
+    struct str s;
+    str_init(&s, d->summary, sizeof(d->summary));
+    const char *note = d->advise ? " (advice only)" : "";
+    if (d->desired == d->before)
+        str_putf(&s, "%d as before%s", d->desired, note);
+    else
+        str_putf(&s, "%d -> %d%s", d->before, d->desired, note);
+    const struct decision_opinion *o = spokesman(d);
+    if (d->step_count > 0)
+        str_putf(&s, ": %s", d->steps[d->step_count - 1].text);
+    else if (o)
+        str_putf(&s, ": %s", o->opinion.text);
+}
+
+uint64_t explain_signature(const struct decision *d)
+{
+    uint64_t bits = d->advise;
+    for (uint32_t n = 0; n < d->step_count; n++)
+        bits |= UINT64_C(2) << d->steps[n].kind;
+    for (uint32_t n = 0; n < d->opinion_count; n++) {
+        bits |= (uint64_t)d->opinions[n].opinion.known << (16 + n);
+        bits |= (uint64_t)d->opinions[n].opinion.block_in << (32 + n);
+    }
+    return bits | (uint64_t)d->opinion_count << 48;
+}

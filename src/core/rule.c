@@ -1,0 +1,92 @@
+/* The list of rule kinds and what all of them share. It must not know any kind from inside. */
+#include "core/rule.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "base/us.h"
+#include "base/util.h"
+
+static const struct rule_ops *const kinds[RULE_KIND_MAX] = {
+    [RULE_TARGET] = &rule_target,
+    [RULE_THRESHOLD] = &rule_threshold,
+    [RULE_STEP] = &rule_step,
+    [RULE_SCHEDULE] = &rule_schedule,
+};
+
+const struct rule_ops *rule_ops(enum rule_kind k)
+{
+    assert((unsigned)k < RULE_KIND_MAX);
+    return kinds[k];
+}
+
+const char *rule_kind_name(enum rule_kind k)
+{
+    return (unsigned)k < RULE_KIND_MAX ? kinds[k]->name : "?";
+}
+
+void rule_opinion_init(struct opinion *ret)
+{
+    *ret = (struct opinion){
+        .out = RULE_ABSTAIN,
+        .in = RULE_ABSTAIN,
+        .set_min = RULE_ABSTAIN,
+        .set_max = RULE_ABSTAIN,
+        .set_count = RULE_ABSTAIN,
+    };
+}
+
+void rule_eval(const struct rule_conf *r, struct rule_state *state, const struct rule_context *ctx,
+               struct opinion *ret)
+{
+    rule_opinion_init(ret);
+    rule_ops(r->kind)->eval(r, state, ctx, ret);
+}
+
+bool rule_asks_out(const struct rule_conf *r, const struct opinion *o,
+                   const struct rule_context *ctx, int32_t count, double *ret_value)
+{
+    const struct rule_ops *ops = rule_ops(r->kind);
+    return o->known && ops->asks_out && ops->asks_out(r, o, ctx, count, ret_value);
+}
+
+int64_t rule_next_us(const struct rule_conf *r, const struct rule_state *state,
+                     const struct rule_context *ctx)
+{
+    const struct rule_ops *ops = rule_ops(r->kind);
+    return ops->next_us ? ops->next_us(r, state, ctx) : US_NEVER;
+}
+
+uint32_t rule_mark(const struct rule_conf *r, int32_t count)
+{
+    const struct rule_ops *ops = rule_ops(r->kind);
+    double most = ops->most ? ops->most(r, count) : INFINITY;
+    if (most < 0)
+        return 0;
+    return most < UINT32_MAX - 1 ? (uint32_t)floor(most) + 1 : UINT32_MAX;
+}
+
+int rule_metric_value(const struct rule_metric *m, const struct rule_context *ctx, double *ret)
+{
+    assert((unsigned)m->metric < METRIC_MAX);
+    return series_stat(&ctx->series[m->metric], m->stat, m->window_us, ctx->now_us, ctx->scratch,
+                       ret);
+}
+
+bool rule_metric_is_now(const struct rule_metric *m, enum metric metric)
+{
+    return m->metric == metric && (m->window_us == 0 || m->stat == SERIES_LAST);
+}
+
+double rule_project(const struct rule_metric *m, double value, const struct rule_context *ctx,
+                    int32_t count)
+{
+    if (metric_nature(m->metric) == METRIC_TOTAL || count <= 0)
+        return value;
+    return value * (ctx->ready > 0 ? ctx->ready : ctx->current) / count;
+}
+
+int64_t rule_hold_in_us(int64_t for_us, const struct rule_context *ctx)
+{
+    return for_us > 0 ? for_us : ctx->window_in_us;
+}

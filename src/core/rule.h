@@ -1,0 +1,168 @@
+/* Rules: each kind gives an opinion on the desired count. One kind, one file rule_<kind>.c, one
+ * const table; rule.c lists them. A rule may keep a little state of its own between evaluations. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/cron.h"
+#include "core/metric.h"
+#include "core/series.h"
+
+enum rule_kind { RULE_TARGET, RULE_THRESHOLD, RULE_STEP, RULE_SCHEDULE, RULE_KIND_MAX };
+
+struct rule_metric {
+    enum metric metric;
+    enum series_stat stat; /* default SERIES_AVG */
+    int64_t window_us;     /* 0 = the newest sample */
+};
+
+/* desired = ceil(current * metric / value) for utilisations, ceil(total / value) for totals.
+ * Source: Kubernetes' HPA v2, replica_calculator.go; see rule_target.c. */
+struct rule_target_conf {
+    struct rule_metric metric;
+    double value;        /* > 0 */
+    double tolerance_up; /* dead band over and under 1; default 0.1 */
+    double tolerance_down;
+    int64_t window_down_us; /* 0 = the service's window_in_us */
+};
+
+struct rule_threshold_conf {
+    struct rule_metric metric;
+    bool has_above, has_below; /* at least one; both = two independent conditions */
+    double above, below;
+    int64_t for_us;     /* the condition must hold this long without a gap */
+    double add, remove; /* instances, or a ratio of the current count (rounded away from 0) */
+    bool add_ratio, remove_ratio;
+};
+
+enum rule_step_type { RULE_STEP_CHANGE, RULE_STEP_PERCENT, RULE_STEP_EXACT };
+#define RULE_STEPS_MAX 20
+
+struct rule_step {
+    double lower, upper; /* relative to the threshold; -inf / +inf when open */
+    double adjustment;
+};
+
+/* AWS step scaling. */
+struct rule_step_conf {
+    struct rule_metric metric;
+    double threshold;
+    enum rule_step_type type;
+    int64_t for_us;        /* breach must hold this long */
+    int64_t warmup_us;     /* instances started within it count as added already */
+    int32_t min_magnitude; /* least change with RULE_STEP_PERCENT; 0 = none */
+    uint32_t step_count;
+    struct rule_step steps[RULE_STEPS_MAX];
+};
+
+/* From each time the cron expression matches, for `for_us`, the service's min and max (or its
+ * count) are these. -1 = leave. Of overlapping windows the one that opened last wins. */
+struct rule_schedule_conf {
+    struct cron cron;
+    int64_t for_us;
+    uint32_t zone; /* index into model_conf.zones */
+    int32_t min, max, count;
+};
+
+struct rule_conf {
+    enum rule_kind kind;
+    char name[64]; /* as explanations show it: "target concurrency 20" */
+    union {
+        struct rule_target_conf target;
+        struct rule_threshold_conf threshold;
+        struct rule_step_conf step;
+        struct rule_schedule_conf schedule;
+    };
+};
+
+#define RULE_ABSTAIN INT32_MIN /* no opinion in this direction */
+
+/* What a rule thinks. Law 1: scale out to the largest `out`; scale in to the largest `in`, only
+ * when at least one is below current and nobody blocks. */
+struct opinion {
+    int32_t out;   /* needs at least this many now, or RULE_ABSTAIN */
+    int32_t in;    /* would be content with this many, or RULE_ABSTAIN */
+    bool block_in; /* its metric is unknown: no scale-in, whatever the others say */
+    bool known;
+    double value;                        /* the metric as it was used; meaningless unless known */
+    int32_t set_min, set_max, set_count; /* a schedule's; RULE_ABSTAIN = leaves it */
+    int64_t set_since_us;                /* wall time its window opened; 0 = not open */
+    char text[160];                      /* why, for people */
+};
+
+/* What a rule remembers between evaluations: plain words, to be saved and restored as they are.
+ * Zeroed = remembers nothing. What they mean is the kind's own business. */
+#define RULE_STATE_WORDS 8
+struct rule_state {
+    int64_t word[RULE_STATE_WORDS];
+};
+
+struct instance;
+
+/* All a rule may look at. Pointers are read during the call only. */
+struct rule_context {
+    int64_t now_us, wall_us;
+    int32_t current;      /* desired count as it stands */
+    int32_t ready;        /* instances that are ready */
+    int32_t starting;     /* pending + starting + warming */
+    int64_t window_in_us; /* service_conf's */
+    const struct series *series; /* [METRIC_MAX], of the service as a whole, by metric */
+    const struct instance *instances;
+    uint32_t instance_count; /* slots, those GONE included */
+    const struct zone_conf *zones;
+    uint32_t zone_count;
+    double *scratch; /* as many doubles as the largest series has points, and >= instance_count */
+};
+
+/* One per kind, in rule.c's list. */
+struct rule_ops {
+    const char *name; /* as people write it: "target" */
+    void (*eval)(const struct rule_conf *r, struct rule_state *state,
+                 const struct rule_context *ctx, struct opinion *ret);
+    /* NULL = the kind never asks for more because there are fewer. */
+    bool (*asks_out)(const struct rule_conf *r, const struct opinion *o,
+                     const struct rule_context *ctx, int32_t count, double *ret_value);
+    /* The most in-flight + queued that `count` instances can have without it asking for more. NULL =
+     * it never looks at that; +inf = this one does not. */
+    double (*most)(const struct rule_conf *r, int32_t count);
+    /* NULL = only new samples or new counts change its opinion. */
+    int64_t (*next_us)(const struct rule_conf *r, const struct rule_state *state,
+                       const struct rule_context *ctx);
+};
+
+const struct rule_ops *rule_ops(enum rule_kind k);
+const char *rule_kind_name(enum rule_kind k);
+
+/* An opinion on the count. Deterministic in its arguments; changes nothing but `state`. */
+void rule_eval(const struct rule_conf *r, struct rule_state *state, const struct rule_context *ctx,
+               struct opinion *ret);
+/* With `count` instances and today's load, would the rule that just gave opinion `o` ask to scale
+ * out at once (its `for` not waited for)? `ret_value` is the metric as projected, and is set when
+ * the answer is yes. */
+bool rule_asks_out(const struct rule_conf *r, const struct opinion *o,
+                   const struct rule_context *ctx, int32_t count, double *ret_value);
+/* When (monotonic) the opinion may change without any new sample: a `for` that ends, a window that
+ * opens or closes, a warm-up that is over. US_NEVER = never. */
+int64_t rule_next_us(const struct rule_conf *r, const struct rule_state *state,
+                     const struct rule_context *ctx);
+/* In-flight + queued from which on `count` instances are too few for this rule; UINT32_MAX when it
+ * does not look at concurrency. */
+uint32_t rule_mark(const struct rule_conf *r, int32_t count);
+
+/* An opinion that says nothing: abstains everywhere. Kinds start from it. */
+void rule_opinion_init(struct opinion *ret);
+/* The rule's metric now, over its own statistic and window; 0 or -ENODATA. */
+int rule_metric_value(const struct rule_metric *m, const struct rule_context *ctx, double *ret);
+
+/* Is it the newest value of that metric that the rule looks at? */
+bool rule_metric_is_now(const struct rule_metric *m, enum metric metric);
+/* What the metric would be with `count` instances: a mean is shared by those that are left (value *
+ * ready / count), a total stays. */
+double rule_project(const struct rule_metric *m, double value, const struct rule_context *ctx,
+                    int32_t count);
+/* How long a condition must hold before it may cause scale-in: its own `for`, or the service's
+ * window when it has none, since scale-in never looks at a moment alone. */
+int64_t rule_hold_in_us(int64_t for_us, const struct rule_context *ctx);
+
+extern const struct rule_ops rule_target, rule_threshold, rule_step, rule_schedule;

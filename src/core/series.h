@@ -1,0 +1,58 @@
+/* A series: the last values of one metric of one service, in a ring of fixed size, and what windows
+ * over it say. Times are monotonic. A gap (a time without a known value) is remembered. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum series_stat {
+    SERIES_AVG,
+    SERIES_MAX,
+    SERIES_MIN,
+    SERIES_RATE,
+    SERIES_LAST,
+    SERIES_P50,
+    SERIES_P90,
+    SERIES_P95,
+    SERIES_P99,
+    SERIES_STAT_MAX,
+};
+
+struct series_point {
+    int64_t at_us;
+    double value;
+};
+
+/* A point says what the value was since the point before it. Two points further apart than
+ * `stale_us` have a gap between them, and all time before the first point is a gap. */
+struct series {
+    struct series_point *points; /* the owner's array */
+    uint32_t cap, count, head;   /* head = oldest */
+    int64_t gap_us; /* end of the newest gap: the last instant known to be unknown; 0 = none */
+    int64_t stale_us; /* a newest point older than this says nothing any more */
+};
+
+#define SERIES_STALE_US INT64_C(5000000) /* for sources that sample every second */
+
+/* `stale_us` 0 = SERIES_STALE_US; a source that samples rarely wants three of its periods. A series
+ * with cap 0 holds nothing and answers -ENODATA to everything. */
+void series_init(struct series *s, struct series_point *points, uint32_t cap, int64_t stale_us);
+/* `at_us` > 0, not before the newest point (an equal one replaces it). A value that is not finite
+ * is a gap. The oldest point goes when the ring is full. */
+void series_put(struct series *s, int64_t at_us, double value);
+/* At `at_us` the value was not known. */
+void series_gap(struct series *s, int64_t at_us);
+
+/* Is the value known at this moment: a newest point that is fresh and no gap after it? */
+bool series_fresh(const struct series *s, int64_t now_us);
+/* Fresh, and no gap anywhere in the last `window_us`: what scale-in demands. */
+bool series_covers(const struct series *s, int64_t window_us, int64_t now_us);
+/* What the points with now - window < at <= now say; window 0 = the newest point alone. AVG weighs a
+ * point by the time it stands for; RATE is the increase a second from the first to the last point
+ * of a counter; percentiles are by nearest rank. `scratch` holds at least s->count doubles and is
+ * used by percentiles only. 0; -ENODATA when the series is not fresh or has too few points. */
+int series_stat(const struct series *s, enum series_stat stat, int64_t window_us, int64_t now_us,
+                double *scratch, double *ret);
+/* "avg", "p99", ... */
+const char *series_stat_name(enum series_stat stat);

@@ -1,0 +1,119 @@
+/* Drivers: the code that talks to one outside thing. A provisioner starts and stops instances, a
+ * source collects samples. Each is a const table; drivers.c lists them. All of it runs on the
+ * controller's loop and never blocks; answers arrive as events through driver_env.emit. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/err.h"
+#include "config/schema.h"
+#include "core/event.h"
+#include "link/gauges.h"
+#include "link/msg.h"
+
+#define DRIVER_ADDRESS_MAX 128 /* as snapshot_instance.address */
+
+/* What the controller offers to drivers. */
+struct driver_env {
+    uv_loop_t *loop;
+    const char *state_dir;
+    const char *identity; /* of the state directory: prefix of tokens */
+    void *ctx;
+    /* A completion or a finding. Times are filled in by the controller. Never calls back into the
+     * driver. The address of an instance (STARTED, FOUND) goes along; NULL otherwise. */
+    void (*emit)(void *ctx, const struct event *e, const char *address);
+    /* To the keeper: 0 or -errno. */
+    int (*keeper)(void *ctx, const struct link_msg *m);
+};
+
+/* Active probe: how a service's instances are asked whether they are well. */
+struct driver_probe {
+    int kind; /* enum config_probe; CONFIG_PROBE_NONE = the driver's own readiness */
+    const char *path;
+    int64_t interval_us, timeout_us;
+};
+
+/* One service of a provisioner. Lives until the next set_services(). */
+struct driver_service {
+    uint32_t slot;
+    const char *name;
+    const void *conf; /* of the driver's section */
+    uint64_t template;
+    struct driver_probe probe;
+};
+
+enum provision_caps {
+    PROVISION_CAN_DRAIN = BIT(0),
+    PROVISION_CAN_RESIZE = BIT(1),
+    PROVISION_CAN_CHOOSE_VICTIM = BIT(2),
+};
+
+struct provision_ops {
+    const char *name; /* "process" */
+    unsigned caps;
+    const struct schema_section *section; /* "run" */
+    /* Hash of everything in the section that an instance is made of. */
+    uint64_t (*template)(const void *conf);
+    /* Most time from START to ready, and other facts that core wants from the section. */
+    int64_t (*start_within_us)(const void *conf);
+    int (*open)(const struct driver_env *env, void **ret, struct err *err);
+    /* The services it is responsible for from now on (after each config). Instances of services
+     * that are gone stay known until they have exited. */
+    void (*set_services)(void *self, const struct driver_service *services, size_t count);
+    /* Start an instance: STARTED (with address) or START_FAILED follows, then PROBE events for as
+     * long as it lives: quick ones until the first passes, then every interval. EXITED ends it. */
+    void (*start)(void *self, const struct driver_service *service, uint32_t number);
+    /* End it: TERM, grace, KILL. EXITED follows. Twice is harmless. */
+    void (*stop)(void *self, uint32_t slot, uint32_t number);
+    /* Say what runs: FOUND for each instance, then FOUND_ALL for each service. */
+    void (*list)(void *self);
+    /* Probe it now (the proxy complained). */
+    void (*probe)(void *self, uint32_t slot, uint32_t number);
+    /* The keeper said something; true = it was for this driver. NULL = not interested. */
+    bool (*keeper_msg)(void *self, const struct link_msg *m);
+    void (*close)(void *self);
+};
+
+/* An instance as sources see it. */
+struct source_instance {
+    uint32_t number;
+    int64_t pid;    /* 0 = unknown */
+    uint32_t gauge; /* slot in gauges.instance; UINT32_MAX = none */
+    bool ready;
+};
+
+struct source_service {
+    uint32_t slot;
+    const struct source_instance *instances;
+    size_t instance_count;
+};
+
+struct source_sink {
+    struct sample *samples;
+    size_t cap, count;
+};
+
+struct source_ops {
+    const char *name;
+    int (*open)(const struct driver_env *env, void **ret, struct err *err);
+    /* The proxy's gauges; NULL = the proxy is away. A new pointer is a new proxy life. */
+    void (*set_gauges)(void *self, struct gauges *g);
+    /* Add what is known of the service at `now_us`; add nothing where a value is unknown (law 1).
+     */
+    void (*sample)(void *self, const struct source_service *service, int64_t now_us,
+                   struct source_sink *sink);
+    void (*close)(void *self);
+};
+
+extern const struct provision_ops *const provision_all[]; /* NULL-terminated */
+extern const struct source_ops *const source_all[];
+extern const struct provision_ops provision_process;
+extern const struct source_ops source_proxy, source_proc;
+
+static inline void source_add(struct source_sink *s, enum metric m, uint32_t number, double value)
+{
+    if (s->count < s->cap)
+        s->samples[s->count++] = (struct sample){ .metric = m, .number = number, .value = value };
+}

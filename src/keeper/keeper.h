@@ -1,0 +1,15 @@
+/* The keeper: what `plimsoll run` becomes. It holds what must not be lost - listening sockets and
+ * children - and starts again what dies of them. It decides nothing and parses nothing but link
+ * messages. */
+#pragma once
+
+struct keeper_options {
+    const char *state_dir; /* exists; absolute */
+    /* How /proc/self/exe is run as the controller and as the proxy; argv, NULL at the end. The
+     * environment has PLIMSOLL_KEEPER_FD, the role's end of its link to the keeper. */
+    const char *const *controller_argv;
+    const char *const *proxy_argv; /* NULL = plimsoll --proxy */
+};
+
+/* Runs until everything has ended; returns the exit status. */
+int keeper_main(const struct keeper_options *options);

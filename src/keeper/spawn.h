@@ -1,0 +1,36 @@
+/* Starting one program: fork, settle everything about the new process, exec. Whatever fails on the
+ * way is told to the caller in words. Private to keeper/. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+enum spawn_limit {
+    SPAWN_OPEN_FILES,
+    SPAWN_MEMORY,
+    SPAWN_PROCESSES,
+    SPAWN_CORE,
+    SPAWN_LIMIT_MAX,
+};
+
+struct spawn {
+    const char *exe;         /* NULL = argv[0], looked for in the PATH of `env` */
+    const char *const *argv; /* NULL at the end, as env */
+    const char *const *env;
+    const char *directory; /* "" = stay; likewise user and group */
+    const char *user;
+    const char *group;
+    const char
+        *log_path; /* stdout and stderr are appended there, stdin is empty; NULL = as we are */
+    int keep_fd;   /* the one descriptor beyond stderr that survives; -1 = none */
+    bool no_new_privs;
+    struct rlimit open_files;        /* set first; see also limits */
+    int64_t limits[SPAWN_LIMIT_MAX]; /* both soft and hard; -1 = leave */
+};
+
+/* The new process leads a session and a process group of its own and has default signals. Returns
+ * its pid, or -errno with a text for a person. */
+pid_t spawn_start(const struct spawn *s, struct err *err);

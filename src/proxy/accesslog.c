@@ -1,0 +1,133 @@
+/* The log's rings and its thread. What a line looks like is accesslog_line.c's. */
+#include "proxy/accesslog.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+#define LINGER_MS 20 /* gather lines for this long before writing */
+
+bool accesslog_ring_put(struct accesslog_ring *r, const char *line, size_t n)
+{
+    size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+    size_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+    if (ACCESSLOG_RING_BYTES - (head - tail) < n)
+        return false;
+    size_t at = head % ACCESSLOG_RING_BYTES, first = MIN(n, ACCESSLOG_RING_BYTES - at);
+    memcpy(r->data + at, line, first);
+    memcpy(r->data, line + first, n - first);
+    atomic_store_explicit(&r->head, head + n, memory_order_release);
+    return true;
+}
+
+static void write_all(int fd, const char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = write(fd, p, n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return; /* a full disk loses lines, not requests */
+        p += done;
+        n -= (size_t)done;
+    }
+}
+
+static bool drain_ring(struct accesslog *log, struct accesslog_ring *r)
+{
+    size_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+    size_t head = atomic_load_explicit(&r->head, memory_order_acquire);
+    if (head == tail)
+        return false;
+    size_t at = tail % ACCESSLOG_RING_BYTES, n = head - tail;
+    size_t first = MIN(n, ACCESSLOG_RING_BYTES - at);
+    pthread_mutex_lock(&log->lock);
+    if (log->fd >= 0) {
+        write_all(log->fd, r->data + at, first);
+        write_all(log->fd, r->data, n - first);
+    }
+    pthread_mutex_unlock(&log->lock);
+    atomic_store_explicit(&r->tail, head, memory_order_release);
+    return true;
+}
+
+static bool drain_all(struct accesslog *log)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < log->ring_count; i++)
+        any |= drain_ring(log, &log->rings[i]);
+    return any;
+}
+
+static void wait_for_lines(struct accesslog *log)
+{
+    struct pollfd p = { .fd = log->event_fd, .events = POLLIN };
+    atomic_store(&log->asleep, true);
+    /* A line that came before the flag was set is found here; one that comes after it rings. */
+    if (drain_all(log) || atomic_load(&log->quit)) {
+        atomic_store(&log->asleep, false);
+        return;
+    }
+    poll(&p, 1, -1);
+    uint64_t ignored;
+    ssize_t n = read(log->event_fd, &ignored, sizeof(ignored));
+    (void)n;
+    atomic_store(&log->asleep, false);
+}
+
+static void *run(void *arg)
+{
+    struct accesslog *log = arg;
+    while (!atomic_load(&log->quit)) {
+        if (!drain_all(log))
+            wait_for_lines(log);
+        poll(NULL, 0, LINGER_MS);
+    }
+    drain_all(log);
+    return NULL;
+}
+
+int accesslog_init(struct accesslog *log, uint32_t ring_count)
+{
+    pthread_mutex_init(&log->lock, NULL);
+    log->fd = -1;
+    log->ring_count = ring_count;
+    log->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (log->event_fd < 0)
+        return -errno;
+    for (uint32_t i = 0; i < ring_count; i++) {
+        log->rings[i].data = malloc(ACCESSLOG_RING_BYTES);
+        if (!log->rings[i].data)
+            return -ENOMEM;
+    }
+    return -pthread_create(&log->thread, NULL, run, log);
+}
+
+void accesslog_wake(struct accesslog *log)
+{
+    uint64_t one = 1;
+    ssize_t n = write(log->event_fd, &one, sizeof(one));
+    (void)n;
+}
+
+void accesslog_stop(struct accesslog *log)
+{
+    atomic_store(&log->quit, true);
+    accesslog_wake(log);
+    pthread_join(log->thread, NULL);
+}
+
+void accesslog_set_fd(struct accesslog *log, int fd)
+{
+    pthread_mutex_lock(&log->lock);
+    if (log->fd >= 0)
+        close(log->fd);
+    log->fd = fd;
+    pthread_mutex_unlock(&log->lock);
+    atomic_store(&log->on, fd >= 0);
+}

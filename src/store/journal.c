@@ -1,0 +1,348 @@
+/* The journal's writing side: a buffer of lines, one write(2) a turn, segments that follow each
+ * other. It never waits for a disk to come back and never guesses: a segment that lost a line is
+ * left as it is, and the next one starts with a snapshot. */
+#include "store/journal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/us.h"
+#include "core/decision.h"
+#include "store/codec.h"
+#include "store/event_json.h"
+#include "store/journal_int.h"
+#include "sys/mem.h"
+
+#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(17))
+/* A turn's events are some kilobytes and a snapshot some megabytes; more is a runaway. */
+#define BUFFER_MAX ((size_t)256 * 1024 * 1024)
+
+struct journal {
+    char *directory, *version;
+    int64_t segment_bytes, retry_us;
+    uint32_t segments_kept;
+
+    int fd;            /* of the segment; -1 = none or broken */
+    uint64_t sequence; /* of the newest segment that exists or was tried */
+    int64_t size_bytes, head_bytes;
+    bool continues;      /* nothing was lost since the segment before */
+    int64_t retry_at_us; /* no attempt before */
+    int trouble;         /* errno of the newest failure; 0 = none since */
+    uint64_t dropped;
+
+    char *buffer;
+    size_t used, cap;
+    uint32_t waiting; /* lines in the buffer */
+};
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static bool parse_name(const char *name, uint64_t *ret)
+{
+    char again[JOURNAL_NAME_BYTES];
+    unsigned long long number;
+    if (sscanf(name, "journal-%llu.jsonl", &number) != 1)
+        return false;
+    snprintf(again, sizeof(again), JOURNAL_NAME_FORMAT, number);
+    *ret = number;
+    return strcmp(again, name) == 0;
+}
+
+int journal_list(const char *directory, uint64_t **ret_numbers, size_t *ret_count)
+{
+    DIR *dir = opendir(directory);
+    if (!dir)
+        return -errno;
+    uint64_t *numbers = NULL, number;
+    size_t count = 0, cap = 0;
+    int rc = 0;
+    for (struct dirent *entry; rc == 0 && (entry = readdir(dir));) {
+        if (!parse_name(entry->d_name, &number))
+            continue;
+        if (count == cap) {
+            cap = cap ? 2 * cap : 16;
+            uint64_t *more = realloc(numbers, cap * sizeof(*numbers));
+            rc = more ? 0 : -ENOMEM;
+            numbers = more ? more : numbers;
+        }
+        if (rc == 0)
+            numbers[count++] = number;
+    }
+    closedir(dir);
+    if (rc < 0) {
+        free(numbers);
+        return rc;
+    }
+    if (count)
+        qsort(numbers, count, sizeof(*numbers), compare_numbers);
+    *ret_numbers = numbers;
+    *ret_count = count;
+    return 0;
+}
+
+char *journal_path(const char *directory, uint64_t number)
+{
+    char name[JOURNAL_NAME_BYTES], *path;
+    snprintf(name, sizeof(name), JOURNAL_NAME_FORMAT, (unsigned long long)number);
+    return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
+}
+
+int journal_open(const struct journal_options *options, struct journal **ret)
+{
+    struct journal *j = calloc(1, sizeof(*j));
+    if (!j)
+        return -ENOMEM;
+    j->fd = -1;
+    j->retry_at_us = INT64_MIN;
+    j->directory = strdup(options->directory);
+    j->version = strdup(options->version ? options->version : "");
+    j->segment_bytes = options->segment_bytes ? options->segment_bytes : INT64_C(64) << 20;
+    j->segments_kept = options->segments_kept ? options->segments_kept : 4;
+    j->retry_us = options->retry_us ? options->retry_us : 5 * US_PER_S;
+    if (!j->directory || !j->version) {
+        journal_close(j);
+        return -ENOMEM;
+    }
+    *ret = j;
+    return 0;
+}
+
+void journal_close(struct journal *j)
+{
+    if (!j)
+        return;
+    journal_flush(j, 0);
+    mem_closep(&j->fd);
+    free(j->directory);
+    free(j->version);
+    free(j->buffer);
+    free(j);
+}
+
+/* The segment is over before its time: what waits is lost, and the next one continues nothing. */
+static int break_off(struct journal *j, int rc, int64_t now_us)
+{
+    mem_closep(&j->fd);
+    j->fd = -1;
+    j->continues = false;
+    j->trouble = -rc;
+    j->retry_at_us = us_add(now_us, j->retry_us);
+    j->dropped += j->waiting;
+    j->waiting = 0;
+    j->used = 0;
+    return rc;
+}
+
+bool journal_needs_rotation(const struct journal *j, int64_t now_us)
+{
+    if (j->fd < 0)
+        return now_us >= j->retry_at_us;
+    return j->size_bytes - j->head_bytes >= j->segment_bytes;
+}
+
+static int append(const char *text, size_t n, void *data)
+{
+    struct journal *j = data;
+    if (n > j->cap - j->used) {
+        size_t cap = MAX(j->used + n, MAX(2 * j->cap, (size_t)65536));
+        char *buffer = j->used + n <= BUFFER_MAX ? realloc(j->buffer, cap) : NULL;
+        if (!buffer)
+            return -1;
+        j->buffer = buffer;
+        j->cap = cap;
+    }
+    memcpy(j->buffer + j->used, text, n);
+    j->used += n;
+    return 0;
+}
+
+/* Consumes `line`. A line that cannot be put whole is taken back, and the segment is then broken:
+ * a journal with a hole would replay to other decisions. */
+static int put_line(struct journal *j, json_t *line)
+{
+    size_t before = j->used;
+    int rc = line && json_dump_callback(line, append, j, DUMP_FLAGS) == 0 && append("\n", 1, j) == 0
+                 ? 0
+                 : -ENOMEM;
+    json_decref(line);
+    if (rc < 0)
+        j->used = before;
+    else
+        j->waiting++;
+    return rc;
+}
+
+static json_t *config_json(const struct journal_config *c)
+{
+    json_t *templates = json_array();
+    for (size_t i = 0; templates && i < c->template_count; i++)
+        json_array_append_new(templates, codec_hex(c->templates[i]));
+    return json_pack("{s:s, s:o, s:I, s:o}", "path", c->path ? c->path : "", "text",
+                     codec_text(c->text, c->text_bytes), "wall_us", (json_int_t)c->wall_us,
+                     "templates", templates);
+}
+
+static json_t *head_json(const struct journal *j, const struct journal_snapshot *s)
+{
+    _cleanup_free_ char *words = s->words ? codec_words(s->words, s->word_count) : NULL;
+    if (s->words && !words)
+        return NULL;
+    json_t *config = s->config ? config_json(s->config) : json_null();
+    return json_pack("{s:I, s:s, s:o, s:I, s:b, s:{s:o, s:s?}}", "segment", (json_int_t)j->sequence,
+                     "version", j->version, "time", codec_time(s->wall_us), "wall_us",
+                     (json_int_t)s->wall_us, "continues", j->continues, "snapshot", "config",
+                     config, "words", words);
+}
+
+/* Everything in the buffer, or an error; a line cut in the middle is taken back if that works. */
+static int write_all(struct journal *j)
+{
+    for (size_t done = 0; done < j->used;) {
+        ssize_t n = write(j->fd, j->buffer + done, j->used - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            int rc = n < 0 ? -errno : -ENOSPC;
+            if (ftruncate(j->fd, j->size_bytes) < 0)
+                return rc; /* the reader passes over a torn last line */
+            return rc;
+        }
+        done += (size_t)n;
+    }
+    j->size_bytes += (int64_t)j->used;
+    j->used = 0;
+    j->waiting = 0;
+    return 0;
+}
+
+int journal_flush(struct journal *j, int64_t now_us)
+{
+    if (j->used == 0 || j->fd < 0)
+        return 0;
+    int rc = write_all(j);
+    return rc < 0 ? break_off(j, rc, now_us) : 0;
+}
+
+static void remove_old(struct journal *j)
+{
+    uint64_t *numbers;
+    size_t count;
+    if (journal_list(j->directory, &numbers, &count) < 0)
+        return;
+    for (size_t i = 0; i + j->segments_kept < count; i++) {
+        char *path = journal_path(j->directory, numbers[i]);
+        if (path)
+            unlink(path); /* one that stays is tried again at the next rotation */
+        free(path);
+    }
+    free(numbers);
+}
+
+/* The number behind every segment there is, also behind those of earlier lives. */
+static int next_sequence(struct journal *j)
+{
+    uint64_t *numbers;
+    size_t count;
+    if (mkdir(j->directory, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    int rc = journal_list(j->directory, &numbers, &count);
+    if (rc < 0)
+        return rc;
+    uint64_t newest = count ? numbers[count - 1] : 0;
+    j->sequence = MAX(j->sequence, newest) + 1;
+    free(numbers);
+    return 0;
+}
+
+static int create_segment(struct journal *j, const struct journal_snapshot *snapshot)
+{
+    int rc = next_sequence(j);
+    if (rc < 0)
+        return rc;
+    _cleanup_free_ char *path = journal_path(j->directory, j->sequence);
+    if (!path)
+        return -ENOMEM;
+    j->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+    if (j->fd < 0)
+        return -errno;
+    j->size_bytes = 0;
+    rc = put_line(j, head_json(j, snapshot));
+    if (rc == 0)
+        rc = write_all(j);
+    if (rc < 0)
+        unlink(path); /* a segment without its head is of no use to anybody */
+    return rc;
+}
+
+int journal_rotate(struct journal *j, const struct journal_snapshot *snapshot, int64_t now_us)
+{
+    int rc = journal_flush(j, now_us);
+    if (rc < 0)
+        return rc;
+    mem_closep(&j->fd);
+    j->fd = -1;
+    rc = create_segment(j, snapshot);
+    if (rc < 0)
+        return break_off(j, rc, now_us);
+    j->head_bytes = j->size_bytes;
+    j->continues = true;
+    j->trouble = 0;
+    remove_old(j);
+    return 0;
+}
+
+static void put_or_break(struct journal *j, const char *key, json_t *value, int64_t now_us)
+{
+    if (j->fd < 0) {
+        j->dropped++;
+        json_decref(value);
+        return;
+    }
+    if (put_line(j, json_pack("{s:o}", key, value)) < 0) {
+        j->dropped++;
+        break_off(j, -ENOMEM, now_us);
+    }
+}
+
+void journal_put_event(struct journal *j, const struct event *e,
+                       const struct journal_config *config)
+{
+    json_t *json = j->fd < 0 ? NULL : event_json(e);
+    if (json && config && json_object_set_new(json, "config", config_json(config)) < 0) {
+        json_decref(json);
+        json = NULL;
+    }
+    put_or_break(j, "event", json, e->now_us);
+}
+
+void journal_put_decision(struct journal *j, const struct decision *d)
+{
+    put_or_break(j, "decision", j->fd < 0 ? NULL : decision_json(d), d->now_us);
+}
+
+bool journal_trouble(const struct journal *j, char *buf, size_t cap)
+{
+    if (cap)
+        buf[0] = '\0';
+    if (!j->trouble)
+        return false;
+    snprintf(buf, cap, "the journal in %s cannot be written (%s): %llu records are missing from it",
+             j->directory, strerror(j->trouble), (unsigned long long)j->dropped);
+    return true;
+}
+
+uint64_t journal_dropped(const struct journal *j)
+{
+    return j->dropped;
+}

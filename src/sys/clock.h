@@ -1,0 +1,8 @@
+/* The only place that reads clocks. */
+#pragma once
+
+#include <stdint.h>
+
+int64_t clock_now_us(void);  /* CLOCK_MONOTONIC */
+int64_t clock_wall_us(void); /* CLOCK_REALTIME, since 1970 */
+int64_t clock_boot_us(void); /* CLOCK_BOOTTIME */

@@ -1,0 +1,157 @@
+"""kill -9 under load, of everything there is."""
+
+import os
+import random
+import signal
+import socket
+
+import pytest
+
+from plimsoll import SLOW, Load, alive, wait
+
+CONFIG = """
+services:
+  shop:
+    listen: "127.0.0.1:@PORT@"
+    run:
+      command: ["@APP@"]
+      env: {APP_SERVICE_MS: "5", APP_CONCURRENCY: "8"}
+      ready: {http: /healthz}
+    scale: {min: 3, max: 3}
+"""
+
+
+def instances(p):
+    return {i["id"]: i["pid"] for i in p.service()["instances"]}
+
+
+def apps_running(p):
+    """Processes that run the app for this state directory."""
+    found = []
+    for pid in p.own_pids():
+        try:
+            if os.readlink(f"/proc/{pid}/exe").endswith("/app/app"):
+                found.append(pid)
+        except OSError:
+            pass
+    return found
+
+
+@pytest.fixture
+def p(make):
+    p = make(config=CONFIG).start()
+    p.wait_ready(3)
+    return p
+
+
+def test_instance(p):
+    victim = p.service()["instances"][0]
+    with Load(p.port, clients=4, resets_ok=True) as load:
+        load.wait_ok(50)
+        os.kill(victim["pid"], signal.SIGKILL)
+        wait(lambda: victim["id"] not in instances(p), 10, "out of the list")
+        p.wait_ready(3)
+        load.wait_ok(50)
+    bad = [f for f in load.failures if not f.startswith("502")]
+    assert not bad, bad[:5]
+    assert len(load.failures) <= 4, "only what was in flight on it may fail"
+
+
+def test_controller(p):
+    before, old = instances(p), p.status()["controller"]["pid"]
+    with Load(p.port, clients=4) as load:
+        load.wait_ok(50)
+        p.kill_role("controller")
+        wait(lambda: (p.try_status() or {"controller": {"pid": old}})["controller"]["pid"] != old,
+             20, "another controller")
+        p.wait_ready(3)
+        load.wait_ok(50)
+    assert not load.failures, load.failures[:5]
+    assert instances(p) == before
+    assert sorted(apps_running(p)) == sorted(before.values())
+
+
+def test_proxy(p):
+    before, old = instances(p), p.status()["proxy"]["pid"]
+    with Load(p.port, clients=4, resets_ok=True) as load:
+        load.wait_ok(50)
+        p.kill_role("proxy")
+        wait(lambda: p.status()["proxy"]["pid"] not in (0, old), 20, "another proxy")
+        load.wait_ok(50)
+    assert not load.failures, load.failures[:5]
+    assert load.cut <= 8
+    assert instances(p) == before
+
+
+def test_keeper_then_run_again(p):
+    before, proxy = instances(p), p.status()["proxy"]["pid"]
+    with Load(p.port, clients=4) as load:
+        load.wait_ok(50)
+        p.kill_role("keeper")
+        p.process.wait(10)
+        load.wait_ok(50)
+        p.start()
+        p.wait_ready(3)
+        load.wait_ok(50)
+    assert not load.failures, load.failures[:5]
+    assert instances(p) == before
+    assert p.status()["proxy"]["pid"] == proxy
+    assert sorted(apps_running(p)) == sorted(before.values())
+    assert p.stop() == 0
+    wait(lambda: not p.own_pids(), 10, "nothing left behind")
+
+
+def test_all_three_at_random_a_hundred_times(p):
+    before = instances(p)
+    rng = random.Random(1)
+    rounds = int(100 / max(1, SLOW / 2))
+    with Load(p.port, clients=2, resets_ok=True) as load:
+        for _ in range(rounds):
+            role = rng.choice(["keeper", "controller", "proxy"])
+            s = wait(lambda: p.try_status(), 20, "status")
+            pid = s[role]["pid"]
+            if not pid:
+                continue
+            os.kill(pid, signal.SIGKILL)
+            wait(lambda: not alive(pid), 10, "its end")
+            if role == "keeper":
+                p.process.wait(10)
+                p.start()
+        p.wait_live()
+        p.wait_ready(3)
+        load.wait_ok(20)
+    assert not load.failures, load.failures[:5]
+    assert instances(p) == before
+    assert sorted(apps_running(p)) == sorted(before.values())
+
+
+def test_all_three_at_once(p):
+    before, s = instances(p), p.status()
+    for role in ("keeper", "controller", "proxy"):
+        os.kill(s[role]["pid"], signal.SIGKILL)
+    p.process.wait(10)
+    p.start()
+    p.wait_ready(3)
+    assert instances(p) == before
+    assert p.get("/")[0] == 200
+
+
+def test_foreign_process_on_the_port_is_an_error(make):
+    p = make(config=CONFIG)
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        s.bind(("127.0.0.1", p.port))
+        s.listen()
+        p.start(ready=False)
+        assert p.process.wait(20 * SLOW) != 0
+    assert str(p.port) in p.log_tail() and "in use" in p.log_tail()
+    assert not p.own_pids()
+
+
+def test_second_run_on_the_same_state_is_an_error(p):
+    other = type(p)(p.directory)
+    other.config, other.state = p.config, p.state
+    other.start(ready=False)
+    assert other.process.wait(20 * SLOW) != 0
+    assert str(p.process.pid) in other.log_tail()
+    assert p.get("/")[0] == 200

@@ -1,0 +1,7 @@
+#!/bin/sh
+# The tree is the list of sources: prints the .c files of the given folders, sorted.
+set -eu
+cd "$(dirname "$0")/.."
+for folder in "$@"; do
+    find "$folder" -maxdepth 1 -name '*.c' | LC_ALL=C sort
+done
