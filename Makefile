@@ -10,12 +10,12 @@ PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
 PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcurl4-openssl-dev \
            libmicrohttpd-dev libjansson-dev libfyaml-dev libsqlite3-dev libsystemd-dev
 PACKAGES_CHECK = libcmocka-dev python3-pytest clang-format prometheus
-PACKAGES_BENCH = nginx-light haproxy wrk
+PACKAGES_BENCH = nginx haproxy wrk
 
 all: $(BUILD)/plimsoll
 
 # The tree is the list of sources, so a new or a gone file means configuring again.
-configure = test -f $(1)/build.ninja || meson setup $(1) $(2) >/dev/null; \
+configure = set -e; test -f $(1)/build.ninja || meson setup $(1) $(2) >/dev/null; \
             find src tests/unit tests/fuzz examples -name '*.c' | LC_ALL=C sort >$(1)/sources.new; \
             cmp -s $(1)/sources.new $(1)/sources || meson setup --reconfigure $(1) >/dev/null; \
             mv $(1)/sources.new $(1)/sources
@@ -38,11 +38,11 @@ comma := ,
 # then the real program against real clients and servers.
 check: all asan lint
 	meson test -C $(ASAN) --no-rebuild --print-errorlogs
-	PLIMSOLL_BUILD=$(CURDIR)/$(BUILD) $(PYTEST) tests/system
+	PLIMSOLL_BUILD=$(abspath $(BUILD)) $(PYTEST) tests/system
 
 check-sanitize: asan tsan
-	PLIMSOLL_BUILD=$(CURDIR)/$(ASAN) $(PYTEST) tests/system
-	PLIMSOLL_BUILD=$(CURDIR)/$(TSAN) $(PYTEST) tests/system
+	PLIMSOLL_BUILD=$(abspath $(ASAN)) PLIMSOLL_TEST_SLOW=3 $(PYTEST) tests/system
+	PLIMSOLL_BUILD=$(abspath $(TSAN)) PLIMSOLL_TEST_SLOW=6 $(PYTEST) tests/system
 
 lint: all
 	@tests/lint/run $(BUILD)

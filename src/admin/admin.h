@@ -126,10 +126,13 @@ struct admin_options {
     const char *socket_path; /* <state>/admin.sock */
     const char *address;     /* "127.0.0.1:7575", "[::1]:7575"; NULL, "" or "off" = none */
     const char *token;       /* NULL or "" = none: TCP is for looking only */
+    int64_t retry_us;        /* for a socket that the disk does not take; 0 = 5 s */
 };
 
-/* Binds both. -EADDRINUSE when somebody answers on the socket or has the port, -EPERM when the
- * address is not loopback and there is no token; always with a text. The backend is copied. */
+/* Binds both. A state directory that takes no socket (read-only, full, gone) is no failure: it is
+ * tried again, and the status tells. -EADDRINUSE when somebody answers on the socket or has the
+ * port, -EPERM when the address is not loopback and there is no token; always with a text. The
+ * backend is copied. */
 int admin_open(const struct admin_options *options, const struct admin_backend *backend,
                struct admin **ret, struct err *err);
 void admin_close(struct admin *a); /* removes the socket file; NULL is fine */

@@ -8,8 +8,9 @@
 #include "base/util.h"
 
 const struct balance_ops *const balance_all[] = {
-    &balance_round_robin, &balance_weighted_round_robin, &balance_least_conn,
-    &balance_random_two,  &balance_ip_hash,              NULL,
+    &balance_round_robin, &balance_weighted_round_robin,
+    &balance_least_conn,  &balance_random_two,
+    &balance_ip_hash,     NULL,
 };
 
 const struct balance_ops *balance_find(struct slice name)

@@ -55,8 +55,9 @@ struct balance_ops {
 const struct balance_ops *balance_find(struct slice name);
 extern const struct balance_ops *const balance_all[];
 
-/* Takes over `candidates` (zero `current`), keeping the position of `old` where that makes sense.
- */
+/* Takes over `candidates` (their `current` is set), keeping turns and position of `old`, by
+ * instance number, where the algorithm is the same and numbers ascend. `old` may be NULL or `b`
+ * itself; its candidates must still be there, and may be freed afterwards. */
 void balance_prepare(struct balance *b, const struct balance_ops *ops,
                      struct balance_candidate *candidates, size_t count, int64_t slow_start_us,
                      const struct balance *old);

@@ -36,10 +36,11 @@ void arena_done(struct arena *a)
 
 static struct arena_chunk *grow(struct arena *a, size_t bytes)
 {
-    size_t data_bytes = MAX(bytes, CHUNK_BYTES - sizeof(struct arena_chunk));
-    size_t whole = sizeof(struct arena_chunk) + data_bytes;
-    if (whole < bytes || whole > a->cap_bytes - MIN(a->cap_bytes, a->used_bytes))
+    size_t room = a->cap_bytes - MIN(a->cap_bytes, a->used_bytes);
+    if (room < sizeof(struct arena_chunk) || room - sizeof(struct arena_chunk) < bytes)
         return NULL;
+    size_t whole = MAX(MIN(CHUNK_BYTES, room), bytes + sizeof(struct arena_chunk));
+    size_t data_bytes = whole - sizeof(struct arena_chunk);
     struct arena_chunk *c = a->chunk_alloc(whole);
     if (!c)
         return NULL;

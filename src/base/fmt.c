@@ -2,8 +2,8 @@
  * never allocates and never reads a locale. */
 #include "base/fmt.h"
 
-#include <stdbool.h>
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
 struct out {
@@ -62,42 +62,80 @@ static void put_signed(struct out *o, const struct spec *s, int64_t value)
     put_number(o, s, magnitude, value < 0, 10);
 }
 
+/* For 0 <= x < 2^63. Adding a half first would round 0.49999999999999994 up. */
+static uint64_t round_half_up(double x)
+{
+    uint64_t whole = (uint64_t)x;
+    return whole + (x - (double)whole >= 0.5);
+}
+
+/* fixed / scale, scale being a power of ten, without trailing zeros. */
+static void put_decimal(struct out *o, bool negative, uint64_t fixed, uint64_t scale)
+{
+    const struct spec plain = { 0 };
+    put_number(o, &plain, fixed / scale, negative && fixed > 0, 10);
+    uint64_t fraction = fixed % scale;
+    if (fraction > 0)
+        put(o, '.');
+    while (fraction > 0) {
+        scale /= 10;
+        put(o, (char)('0' + fraction / scale));
+        fraction %= scale;
+    }
+}
+
+/* Magnitudes below 1e18. The fraction is split off first, which is exact, so that large numbers do
+ * not lose their decimals in the product. */
+static void put_plain(struct out *o, bool negative, double magnitude, uint64_t scale)
+{
+    while (magnitude * (double)scale >= 9e18) /* such magnitudes have no such decimals */
+        scale /= 10;
+    uint64_t whole = (uint64_t)magnitude;
+    double fraction = magnitude - (double)whole;
+    put_decimal(o, negative, whole * scale + round_half_up(fraction * (double)scale), scale);
+}
+
+/* d.ddde123 for magnitudes that have no place for decimals. */
+static void put_scientific(struct out *o, bool negative, double magnitude, uint64_t scale)
+{
+    const struct spec plain = { 0 };
+    unsigned exponent = 0;
+    for (; magnitude >= 1e17; magnitude /= 1e16)
+        exponent += 16;
+    for (; magnitude >= 10; magnitude /= 10)
+        exponent++;
+    uint64_t fixed = round_half_up(magnitude * (double)scale);
+    if (fixed >= 10 * scale) {
+        fixed = scale;
+        exponent++;
+    }
+    put_decimal(o, negative, fixed, scale);
+    put(o, 'e');
+    put_number(o, &plain, exponent, false, 10);
+}
+
+static void put_double(struct out *o, double value, int decimals)
+{
+    const struct spec plain = { 0 };
+    bool negative = value < 0;
+    double magnitude = negative ? -value : value;
+    uint64_t scale = 1;
+    for (int i = 0; i < MIN(decimals, 9); i++)
+        scale *= 10;
+    if (value != value)
+        put_padded(o, &plain, "nan", 3);
+    else if (magnitude > 1.7976931348623157e308)
+        put_padded(o, &plain, negative ? "-inf" : "inf", negative ? 4 : 3);
+    else if (magnitude >= 1e18)
+        put_scientific(o, negative, magnitude, scale);
+    else
+        put_plain(o, negative, magnitude, scale);
+}
+
 size_t fmt_double(char *buf, size_t cap, double value, int decimals)
 {
     struct out o = { .buf = buf, .cap = cap };
-    struct spec plain = { 0 };
-    bool negative = value < 0;
-    double magnitude = negative ? -value : value;
-    int exponent = 0;
-    if (value != value || magnitude > 1.7976931348623157e308) {
-        const char *text = value != value ? "nan" : negative ? "-inf" : "inf";
-        put_padded(&o, &plain, text, strlen(text));
-    } else {
-        while (magnitude >= 1e18) {
-            magnitude /= 10;
-            exponent++;
-        }
-        uint64_t scale = 1;
-        decimals = exponent > 0 ? 0 : CLAMP(decimals, 0, 9);
-        while (decimals > 0 && magnitude * (double)scale * 10 >= 9e18)
-            decimals--;
-        for (int i = 0; i < decimals && magnitude * (double)scale < 9e17; i++)
-            scale *= 10;
-        uint64_t fixed = (uint64_t)(magnitude * (double)scale + 0.5);
-        put_number(&o, &plain, fixed / scale, negative && fixed > 0, 10);
-        uint64_t fraction = fixed % scale;
-        if (fraction > 0)
-            put(&o, '.');
-        while (fraction > 0) {
-            scale /= 10;
-            put(&o, (char)('0' + fraction / scale));
-            fraction %= scale;
-        }
-        if (exponent > 0) {
-            put(&o, 'e');
-            put_number(&o, &plain, (uint64_t)exponent, false, 10);
-        }
-    }
+    put_double(&o, value, decimals);
     if (cap > 0)
         buf[MIN(o.len, cap - 1)] = '\0';
     return o.len;
@@ -112,6 +150,8 @@ static const char *parse_spec(const char *p, struct spec *s, va_list *args)
     }
     if (*p == '*') {
         s->width = va_arg(*args, int);
+        s->left |= s->width < 0;
+        s->width = s->width < 0 ? -s->width : s->width;
         p++;
     }
     for (; *p >= '0' && *p <= '9'; p++)
@@ -143,7 +183,7 @@ static void put_string(struct out *o, const struct spec *s, const char *text)
 
 static void put_one(struct out *o, char kind, const struct spec *s, va_list *args)
 {
-    char text[48];
+    char text[48]; /* a sign, 18 digits, the point, 9 digits, or an exponent */
     switch (kind) {
     case 'd':
     case 'i':
@@ -155,7 +195,8 @@ static void put_one(struct out *o, char kind, const struct spec *s, va_list *arg
                    false, kind == 'x' ? 16 : 10);
         break;
     case 'c':
-        put(o, (char)va_arg(*args, int));
+        text[0] = (char)va_arg(*args, int);
+        put_padded(o, s, text, 1);
         break;
     case 's':
         put_string(o, s, va_arg(*args, const char *));
@@ -165,6 +206,7 @@ static void put_one(struct out *o, char kind, const struct spec *s, va_list *arg
         put_string(o, &(struct spec){ .width = s->width, .left = s->left, .precision = -1 }, text);
         break;
     default:
+        assert(kind == '%'); /* or its argument would be taken for the next one's */
         put(o, kind);
         break;
     }

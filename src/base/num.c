@@ -14,28 +14,32 @@ struct unit {
 };
 
 static const struct unit duration_units[] = {
-    { "us", 1 },          { "ms", US_PER_MS },   { "s", US_PER_S }, { "m", US_PER_MIN },
+    { "us", 1 },           { "ms", US_PER_MS },  { "s", US_PER_S },   { "m", US_PER_MIN },
     { "min", US_PER_MIN }, { "h", US_PER_HOUR }, { "d", US_PER_DAY },
 };
 
 static const struct unit size_units[] = {
     { "", 1 },
     { "B", 1 },
-    { "k", 1024 },
-    { "K", 1024 },
-    { "kB", 1000 },
-    { "KB", 1000 },
-    { "KiB", 1024 },
-    { "m", 1024 * 1024 },
-    { "M", 1024 * 1024 },
-    { "MB", 1000 * 1000 },
-    { "MiB", 1024 * 1024 },
-    { "g", 1024 * 1024 * 1024 },
-    { "G", 1024 * 1024 * 1024 },
-    { "GB", 1000 * 1000 * 1000 },
-    { "GiB", 1024 * 1024 * 1024 },
-    { "TB", INT64_C(1000000000000) },
+    { "k", INT64_C(1) << 10 },
+    { "K", INT64_C(1) << 10 },
+    { "Ki", INT64_C(1) << 10 },
+    { "KiB", INT64_C(1) << 10 },
+    { "m", INT64_C(1) << 20 },
+    { "M", INT64_C(1) << 20 },
+    { "Mi", INT64_C(1) << 20 },
+    { "MiB", INT64_C(1) << 20 },
+    { "g", INT64_C(1) << 30 },
+    { "G", INT64_C(1) << 30 },
+    { "Gi", INT64_C(1) << 30 },
+    { "GiB", INT64_C(1) << 30 },
+    { "Ti", INT64_C(1) << 40 },
     { "TiB", INT64_C(1) << 40 },
+    { "kB", INT64_C(1000) },
+    { "KB", INT64_C(1000) },
+    { "MB", INT64_C(1000000) },
+    { "GB", INT64_C(1000000000) },
+    { "TB", INT64_C(1000000000000) },
 };
 
 static bool is_digit(char c)
@@ -124,30 +128,63 @@ static const struct unit *find_unit(const struct unit *units, size_t n, struct s
     return NULL;
 }
 
-/* One "12.5h" from *at on; adds it to *sum. */
-static int scan_with_unit(struct slice text, size_t *at, const struct unit *units, size_t n_units,
-                          int64_t *sum)
+/* More digits behind the point than these are less than a thousandth of the smallest unit. */
+#define FRACTION_DIGITS_MAX 15
+
+/* "12", "12.5" or ".5" times `factor`, rounded to the nearest, but never to a zero that was not
+ * written. The whole part is integers, so that large numbers stay exact. */
+static int scan_scaled(struct slice text, int64_t factor, int64_t *ret)
 {
-    size_t start = *at, i = start;
-    while (i < text.n && (is_digit(text.p[i]) || text.p[i] == '.'))
-        i++;
-    double number;
-    int rc = num_parse_double((struct slice){ text.p + start, i - start }, &number);
-    if (rc < 0)
-        return rc;
+    int64_t whole = 0;
+    double fraction = 0, divisor = 1;
+    bool zero = true;
+    size_t i = 0;
+    for (; i < text.n && text.p[i] != '.'; i++) {
+        zero &= text.p[i] == '0';
+        if (__builtin_mul_overflow(whole, 10, &whole) ||
+            __builtin_add_overflow(whole, text.p[i] - '0', &whole))
+            return -ERANGE;
+    }
+    for (size_t point = i++; i < text.n; i++) {
+        if (text.p[i] == '.')
+            return -EINVAL;
+        zero &= text.p[i] == '0';
+        if (i - point <= FRACTION_DIGITS_MAX) {
+            fraction = fraction * 10 + (text.p[i] - '0');
+            divisor *= 10;
+        }
+    }
+    int64_t part = (int64_t)(fraction * (double)factor / divisor + 0.5);
+    if (__builtin_mul_overflow(whole, factor, &whole) ||
+        __builtin_add_overflow(whole, part, &whole) || (whole == 0 && !zero))
+        return -ERANGE;
+    *ret = whole;
+    return 0;
+}
+
+/* One "12.5h" from *at on; adds it to *sum and moves *at. */
+static int scan_with_unit(struct slice text, size_t *at, const struct unit *units, size_t n_units,
+                          int64_t *sum, const struct unit **ret_unit)
+{
+    size_t start = *at, i = start, digits = 0;
+    for (; i < text.n && (is_digit(text.p[i]) || text.p[i] == '.'); i++)
+        digits += is_digit(text.p[i]);
+    struct slice number = { text.p + start, i - start };
     size_t unit_start = i;
     while (i < text.n && !is_digit(text.p[i]) && text.p[i] != '.')
         i++;
     struct slice name = slice_trim((struct slice){ text.p + unit_start, i - unit_start });
     const struct unit *unit = find_unit(units, n_units, name);
-    if (!unit)
+    if (!unit || digits == 0)
         return -EINVAL;
-    double scaled = number * (double)unit->factor;
-    if (scaled >= 9.2e18)
-        return -ERANGE;
-    if (__builtin_add_overflow(*sum, (int64_t)(scaled + 0.5), sum))
+    int64_t scaled;
+    int rc = scan_scaled(number, unit->factor, &scaled);
+    if (rc < 0)
+        return rc;
+    if (__builtin_add_overflow(*sum, scaled, sum))
         return -ERANGE;
     *at = i;
+    *ret_unit = unit;
     return 0;
 }
 
@@ -162,10 +199,12 @@ int num_parse_duration(struct slice text, int64_t *ret_us)
     }
     if (text.n == 0)
         return -EINVAL;
-    while (at < text.n) {
-        int rc = scan_with_unit(text, &at, duration_units, ARRAY_LEN(duration_units), &sum);
+    for (const struct unit *unit = NULL, *last = NULL; at < text.n; last = unit) {
+        int rc = scan_with_unit(text, &at, duration_units, ARRAY_LEN(duration_units), &sum, &unit);
         if (rc < 0)
             return rc;
+        if (last && unit->factor >= last->factor) /* "5m1h", "5m5m": a slip of the pen */
+            return -EINVAL;
     }
     *ret_us = sum;
     return 0;
@@ -176,7 +215,8 @@ int num_parse_size(struct slice text, int64_t *ret_bytes)
     int64_t sum = 0;
     size_t at = 0;
     text = slice_trim(text);
-    int rc = scan_with_unit(text, &at, size_units, ARRAY_LEN(size_units), &sum);
+    const struct unit *unit;
+    int rc = scan_with_unit(text, &at, size_units, ARRAY_LEN(size_units), &sum, &unit);
     if (rc < 0 || at != text.n)
         return rc < 0 ? rc : -EINVAL;
     *ret_bytes = sum;

@@ -1,4 +1,5 @@
-/* Numbers with units, as people write them in a config: no locale, no silent rounding. */
+/* Numbers with units, as people write them in a config: no locale, and what is too small
+ * to count is refused, never taken for zero. */
 #pragma once
 
 #include <stddef.h>
@@ -8,12 +9,12 @@
 
 /* All return 0, -EINVAL (not such a number) or -ERANGE; the result is untouched on failure. */
 int num_parse_i64(struct slice text, int64_t *ret);
-int num_parse_double(struct slice text,
-                     double *ret); /* decimal, optional exponent; never nan/inf */
-/* "250ms", "10s", "5m", "1h30m", "2d", "500us"; a bare 0 is a duration, other bare numbers are not.
- */
+/* Decimal, with an optional exponent; never nan or inf. */
+int num_parse_double(struct slice text, double *ret);
+/* "250ms", "10s", "5m" or "5min", "1h30m", "1.5s", "2d", "500us": larger units first. A bare 0 is a
+ * duration, other bare numbers are not. */
 int num_parse_duration(struct slice text, int64_t *ret_us);
-/* "512", "64KiB", "10MB", "1.5GiB", "4k" (1024): bytes. */
+/* Bytes: "512", "64KiB", "1.5GiB", "4k" (1024, as are K, Ki and KiB), "10MB" (powers of 1000). */
 int num_parse_size(struct slice text, int64_t *ret_bytes);
 /* "80%" -> 0.8. */
 int num_parse_percent(struct slice text, double *ret_ratio);

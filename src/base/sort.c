@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/util.h"
+
 void sort_stable(void *items, size_t count, size_t bytes_each,
                  int (*before)(const void *a, const void *b, void *ctx), void *ctx)
 {
@@ -46,9 +48,7 @@ double sort_select(double *values, size_t n, size_t k)
             values[i++] = values[j];
             values[j--] = t;
         }
-        size_t end = values[j] <= pivot ? j : j - 1; /* [lo..end] <= pivot <= [end+1..hi] */
-        if (end == hi)
-            end = hi - 1;
+        size_t end = MIN(j, hi - 1); /* [lo..end] <= pivot <= [end+1..hi], and both shrink */
         if (k <= end)
             hi = end;
         else

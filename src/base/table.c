@@ -21,8 +21,7 @@ void table_init(struct table *t, struct table_slot *slots, size_t cap)
 static struct table_slot *find(const struct table *t, struct slice key, uint64_t hash)
 {
     size_t i = hash & (t->cap - 1);
-    while (t->slots[i].value &&
-           !(t->slots[i].hash == hash && slice_eq(t->slots[i].key, key)))
+    while (t->slots[i].value && !(t->slots[i].hash == hash && slice_eq(t->slots[i].key, key)))
         i = (i + 1) & (t->cap - 1);
     return &t->slots[i];
 }
@@ -36,11 +35,11 @@ int table_put(struct table *t, struct slice key, void *value)
 {
     assert(value);
     uint64_t hash = table_hash(key);
-    if ((t->count + 1) * 4 > t->cap * 3)
-        return -ENOBUFS;
     struct table_slot *slot = find(t, key, hash);
     if (slot->value)
         return -EEXIST;
+    if ((t->count + 1) * 4 > t->cap * 3)
+        return -ENOBUFS;
     *slot = (struct table_slot){ .hash = hash, .key = key, .value = value };
     t->count++;
     return 0;

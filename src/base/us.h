@@ -27,7 +27,7 @@ static inline int64_t us_sub(int64_t a_us, int64_t b_us)
 {
     int64_t diff;
     if (__builtin_sub_overflow(a_us, b_us, &diff))
-        return a_us > 0 ? INT64_MAX : INT64_MIN;
+        return b_us < 0 ? INT64_MAX : INT64_MIN;
     return diff;
 }
 

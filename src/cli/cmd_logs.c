@@ -25,17 +25,28 @@ struct logs {
     struct client *client;
     int64_t lines;
     bool prefix; /* print whose line it is */
+    bool json;
     struct logs_tail *tails;
     size_t count;
 };
+
+static void print_line(const struct logs *l, const struct logs_tail *t, const char *line, size_t n)
+{
+    if (l->json) {
+        _cleanup_json_ json_t *root =
+            json_pack("{s:s, s:o?}", "instance", t->id, "line", json_stringn(line, n));
+        json_dumpf(root, stdout, JSON_COMPACT);
+        putchar('\n');
+        return;
+    }
+    printf("%s%s%.*s\n", l->prefix ? t->id : "", l->prefix ? " | " : "", (int)n, line);
+}
 
 static void print_text(const struct logs *l, const struct logs_tail *t, const char *text)
 {
     while (*text) {
         size_t n = strcspn(text, "\n");
-        if (l->prefix)
-            printf("%s | ", t->id);
-        printf("%.*s\n", (int)n, text);
+        print_line(l, t, text, n);
         text += n + (text[n] == '\n');
     }
     fflush(stdout);
@@ -140,6 +151,7 @@ static int run(const struct options *o)
     l.client = client;
     l.tails = tails;
     l.prefix = all;
+    l.json = options_flag(o, "json");
     if (all)
         rc = add_service(&l, word);
     else

@@ -82,24 +82,31 @@ static int read_stdin(struct str *yaml, struct err *err)
  * hold secrets, so nobody else reads it. On a read-only state directory, a file of its own. */
 static int write_config(struct run *r, const struct str *yaml, struct err *err)
 {
-    char temporary[PATH_MAX];
     struct str s;
-    str_init(&s, temporary, sizeof(temporary));
+    str_init(&s, r->config, sizeof(r->config));
     if (r->read_only)
         str_put(&s, "/tmp/plimsoll-run-XXXXXX");
     else
         str_putf(&s, "%s/run.yaml.XXXXXX", r->state);
-    _cleanup_close_ int fd = s.cut ? -1 : mkostemp(temporary, O_CLOEXEC);
+    _cleanup_close_ int fd = s.cut ? -1 : mkostemp(r->config, O_CLOEXEC);
     if (fd < 0 || write(fd, yaml->p, yaml->len) != (ssize_t)yaml->len)
-        return err_at(err, -EIO, temporary, "cannot write the configuration: %s", strerror(errno));
-    if (r->read_only) {
-        (void)str_copy(r->config, sizeof(r->config), temporary);
+        return err_at(err, -EIO, r->config, "cannot write the configuration: %s", strerror(errno));
+    return 0;
+}
+
+/* It takes its place only when it has been found right: another plimsoll may be running from the
+ * one that is there. */
+static int keep_config(struct run *r, struct err *err)
+{
+    char path[PATH_MAX];
+    struct str s;
+    if (r->read_only)
         return 0;
-    }
-    str_init(&s, r->config, sizeof(r->config));
+    str_init(&s, path, sizeof(path));
     str_putf(&s, "%s/run.yaml", r->state);
-    if (rename(temporary, r->config) < 0)
-        return err_at(err, -errno, r->config, "cannot write: %s", strerror(errno));
+    if (s.cut || rename(r->config, path) < 0)
+        return err_at(err, -EIO, path, "cannot write the configuration: %s", strerror(errno));
+    (void)str_copy(r->config, sizeof(r->config), path);
     return 0;
 }
 
@@ -189,9 +196,13 @@ static int prepare(struct run *r, const struct options *o)
     _cleanup_arena_ struct arena arena;
     mem_arena_init(&arena, LOAD_ARENA_BYTES);
     struct config *config = NULL;
-    if (load_config(&arena, r->config, &config) < 0)
+    if (load_config(&arena, r->config, &config) < 0) {
+        if (has_text)
+            (void)unlink(r->config);
         return COMMAND_USAGE;
-    if (!has_text && settle_state(r, o, config->state, &err) < 0)
+    }
+    rc = has_text ? keep_config(r, &err) : settle_state(r, o, config->state, &err);
+    if (rc < 0)
         return command_fail_err(COMMAND_FAILED, &err);
     log_set_level((enum log_level)config->log_level);
     return 0;

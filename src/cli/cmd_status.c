@@ -77,7 +77,9 @@ static void add_instance(struct show_table *t, const json_t *instance)
     char buf[SHOW_CELL_BYTES];
     show_table_add(t, show_text(instance, "id"));
     show_table_add(t, show_text(instance, "state"));
-    show_table_add_i64(t, show_i64(instance, "pid"));
+    bool runs = show_i64(instance, "pid") > 0;
+    show_number(buf, sizeof(buf), runs ? json_object_get(instance, "pid") : NULL, 0);
+    show_table_add(t, buf);
     show_table_add(t, show_text(instance, "address"));
     show_age(buf, sizeof(buf), show_text(instance, "since"));
     show_table_add(t, buf);

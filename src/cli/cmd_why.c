@@ -26,7 +26,9 @@ static void print_opinions(const json_t *decision)
         show_table_add(&t, buf);
         show_number(buf, sizeof(buf), json_object_get(opinion, "in"), 0);
         show_table_add(&t, buf);
-        show_table_add(&t, show_text(opinion, "text"));
+        fmt(buf, sizeof(buf), "%s%s", show_text(opinion, "text"),
+            json_is_true(json_object_get(opinion, "block_in")) ? " (blocks scale-in)" : "");
+        show_table_add(&t, buf);
     }
     show_table_print(&t, "    ");
     show_table_done(&t);
@@ -67,7 +69,7 @@ static void print_why(const json_t *root)
     const json_t *decision;
     size_t i;
     if (json_is_object(current)) {
-        printf("%s now: %s\n", show_text(root, "service"), show_text(current, "summary"));
+        printf("%s now:\n", show_text(root, "service"));
         print_decision(current);
     } else {
         printf("%s: not evaluated yet\n", show_text(root, "service"));

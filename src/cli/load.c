@@ -27,10 +27,11 @@ void load_print_error(const char *path, const struct err *error)
     char buf[2048];
     struct str out;
     str_init(&out, buf, sizeof(buf));
-    fprintf(stderr, "%s%s%s\n", error->place, error->place[0] ? ": " : "", error->text);
     _cleanup_free_ char *text = error->place[0] ? read_text(path) : NULL;
     if (text)
         config_show_error(text, error, &out);
+    else
+        str_putf(&out, "%s%s%s\n", error->place, error->place[0] ? ": " : "", error->text);
     fputs(buf, stderr);
 }
 

@@ -50,6 +50,23 @@ static int column_width(const struct show_table *t, size_t column)
     return (int)width;
 }
 
+static void print_row(const struct show_table *t, size_t first, const int *widths)
+{
+    size_t last = MIN(first + t->column_count, t->cell_count);
+    while (last > first && !t->cells[last - 1][0])
+        last--; /* no blanks at the end of a line */
+    for (size_t i = first; i < last; i++) {
+        int width = widths[i - first];
+        if (i > first)
+            fputs("  ", stdout);
+        if (t->right[i - first])
+            printf("%*s", width, t->cells[i]);
+        else
+            printf("%-*s", i + 1 == last ? 0 : width, t->cells[i]);
+    }
+    putchar('\n');
+}
+
 void show_table_print(const struct show_table *t, const char *indent)
 {
     int widths[SHOW_COLUMNS_MAX];
@@ -57,14 +74,7 @@ void show_table_print(const struct show_table *t, const char *indent)
         widths[c] = column_width(t, c);
     for (size_t i = 0; i < t->cell_count; i += t->column_count) {
         fputs(indent, stdout);
-        for (size_t c = 0; c < t->column_count && i + c < t->cell_count; c++) {
-            bool last = c + 1 == t->column_count;
-            if (t->right[c])
-                printf("%*s", widths[c], t->cells[i + c]);
-            else
-                printf("%-*s", last ? 0 : widths[c], t->cells[i + c]);
-            fputs(last ? "\n" : "  ", stdout);
-        }
+        print_row(t, i, widths);
     }
 }
 

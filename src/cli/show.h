@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define SHOW_COLUMNS_MAX 16
-#define SHOW_CELL_BYTES 128
+#define SHOW_CELL_BYTES 192
 
 /* Rows of text, printed with every column as wide as its widest cell. */
 struct show_table {

@@ -1,5 +1,6 @@
 /* `behavior`: how fast the count may move. Two vocabularies mean the same: plimsoll's own
  * ("at-most: 10% per 1m") and that of Kubernetes' autoscaling/v2 ("policies"). */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 

@@ -181,7 +181,7 @@ static int check_trust(struct schema_context *ctx, const struct config *config, 
     for (size_t i = 0; i < config->trust.count; i++) {
         struct err why = { 0 };
         if (config_check_network(config->trust.items[i], &why) < 0)
-            return schema_fail_value(ctx, "trust", err, "%s", why.text);
+            return schema_fail_item(ctx, "trust", i, err, "%s", why.text);
     }
     return 0;
 }

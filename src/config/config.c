@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "base/sort.h"
 #include "base/table.h"
 #include "config/tables.h"
 
@@ -29,12 +28,24 @@ static void split_place(const char *place, int64_t *ret_line, int64_t *ret_colum
     num_parse_i64(slice_of(last + 1), ret_column);
 }
 
-static int error_before(const void *a, const void *b, void *ctx)
+static bool error_before(const struct err *a, const struct err *b)
 {
     int64_t line[2], column[2];
-    split_place(((const struct err *)a)->place, &line[0], &column[0]);
-    split_place(((const struct err *)b)->place, &line[1], &column[1]);
+    split_place(a->place, &line[0], &column[0]);
+    split_place(b->place, &line[1], &column[1]);
     return line[0] != line[1] ? line[0] < line[1] : column[0] < column[1];
+}
+
+/* In the order of the file: tables find errors in the order of their keys. */
+static void sort_errors(struct err *errors, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct err held = errors[i];
+        size_t at = i;
+        for (; at > 0 && error_before(&held, &errors[at - 1]); at--)
+            errors[at] = errors[at - 1];
+        errors[at] = held;
+    }
 }
 
 static int read_all(struct schema_context *ctx, const struct schema_node *root,
@@ -91,7 +102,7 @@ static int finish(struct schema_context *ctx, int rc, size_t *ret_error_count)
         rc = -ENOMEM;
     if (rc == -ENOMEM || (rc < 0 && ctx->error_count == 0))
         fail_whole(ctx, rc);
-    sort_stable(ctx->errors, ctx->error_count, sizeof(*ctx->errors), error_before, NULL);
+    sort_errors(ctx->errors, ctx->error_count);
     *ret_error_count = ctx->error_count;
     return rc == 0 && ctx->error_count > 0 ? -EINVAL : rc;
 }

@@ -11,12 +11,15 @@
 
 struct builder {
     struct arena *arena;
+    const char *text;
+    size_t bytes;
     struct fy_parser *parser;
     struct node_place *place; /* of the error, when there is one */
     struct err *err;
     uint32_t node_count;
     uint32_t depth;
     uint32_t documents;
+    uint32_t anchor_count;
     struct schema_node *root;
     struct open_node {
         struct schema_node *node;
@@ -62,12 +65,25 @@ static struct node_place place_of(const struct schema_node *n)
     return (struct node_place){ n->line, n->column };
 }
 
-static struct node_place event_place(struct fy_event *e)
+/* Where people look: at the opening quote or the alias' star, which the library's marks skip. */
+static struct node_place event_place(const struct builder *b, struct fy_event *e)
 {
     const struct fy_mark *mark = fy_event_start_mark(e);
     if (!mark)
         return (struct node_place){ 1, 1 };
-    return (struct node_place){ (uint32_t)mark->line + 1, (uint32_t)mark->column + 1 };
+    struct node_place at = { (uint32_t)mark->line + 1, (uint32_t)mark->column + 1 };
+    bool inside = e->type == FYET_ALIAS || e->type == FYET_SCALAR;
+    if (inside && mark->column > 0 && mark->input_pos > 0 && mark->input_pos <= b->bytes &&
+        strchr("\"'*", b->text[mark->input_pos - 1]))
+        at.column--;
+    return at;
+}
+
+/* A value that is not there has no mark: it is where its key is, or the list that it is in. */
+static struct node_place empty_place(const struct builder *b)
+{
+    const struct open_node *o = b->depth > 0 ? &b->open[b->depth - 1] : NULL;
+    return o ? place_of(o->key ? o->key : o->node) : (struct node_place){ 1, 1 };
 }
 
 static int copy_token(struct builder *b, struct fy_token *token, struct node_place at,
@@ -123,7 +139,6 @@ static void merge_pairs(struct schema_node *map, const struct schema_node *from)
         if (node_find(map, from->pairs[i].key->text))
             continue;
         map->pairs[map->count++] = from->pairs[i];
-        map->merged++;
     }
 }
 
@@ -143,9 +158,9 @@ static int resolve_merge(struct builder *b, struct schema_node *map)
                            node_kind_name(sources[i]));
         room += sources[i]->count;
     }
-    b->node_count += (uint32_t)MIN(room, NODE_COUNT_MAX);
-    if (b->node_count > NODE_COUNT_MAX)
-        return fail_at(b, place_of(merge->key), "merged maps are too large");
+    if (room > NODE_MERGED_MAX)
+        return fail_at(b, place_of(merge->key), "merged maps have %zu keys; at most %d", room,
+                       NODE_MERGED_MAX);
     struct node_pair *pairs = ARENA_ARRAY(b->arena, struct node_pair, room);
     if (!pairs)
         return -ENOMEM;
@@ -185,6 +200,8 @@ static int remember_anchor(struct builder *b, const char *name, const struct sch
 {
     if (!name)
         return 0;
+    if (++b->anchor_count > NODE_ANCHORS_MAX)
+        return fail_at(b, place_of(node), "more than %d anchors", NODE_ANCHORS_MAX);
     struct anchor *a = ARENA_NEW(b->arena, struct anchor);
     if (!a)
         return -ENOMEM;
@@ -221,7 +238,11 @@ static int attach(struct builder *b, const struct schema_node *n)
 static int new_node(struct builder *b, struct fy_event *e, enum node_kind kind,
                     struct schema_node **ret)
 {
-    struct node_place at = event_place(e);
+    bool empty = e->type == FYET_SCALAR &&
+                 (!e->scalar.value || fy_token_get_text_length(e->scalar.value) == 0);
+    bool plain = empty && (!e->scalar.value ||
+                           fy_token_scalar_style(e->scalar.value) == FYSS_PLAIN);
+    struct node_place at = plain ? empty_place(b) : event_place(b, e);
     if (++b->node_count > NODE_COUNT_MAX)
         return fail_at(b, at, "more than %d values; a configuration is smaller", NODE_COUNT_MAX);
     struct schema_node *n = ARENA_NEW(b->arena, struct schema_node);
@@ -236,7 +257,7 @@ static int anchor_of(struct builder *b, struct fy_event *e, const char **ret)
 {
     struct fy_token *token = fy_event_get_anchor_token(e);
     *ret = NULL;
-    return token ? copy_token(b, token, event_place(e), ret) : 0;
+    return token ? copy_token(b, token, event_place(b, e), ret) : 0;
 }
 
 static int on_open(struct builder *b, struct fy_event *e, enum node_kind kind)
@@ -244,7 +265,7 @@ static int on_open(struct builder *b, struct fy_event *e, enum node_kind kind)
     struct schema_node *n;
     const char *anchor;
     if (b->depth == NODE_DEPTH_MAX)
-        return fail_at(b, event_place(e), "nested deeper than %d levels", NODE_DEPTH_MAX);
+        return fail_at(b, event_place(b, e), "nested deeper than %d levels", NODE_DEPTH_MAX);
     int rc = new_node(b, e, kind, &n);
     if (rc == 0)
         rc = anchor_of(b, e, &anchor);
@@ -284,10 +305,12 @@ static int on_scalar(struct builder *b, struct fy_event *e)
 static int on_alias(struct builder *b, struct fy_event *e)
 {
     const char *name;
-    struct node_place at = event_place(e);
+    struct node_place at = event_place(b, e);
     int rc = copy_token(b, e->alias.anchor, at, &name);
     if (rc < 0)
         return rc;
+    if (++b->node_count > NODE_COUNT_MAX)
+        return fail_at(b, at, "more than %d values; a configuration is smaller", NODE_COUNT_MAX);
     for (const struct anchor *a = b->anchors; a; a = a->next)
         if (strcmp(a->name, name) == 0)
             return attach(b, a->node);
@@ -299,7 +322,7 @@ static int on_event(struct builder *b, struct fy_event *e)
     switch (e->type) {
     case FYET_DOCUMENT_START:
         if (b->documents++ > 0)
-            return fail_at(b, event_place(e), "a second document; one file is one configuration");
+            return fail_at(b, event_place(b, e), "a second document; one file is one configuration");
         return 0;
     case FYET_MAPPING_START:
         return on_open(b, e, NODE_MAP);
@@ -323,7 +346,7 @@ static int syntax_error(struct builder *b, struct fy_diag *diag)
     void *walk = NULL;
     struct fy_diag_error *e;
     while ((e = fy_diag_errors_iterate(diag, &walk)) != NULL) {
-        struct node_place at = { (uint32_t)MAX(e->line, 0) + 1, (uint32_t)MAX(e->column, 0) + 1 };
+        struct node_place at = { (uint32_t)MAX(e->line, 1), (uint32_t)MAX(e->column, 1) };
         return fail_at(b, at, "not valid YAML: %s", e->msg ? e->msg : "syntax error");
     }
     return fail_at(b, (struct node_place){ 1, 1 }, "not valid YAML");
@@ -368,7 +391,8 @@ static int run_parser(struct builder *b, struct fy_diag *diag, const char *text,
 int node_parse(struct arena *arena, const char *text, size_t bytes, const struct schema_node **ret,
                struct node_place *ret_place, struct err *err)
 {
-    struct builder b = { .arena = arena, .place = ret_place, .err = err };
+    struct builder b = { .arena = arena, .text = text, .bytes = bytes, .place = ret_place,
+                         .err = err };
     struct fy_diag_cfg cfg;
     *ret_place = (struct node_place){ 1, 1 };
     const char *nul = memchr(text, '\0', bytes);

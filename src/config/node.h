@@ -12,6 +12,8 @@
 
 #define NODE_COUNT_MAX 100000 /* values in one file; a configuration of 256 services has ~20,000 */
 #define NODE_DEPTH_MAX 32
+#define NODE_ANCHORS_MAX 1000
+#define NODE_MERGED_MAX 1000 /* keys of one map that merges others */
 
 enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 
@@ -21,7 +23,6 @@ struct schema_node {
     bool quoted;           /* scalar: in quotes or a block, so never null, a number or a bool */
     const char *text;      /* scalar: NUL-terminated; has no NUL inside */
     uint32_t count;        /* list: items; map: pairs */
-    uint32_t merged;       /* map: how many of the pairs came last, by "<<" */
     const struct schema_node **items; /* list */
     struct node_pair *pairs;          /* map, in the order written */
 };

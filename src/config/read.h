@@ -44,6 +44,9 @@ int schema_fail(struct schema_context *ctx, const struct schema_node *node, stru
 /* As schema_error(), but placed at the value of the key. */
 int schema_fail_value(struct schema_context *ctx, const char *key, struct err *err,
                       const char *format, ...) _printf_(4, 5);
+/* As schema_fail_value(), at an item of a list (or the single value that is the list). */
+int schema_fail_item(struct schema_context *ctx, const char *key, size_t item, struct err *err,
+                     const char *format, ...) _printf_(5, 6);
 void schema_place(struct schema_context *ctx, uint32_t line, uint32_t column, struct err *err);
 /* Takes the error into the caller's list. An empty one has been reported before. */
 void schema_report(struct schema_context *ctx, const struct err *err);

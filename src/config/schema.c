@@ -99,11 +99,10 @@ int schema_fail(struct schema_context *ctx, const struct schema_node *node, stru
     return -EINVAL;
 }
 
-static int fail_key(struct schema_context *ctx, const char *key, bool at_value, struct err *err,
-                    const char *format, va_list args)
+/* The text with the key's name, at a node of the section being checked. */
+static int fail_key(struct schema_context *ctx, const char *key, const struct schema_node *at,
+                    struct err *err, const char *format, va_list args)
 {
-    const struct node_pair *pair = key ? node_find(ctx->node, key) : NULL;
-    const struct schema_node *at = !pair ? ctx->node : at_value ? pair->value : pair->key;
     size_t entered = key ? schema_enter(ctx, key) : ctx->name.len;
     put_text(ctx, err, format, args);
     schema_leave(ctx, entered);
@@ -115,8 +114,9 @@ int schema_error(struct schema_context *ctx, const char *key, struct err *err, c
                  ...)
 {
     va_list args;
+    const struct node_pair *pair = key ? node_find(ctx->node, key) : NULL;
     va_start(args, format);
-    fail_key(ctx, key, false, err, format, args);
+    fail_key(ctx, key, pair ? pair->key : ctx->node, err, format, args);
     va_end(args);
     return -EINVAL;
 }
@@ -125,8 +125,23 @@ int schema_fail_value(struct schema_context *ctx, const char *key, struct err *e
                       const char *format, ...)
 {
     va_list args;
+    const struct node_pair *pair = node_find(ctx->node, key);
     va_start(args, format);
-    fail_key(ctx, key, true, err, format, args);
+    fail_key(ctx, key, pair ? pair->value : ctx->node, err, format, args);
+    va_end(args);
+    return -EINVAL;
+}
+
+int schema_fail_item(struct schema_context *ctx, const char *key, size_t item, struct err *err,
+                     const char *format, ...)
+{
+    va_list args;
+    const struct node_pair *pair = node_find(ctx->node, key);
+    const struct schema_node *at = pair ? pair->value : ctx->node;
+    if (pair && at->kind == NODE_LIST && item < at->count)
+        at = at->items[item];
+    va_start(args, format);
+    fail_key(ctx, key, at, err, format, args);
     va_end(args);
     return -EINVAL;
 }

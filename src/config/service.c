@@ -166,10 +166,10 @@ static int check_hosts(struct schema_context *ctx, struct config_service *s, str
         if (!host)
             return -ENOMEM;
         if (!host_ok(host))
-            return schema_fail_value(ctx, "host", err,
-                                     "\"%.60s\" is not a host name; write \"shop.example\" or "
-                                     "\"*.example\", without port",
-                                     s->host.items[i]);
+            return schema_fail_item(ctx, "host", i, err,
+                                    "\"%.60s\" is not a host name; write \"shop.example\" or "
+                                    "\"*.example\", without port",
+                                    s->host.items[i]);
         s->host.items[i] = host;
     }
     return 0;
@@ -347,7 +347,7 @@ static int check_services_node(struct schema_context *ctx, const struct schema_n
     if (!node) /* reported as missing */
         return -EINVAL;
     if (node->kind != NODE_MAP || node->count == 0)
-        return schema_fail(ctx, node, err, "is %s here; write a map of at least one service",
+        return schema_fail(ctx, node, err, "is %s; write a map of at least one service",
                            node->kind == NODE_MAP ? "empty" : node_kind_name(node));
     if (node->count > MODEL_SERVICES_MAX)
         return schema_fail(ctx, node, err, "%u services; at most %d", node->count,

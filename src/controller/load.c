@@ -69,8 +69,8 @@ void controller_complete_config(struct config *config)
 int controller_load_config(struct arena *arena, const char *path, struct config **ret,
                            struct err *errors, size_t errors_cap, size_t *ret_error_count)
 {
-    char *text;
-    size_t bytes;
+    char *text = NULL;
+    size_t bytes = 0;
     bool standard_input = strcmp(path, "-") == 0;
     _cleanup_close_ int file = standard_input ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     *ret_error_count = 0;

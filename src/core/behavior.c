@@ -1,5 +1,5 @@
-/* How fast the count may move. It owns HPA v2's stabilization windows and rate policies (Kubernetes,
- * pkg/controller/podautoscaler/horizontal.go: stabilizeRecommendationWithBehaviors,
+/* How fast the count may move. It owns HPA v2's stabilization windows and rate policies
+ * (Kubernetes, pkg/controller/podautoscaler/horizontal.go: stabilizeRecommendationWithBehaviors,
  * calculateScaleUpLimitWithScalingRules and its kin) in bounded memory, and must not know why a
  * count was wanted.
  *   stabilized = clamp(current, min of up's window, max of down's window), both with `want`
@@ -21,7 +21,8 @@
 
 #define SLICES 60
 
-/* -- stabilization ------------------------------------------------------------------------------ */
+/* -- stabilization ------------------------------------------------------------------------------
+ */
 
 static int32_t better(int32_t a, int64_t b, bool largest)
 {
@@ -63,8 +64,7 @@ static int32_t history_put(struct behavior_history *h, int64_t window_us, bool l
     h->bucket[slice % BEHAVIOR_BUCKETS].slice = slice;
     h->bucket[slice % BEHAVIOR_BUCKETS].count = newest;
     if (newest != want)
-        *ret_next_us =
-            MIN(*ret_next_us, slice_leaves_us(slice - 1, slice_us, window_us));
+        *ret_next_us = MIN(*ret_next_us, slice_leaves_us(slice - 1, slice_us, window_us));
     return best;
 }
 
@@ -72,8 +72,8 @@ static int32_t stabilize(const struct behavior_conf *conf, struct behavior_state
                          int64_t now_us, int32_t current, int32_t want, int64_t *ret_next_us)
 {
     int64_t up_us = US_NEVER, down_us = US_NEVER;
-    int32_t low = history_put(&state->lowest, conf->up.stabilize_us, false, now_us, current, want,
-                              &up_us);
+    int32_t low =
+        history_put(&state->lowest, conf->up.stabilize_us, false, now_us, current, want, &up_us);
     int32_t high = history_put(&state->highest, conf->down.stabilize_us, true, now_us, current,
                                want, &down_us);
     int32_t stable = current < low ? low : current > high ? high : current;
@@ -82,7 +82,8 @@ static int32_t stabilize(const struct behavior_conf *conf, struct behavior_state
     return stable;
 }
 
-/* -- rate policies ------------------------------------------------------------------------------ */
+/* -- rate policies ------------------------------------------------------------------------------
+ */
 
 static int64_t moved_within(const struct behavior_moves *m, int64_t period_us, int64_t now_us)
 {
@@ -125,8 +126,7 @@ static int32_t rate_limit(const struct behavior_direction *d, const struct behav
                         moved_within(&state->down, p->period_us, now_us);
         int64_t one = policy_limit(p, MAX(start, 0), up);
         limit = furthest ? MAX(limit, one) : MIN(limit, one);
-        int64_t leaves_us =
-            first_leaves_us(up ? &state->up : &state->down, p->period_us, now_us);
+        int64_t leaves_us = first_leaves_us(up ? &state->up : &state->down, p->period_us, now_us);
         *ret_next_us = MIN(*ret_next_us, leaves_us);
     }
     /* What has already gone beyond the limit is not taken back. */
@@ -149,7 +149,8 @@ void behavior_moved(struct behavior_state *state, int64_t now_us, int32_t from, 
     m->count++;
 }
 
-/* -- both --------------------------------------------------------------------------------------- */
+/* -- both ---------------------------------------------------------------------------------------
+ */
 
 static void explain(const struct behavior_conf *conf, int32_t current, int32_t want,
                     struct behavior_result *ret)
@@ -182,11 +183,11 @@ void behavior_apply(const struct behavior_conf *conf, struct behavior_state *sta
     ret->stabilized = stabilize(conf, state, now_us, current, want, &stable_us);
     ret->limited = ret->stabilized;
     if (ret->stabilized > current)
-        ret->limited = MIN(ret->stabilized,
-                           rate_limit(&conf->up, state, true, now_us, current, &rate_us));
+        ret->limited =
+            MIN(ret->stabilized, rate_limit(&conf->up, state, true, now_us, current, &rate_us));
     else if (ret->stabilized < current)
-        ret->limited = MAX(ret->stabilized,
-                           rate_limit(&conf->down, state, false, now_us, current, &rate_us));
+        ret->limited =
+            MAX(ret->stabilized, rate_limit(&conf->down, state, false, now_us, current, &rate_us));
     ret->next_us = stable_us;
     if (ret->limited != ret->stabilized)
         ret->next_us = MIN(ret->next_us, rate_us);

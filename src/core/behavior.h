@@ -55,11 +55,11 @@ struct behavior_state {
 #define BEHAVIOR_STATE_WORDS (sizeof(struct behavior_state) / sizeof(int64_t))
 
 struct behavior_result {
-    int32_t stabilized; /* after the stabilization windows */
-    int32_t limited;    /* and after the rate policies: the count that may be had now */
+    int32_t stabilized;       /* after the stabilization windows */
+    int32_t limited;          /* and after the rate policies: the count that may be had now */
     char stabilize_text[120]; /* why stabilized differs from want; "" when it does not */
     char limit_text[120];     /* why limited differs from stabilized; "" when it does not */
-    int64_t next_us; /* when the same want may give another result; US_NEVER = never */
+    int64_t next_us;          /* when the same want may give another result; US_NEVER = never */
 };
 
 /* Remembers `want` as recommended at `now_us` and says what may be had of it. `want` is what the

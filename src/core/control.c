@@ -152,7 +152,7 @@ static bool concerns(const struct event *e, const struct control_service *s)
 static void settle(struct control *c, struct control_service *s)
 {
     control_settle(c, s);
-    if (!s->leaving || has_instances(s))
+    if (!s->leaving || has_instances(s) || s->list_until_us != 0)
         return;
     if (control_emit(c, s, ACTION_FORGET))
         control_service_clear(c, s);
@@ -165,6 +165,8 @@ int control_step(struct control *c, const struct event *e, struct actions *actio
     if ((unsigned)e->type >= EVENT_TYPE_MAX)
         return -EINVAL;
     c->out = actions;
+    if (e->type == EVENT_RESTART && e->now_us < c->now_us)
+        control_rebase(c, e->now_us);
     c->now_us = MAX(MAX(c->now_us, e->now_us), 1);
     c->wall_us = e->wall_us;
     int rc = handlers[e->type](c, e);
@@ -208,7 +210,7 @@ const struct instance *control_instance(const struct control *c, uint32_t slot, 
 const struct decision *control_decision(const struct control *c, uint32_t slot)
 {
     const struct control_service *s = control_service(c, (int32_t)slot);
-    return s && s->decided ? &s->decision : NULL;
+    return s && s->decision.now_us != 0 ? &s->decision : NULL;
 }
 
 uint32_t control_mark(const struct control *c, uint32_t slot)

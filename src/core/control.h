@@ -39,7 +39,8 @@ struct action {
 
 struct actions {
     struct action *items; /* the caller's */
-    size_t cap; /* at least CONTROL_ACTIONS_MIN; what does not fit comes with the next step */
+    size_t cap; /* at least CONTROL_ACTIONS_MIN, always the same; what does not fit comes with the
+                   next step */
     size_t count;
 };
 #define CONTROL_ACTIONS_MIN 64
@@ -55,7 +56,10 @@ size_t control_bytes(const struct control_caps *caps);
  * without EVENT_LEASE the lease counts as held. */
 struct control *control_init(void *memory, const struct control_caps *caps);
 
-/* 0; -EINVAL: the event names what does not exist or goes back in time: it changed nothing. */
+/* 0; -EINVAL: the event names what does not exist, -ENOBUFS: there is no room for it (services,
+ * instances): it changed nothing. What was due is done all the same, so the actions are to be
+ * carried out in each case. Time never goes back: an event of an earlier `now_us` happens at the
+ * time of the one before. */
 int control_step(struct control *c, const struct event *e, struct actions *actions);
 
 /* When the core next wants an EVENT_TICK at the latest (monotonic): drain deadlines, start

@@ -236,11 +236,11 @@ static void say(struct control *c, struct control_service *s)
 
 void control_settle(struct control *c, struct control_service *s)
 {
-    if (s->list_until_us <= c->now_us)
+    if (s->list_until_us <= c->now_us && !s->driver_down)
         s->list_until_us = 0;
     s->unfinished = false;
     control_check_well(c, s);
-    if (s->due && !control_is_leaving(c, s))
+    if (s->due && !control_is_leaving(c, s) && s->list_until_us == 0)
         control_decide(c, s);
     if (may_act(c, s)) {
         FOR_EACH_INSTANCE(i, s)
@@ -271,10 +271,10 @@ int64_t control_act_next_us(const struct control *c, const struct control_servic
 {
     if (s->unfinished)
         return c->now_us;
-    int64_t next_us = control_is_leaving(c, s) ? US_NEVER : s->decide_next_us;
     if (s->list_until_us != 0)
-        next_us = MIN(next_us, s->list_until_us);
-    if (!may_act(c, s) || s->driver_down)
+        return s->driver_down ? US_NEVER : s->list_until_us;
+    int64_t next_us = control_is_leaving(c, s) ? US_NEVER : s->decide_next_us;
+    if (c->lease_lost || s->driver_down)
         return next_us;
     bool waiting = false;
     FOR_EACH_INSTANCE(i, s)

@@ -111,12 +111,14 @@ void control_service_init(struct control *c, struct control_service *s,
         .schedule_min = -1,
         .schedule_max = -1,
         .demand = { -1, -1, -1 },
+        .driver_down = c->driver_down,
         .list_until_us = c->list_until_us > c->now_us ? c->list_until_us : 0,
         .publish = true,
     };
     memcpy(&s->conf, conf, sizeof(*conf));
     int32_t initial = conf->initial >= 0 ? conf->initial : conf->min == 0 ? 0 : MAX(conf->min, 1);
     s->count = CLAMP(initial, 0, MAX(conf->max, 0));
+    s->adopting = s->list_until_us != 0;
     control_fit_series(c, s);
 }
 
@@ -145,20 +147,28 @@ static struct control_service *free_service(struct control *c)
     return NULL;
 }
 
-void control_match_config(struct control *c)
+void control_add_services(struct control *c)
 {
-    FOR_EACH_SERVICE(s, c)
-    {
-        const struct service_conf *conf = find_conf(c, s->conf.name);
-        if (conf)
-            change(c, s, conf);
-        s->leaving = !conf;
-        s->publish = true;
-    }
     for (uint32_t n = 0; n < c->conf_count; n++) {
         struct control_service *s = free_service(c);
         if (s && control_find(c, c->confs[n].name) < 0)
             control_service_init(c, s, &c->confs[n]);
+    }
+}
+
+static void match_services(struct control *c)
+{
+    FOR_EACH_SERVICE(s, c)
+    {
+        const struct service_conf *conf = find_conf(c, s->conf.name);
+        if (conf) {
+            change(c, s, conf);
+        } else { /* nobody decides on it any more */
+            control_free_series(c, s);
+            s->conf.rule_count = 0;
+        }
+        s->leaving = !conf;
+        s->publish = true;
     }
 }
 
@@ -200,7 +210,8 @@ int control_on_config(struct control *c, const struct event *e)
     if (hash != c->custom_hash)
         forget_custom(c);
     c->custom_hash = hash;
-    control_match_config(c);
+    match_services(c);
+    control_add_services(c);
     FOR_EACH_SERVICE(s, c)
     control_mark_due(s, EVENT_CONFIG);
     return 0;

@@ -57,6 +57,7 @@ struct control_service {
     int64_t backoff_until_us;
     bool driver_down;
     int64_t list_until_us; /* nothing is started or stopped until the engine has listed; 0 = none */
+    bool adopting;         /* came with the list still open: takes the count of what is found */
     char probe_text[160];  /* why the newest failed probe failed */
     struct trouble troubles[TROUBLE_MAX];
 
@@ -71,7 +72,7 @@ struct control_service {
     bool unfinished; /* something did not fit into the actions of the last step */
     uint8_t cause;
     int64_t decide_next_us; /* when rules or behavior may say something else by themselves */
-    bool decided;           /* `decision` holds one */
+    bool decided;           /* at least once */
     uint64_t signature;
     int64_t recorded_us; /* 0 = never */
     struct decision decision;
@@ -82,6 +83,7 @@ struct control {
     int64_t now_us, wall_us; /* of the newest event */
     uint64_t sequence;       /* of the newest recorded decision */
     bool lease_lost;
+    bool driver_down; /* of every service */
     bool stopping, stop_said;
     int64_t list_until_us; /* for services that come with a configuration after a restart */
 
@@ -124,8 +126,8 @@ int control_on_config(struct control *c, const struct event *e);
 void control_service_init(struct control *c, struct control_service *s,
                           const struct service_conf *conf);
 void control_service_clear(struct control *c, struct control_service *s);
-/* Brings the services in line with c->confs. */
-void control_match_config(struct control *c);
+/* Gives a slot to each service of c->confs that has none. */
+void control_add_services(struct control *c);
 
 /* control_event.c: handlers of what happens to instances. 0 or -EINVAL. */
 int control_on_samples(struct control *c, const struct event *e);
@@ -142,6 +144,9 @@ int control_on_found_all(struct control *c, const struct event *e);
 int control_on_driver(struct control *c, const struct event *e);
 int control_on_lease(struct control *c, const struct event *e);
 int control_on_restart(struct control *c, const struct event *e);
+/* The monotonic clock began anew (the machine was restarted): every instant that is remembered
+ * moves to now, and what depends on the past begins anew too. */
+void control_rebase(struct control *c, int64_t now_us);
 
 /* control_operator.c */
 int control_on_operator(struct control *c, const struct event *e);

@@ -23,10 +23,7 @@ static struct instance *adopt(struct control *c, struct control_service *s, cons
         .state = INSTANCE_PENDING,
         .number = e->number,
         .template = e->template,
-        .started_us = c->now_us,
-        .deadline_us = us_add(c->now_us, s->conf.start_within_us),
     };
-    instance_move(i, INSTANCE_STARTING, c->now_us);
     s->number = MAX(s->number, e->number);
     return i;
 }
@@ -41,8 +38,11 @@ int control_on_found(struct control *c, const struct event *e)
         i = adopt(c, s, e);
     if (!i)
         return -ENOBUFS;
-    if (i->state == INSTANCE_PENDING)
+    if (i->state == INSTANCE_PENDING) {
         instance_move(i, INSTANCE_STARTING, c->now_us);
+        i->started_us = c->now_us;
+        i->deadline_us = us_add(c->now_us, s->conf.start_within_us);
+    }
     i->template = e->template;
     i->found = true;
     i->running = true;
@@ -61,6 +61,17 @@ static bool is_lost(const struct control_service *s, const struct instance *i)
     return i->running || s->list_until_us != 0;
 }
 
+/* A core without memory begins with what it finds, not with `initial`: a restart causes nothing. */
+static void adopt_count(struct control_service *s)
+{
+    int32_t found = 0;
+    FOR_EACH_INSTANCE(i, s)
+    found += instance_counts(i);
+    if (s->adopting && found > 0)
+        s->count = found;
+    s->adopting = false;
+}
+
 int control_on_found_all(struct control *c, const struct event *e)
 {
     struct control_service *s = control_service(c, e->service);
@@ -74,7 +85,10 @@ int control_on_found_all(struct control *c, const struct event *e)
         }
         i->found = false;
     }
+    adopt_count(s);
     s->list_until_us = 0;
+    c->list_until_us = 0; /* a service that comes later has nothing to be listed */
+    control_mark_due(s, EVENT_FOUND_ALL);
     return 0;
 }
 
@@ -84,6 +98,8 @@ static void driver_back(struct control *c, struct control_service *s)
         return;
     s->driver_down = false;
     control_trouble_over(s, TROUBLE_DRIVER);
+    if (s->list_until_us != 0) /* it can answer only now */
+        s->list_until_us = us_add(c->now_us, CONTROL_LIST_US);
     /* While the engine was away nothing could start: the time does not count. */
     FOR_EACH_INSTANCE(i, s)
     {
@@ -99,6 +115,8 @@ int control_on_driver(struct control *c, const struct event *e)
 {
     if (e->service >= 0 && !control_service(c, e->service))
         return -EINVAL;
+    if (e->service < 0)
+        c->driver_down = !e->flag;
     FOR_EACH_SERVICE(s, c)
     {
         if (e->service >= 0 && s->slot != (uint32_t)e->service)
@@ -132,9 +150,12 @@ int control_on_lease(struct control *c, const struct event *e)
 int control_on_restart(struct control *c, const struct event *e)
 {
     c->list_until_us = us_add(c->now_us, CONTROL_LIST_US);
+    c->driver_down = false; /* until it says so itself */
     FOR_EACH_SERVICE(s, c)
     {
         s->list_until_us = c->list_until_us;
+        s->driver_down = false;
+        control_trouble_over(s, TROUBLE_DRIVER);
         s->demand = (struct demand){ -1, -1, -1 };
         for (unsigned m = 0; m < METRIC_MAX; m++) {
             if (s->ring[m] != 0)
@@ -144,4 +165,31 @@ int control_on_restart(struct control *c, const struct event *e)
         i->found = false;
     }
     return 0;
+}
+
+static void rebase_instance(const struct control_service *s, struct instance *i, int64_t now_us)
+{
+    i->state_us = now_us;
+    i->started_us = now_us;
+    i->ready_us = i->ready_us != 0 ? now_us : 0;
+    i->deadline_us = us_add(now_us, i->state == INSTANCE_STARTING   ? s->conf.start_within_us
+                                    : i->state == INSTANCE_DRAINING ? s->conf.drain_us
+                                                                    : 0);
+    memset(i->sample_us, 0, sizeof(i->sample_us));
+}
+
+void control_rebase(struct control *c, int64_t now_us)
+{
+    c->now_us = MAX(now_us, 1);
+    FOR_EACH_SERVICE(s, c)
+    {
+        control_free_series(c, s);
+        control_fit_series(c, s);
+        memset(s->rule_states, 0, sizeof(s->rule_states));
+        s->behavior = (struct behavior_state){ 0 };
+        s->failure_us = s->backoff_until_us = s->recorded_us = 0;
+        s->decide_next_us = c->now_us;
+        FOR_EACH_INSTANCE(i, s)
+        rebase_instance(s, i, c->now_us);
+    }
 }

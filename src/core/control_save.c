@@ -4,6 +4,7 @@
  * Layout: version, number of words, checksum of what follows, then the fields in the order below.
  * Configurations are not saved, but a service that is leaving has none any more: the few values
  * that its end needs go along with every service. */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -170,6 +171,26 @@ static void walk_rules(struct walk *w, struct control_service *s)
     }
 }
 
+static bool moves_are_sane(const struct behavior_moves *m)
+{
+    if (m->count < 0 || m->count > BEHAVIOR_EVENTS_MAX)
+        return false;
+    for (int64_t n = 0; n < m->count; n++) {
+        if (m->move[n].change < 0 || m->move[n].change > INT32_MAX)
+            return false;
+    }
+    return true;
+}
+
+static bool history_is_sane(const struct behavior_history *h)
+{
+    for (unsigned n = 0; n < BEHAVIOR_BUCKETS; n++) {
+        if (h->bucket[n].slice < 0 || h->bucket[n].slice == INT64_MAX)
+            return false;
+    }
+    return h->slice_us >= 0;
+}
+
 static void walk_behavior(struct walk *w, struct behavior_state *b)
 {
     static_assert(sizeof(*b) == BEHAVIOR_STATE_WORDS * sizeof(int64_t), "nothing but words");
@@ -178,8 +199,8 @@ static void walk_behavior(struct walk *w, struct behavior_state *b)
     for (unsigned n = 0; n < BEHAVIOR_STATE_WORDS; n++)
         walk_i64(w, &words[n]);
     memcpy(b, words, sizeof(words));
-    if (b->up.count < 0 || b->up.count > BEHAVIOR_EVENTS_MAX || b->down.count < 0 ||
-        b->down.count > BEHAVIOR_EVENTS_MAX || b->lowest.slice_us < 0 || b->highest.slice_us < 0)
+    if (!moves_are_sane(&b->up) || !moves_are_sane(&b->down) || !history_is_sane(&b->lowest) ||
+        !history_is_sane(&b->highest))
         w->bad = true;
 }
 
@@ -213,6 +234,7 @@ static void walk_plan(struct walk *w, const struct control *c, struct control_se
     walk_i64(w, &s->failure_us);
     walk_i64(w, &s->backoff_until_us);
     walk_bool(w, &s->driver_down);
+    walk_bool(w, &s->adopting);
     walk_i64(w, &s->list_until_us);
     walk_text(w, s->probe_text, sizeof(s->probe_text));
     for (int k = 0; k < TROUBLE_MAX; k++)
@@ -243,7 +265,7 @@ static void walk_decided(struct walk *w, struct control_service *s)
  * but that there has been one is remembered. */
 static void walk_service(struct walk *w, struct control *c, struct control_service *s)
 {
-    walk_bool(w, &s->decided_once);
+    walk_bool(w, &s->decided);
     walk_plan(w, c, s);
     walk_rules(w, s);
     walk_behavior(w, &s->behavior);
@@ -256,6 +278,10 @@ static void walk_identity(struct walk *w, struct service_conf *conf, bool *leavi
 {
     walk_text(w, conf->name, sizeof(conf->name));
     walk_i64(w, &conf->drain_us);
+    walk_i64(w, &conf->start_within_us);
+    walk_u32(w, &conf->health.fail_after, UINT32_MAX);
+    walk_u32(w, &conf->health.pass_after, UINT32_MAX);
+    walk_i64(w, &conf->health.replace_after_us);
     walk_u64(w, &conf->template);
     walk_bool(w, leaving);
 }
@@ -266,6 +292,7 @@ static void walk_head(struct walk *w, struct control *c)
     walk_i64(w, &c->wall_us);
     walk_u64(w, &c->sequence);
     walk_bool(w, &c->lease_lost);
+    walk_bool(w, &c->driver_down);
     walk_bool(w, &c->stopping);
     walk_bool(w, &c->stop_said);
     walk_i64(w, &c->list_until_us);
@@ -285,6 +312,7 @@ static void place(struct walk *w, struct control *c, struct control_service *s)
         }
     }
     control_service_init(c, s, &conf);
+    control_free_series(c, s);
     s->leaving = true;
 }
 
@@ -312,7 +340,7 @@ static uint64_t checksum(const uint64_t *words, size_t count)
     return sum;
 }
 
-/* A walk that does not load writes nothing into the state. */
+/* A walk that does not load writes nothing but what is there already. */
 static struct control *unlocked(const struct control *c)
 {
     union {
@@ -350,7 +378,7 @@ static void clear(struct control *c)
         control_service_clear(c, &c->services[n]);
     c->sequence = 0;
     c->now_us = c->wall_us = 0;
-    c->lease_lost = c->stopping = c->stop_said = false;
+    c->lease_lost = c->driver_down = c->stopping = c->stop_said = false;
     c->list_until_us = 0;
 }
 
@@ -368,9 +396,9 @@ int control_load(struct control *c, const uint64_t *words, size_t count)
     walk_state(&w, c);
     if (w.bad || w.at != w.cap) {
         clear(c);
-        control_match_config(c);
+        control_add_services(c);
         return -EPROTO;
     }
-    control_match_config(c);
+    control_add_services(c);
     return 0;
 }

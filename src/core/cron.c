@@ -57,7 +57,8 @@ static bool day_matches(const struct cron *c, int64_t day)
     return by_day || by_weekday;
 }
 
-/* -- local time --------------------------------------------------------------------------------- */
+/* -- local time ---------------------------------------------------------------------------------
+ */
 
 /* Stretches of constant offset are numbered: stretch i lasts from transition i - 1 to
  * transition i. */
@@ -95,7 +96,8 @@ static int64_t local_of_instant(const struct zone_conf *z, int64_t at_s)
     return at_s + stretch_offset(z, i);
 }
 
-/* -- the search --------------------------------------------------------------------------------- */
+/* -- the search ---------------------------------------------------------------------------------
+ */
 
 /* instant_of_local() never decreases: a skipped time is put at the change, of a repeated one the
  * first is taken. So matches come in the order of their local times and the first that fits is the
@@ -164,12 +166,14 @@ int64_t cron_last(const struct cron *c, const struct zone_conf *z, int64_t wall_
     return INT64_MIN;
 }
 
-/* -- parsing ------------------------------------------------------------------------------------ */
+/* -- parsing ------------------------------------------------------------------------------------
+ */
 
 static const char *const month_names[] = { "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL",
                                            "AUG", "SEP", "OCT", "NOV", "DEC", NULL };
-static const char *const weekday_names[] = { "SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT",
-                                             NULL };
+static const char *const weekday_names[] = {
+    "SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", NULL
+};
 
 enum { FIELD_MINUTE, FIELD_HOUR, FIELD_DAY, FIELD_MONTH, FIELD_WEEKDAY, FIELD_MAX };
 
@@ -189,18 +193,21 @@ static const struct macro {
     struct slice name;
     const char *text;
 } macros[] = {
-    { { "@hourly", 7 }, "0 * * * *" },  { { "@daily", 6 }, "0 0 * * *" },
-    { { "@weekly", 7 }, "0 0 * * 0" },  { { "@monthly", 8 }, "0 0 1 * *" },
+    { { "@hourly", 7 }, "0 * * * *" }, { { "@daily", 6 }, "0 0 * * *" },
+    { { "@weekly", 7 }, "0 0 * * 0" }, { { "@monthly", 8 }, "0 0 1 * *" },
     { { "@yearly", 7 }, "0 0 1 1 *" },
 };
 
 /* Cuts the text before the first `separator` off `rest`; all of it when there is none. */
 static struct slice cut(struct slice *rest, char separator, bool *ret_found)
 {
-    const char *at = rest->n > 0 ? memchr(rest->p, separator, rest->n) : NULL;
-    struct slice head = { rest->p, at ? (size_t)(at - rest->p) : rest->n };
-    *rest = at ? (struct slice){ at + 1, rest->n - head.n - 1 } : (struct slice){ NULL, 0 };
-    *ret_found = at != NULL;
+    size_t n = 0;
+    while (n < rest->n && rest->p[n] != separator)
+        n++;
+    struct slice head = { rest->p, n };
+    *ret_found = n < rest->n;
+    *rest = *ret_found ? (struct slice){ rest->p + n + 1, rest->n - n - 1 }
+                       : (struct slice){ rest->p + n, 0 };
     return head;
 }
 
@@ -264,7 +271,7 @@ static int parse_field(const struct field *f, struct slice text, uint64_t *ret, 
         const char *wrong = parse_item(f, item, &bits);
         if (wrong)
             return err_set(err, -EINVAL, "cron %s \"%.*s\": %s (%u to %u)", f->name,
-                           (int)MIN(item.n, 64), item.p ? item.p : "", wrong, f->low, f->high);
+                           (int)MIN(item.n, 64), item.p, wrong, f->low, f->high);
     }
     *ret = bits;
     return 0;
@@ -311,9 +318,8 @@ int cron_parse(struct slice text, struct cron *ret, struct err *err)
     for (unsigned i = 0; i < FIELD_MAX; i++) {
         struct slice word = next_word(&rest);
         if (word.n == 0)
-            return err_set(err, -EINVAL,
-                           "cron \"%.*s\" has %u of 5 fields: the %s is missing", (int)text.n,
-                           text.p, i, fields[i].name);
+            return err_set(err, -EINVAL, "cron \"%.*s\" has %u of 5 fields: the %s is missing",
+                           (int)text.n, text.p, i, fields[i].name);
         int rc = parse_field(&fields[i], word, &bits[i], err);
         if (rc < 0)
             return rc;

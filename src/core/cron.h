@@ -20,8 +20,8 @@ struct zone_conf {
     } transition[ZONE_TRANSITIONS_MAX];
 };
 
-/* Bit sets; *_any remembers "*", because day-of-month and day-of-week are or-ed unless one is "*"
- * (as in Vixie cron, crontab(5)). */
+/* Bit sets; *_any remembers "*" (with a step too), because the two day fields are or-ed unless one
+ * of them is that (as in Vixie cron, crontab(5)). */
 struct cron {
     uint64_t minute;                    /* bits 0..59 */
     uint32_t hour, day, month, weekday; /* 0..23, 1..31, 1..12, 0..6 with 0 = Sunday */

@@ -9,7 +9,8 @@
 
 enum event_type {
     EVENT_TICK,         /* time passes */
-    EVENT_SAMPLES,      /* of one service, one moment; a metric that is not in it is a gap */
+    EVENT_SAMPLES,      /* of one service, one moment, all sources; a metric that is not in it is
+                           a gap. Decides nothing: the tick after it does */
     EVENT_DOORBELL,     /* the proxy: demand changed at this very moment */
     EVENT_STARTED,      /* the engine says that it runs: number, pid */
     EVENT_START_FAILED, /* text */
@@ -23,7 +24,9 @@ enum event_type {
     EVENT_CONFIG,    /* conf */
     EVENT_OPERATOR,  /* op, service, number, count */
     EVENT_LEASE,     /* flag = held */
-    EVENT_RESTART,   /* the controller was away: an unknown interval ends now */
+    EVENT_RESTART,   /* the controller was away: an unknown interval ends now. Comes first, before a
+                        CONFIG even: nothing is started or stopped until FOUND_ALL (30 s at most).
+                        A clock that has begun anew (another boot) is recognised */
     EVENT_TYPE_MAX,
 };
 

@@ -130,8 +130,8 @@ int hpa_utilisation(const struct hpa_sum *sum, int32_t current, double target,
         request = hpa_add(request, s.unready_request);
         counted += s.unready;
     }
-    ret->replicas = replicas_guessed(ret->ratio, percent_of(value, request) / target, counted,
-                                     current, conf);
+    ret->replicas =
+        replicas_guessed(ret->ratio, percent_of(value, request) / target, counted, current, conf);
     return 0;
 }
 
@@ -153,7 +153,9 @@ int hpa_plain(const struct hpa_sum *sum, int32_t current, int64_t target,
     int64_t value = s.value;
     if (ret->ratio < 1)
         value = hpa_add(value, us_mul(target, s.missing));
-    int64_t counted = s.ready + s.missing + (unready_counts ? s.unready : 0);
+    int64_t counted = s.ready + (ret->ratio != 1 ? s.missing : 0);
+    if (unready_counts)
+        counted += s.unready;
     double guessed = (double)(value / counted) / (double)target;
     ret->replicas = replicas_guessed(ret->ratio, guessed, counted, current, conf);
     return 0;

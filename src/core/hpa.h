@@ -14,8 +14,8 @@ enum hpa_phase { HPA_PENDING, HPA_RUNNING, HPA_SUCCEEDED, HPA_FAILED };
 struct hpa_pod {
     enum hpa_phase phase;
     bool deleting;
-    bool started;        /* start_age_us is known */
-    bool has_condition;  /* ready and transition_age_us are known */
+    bool started;       /* start_age_us is known */
+    bool has_condition; /* ready and transition_age_us are known */
     bool ready;
     bool has_value;
     bool has_request;
@@ -31,9 +31,9 @@ enum hpa_class { HPA_READY, HPA_UNREADY, HPA_MISSING, HPA_IGNORED };
 
 struct hpa_conf {
     double tolerance_up, tolerance_down; /* the dead band is 1 - down <= ratio <= 1 + up */
-    bool cpu;                    /* a value says little while an instance is warming up */
-    int64_t init_us;             /* cpu: how long after the start; Kubernetes 300 s */
-    int64_t readiness_delay_us;  /* cpu: unready since before this age = never was; 30 s */
+    bool cpu;                            /* a value says little while an instance is warming up */
+    int64_t init_us;                     /* cpu: how long after the start; Kubernetes 300 s */
+    int64_t readiness_delay_us;          /* cpu: unready since before this age = never was; 30 s */
 };
 
 struct hpa_result {
@@ -47,7 +47,7 @@ enum hpa_class hpa_classify(const struct hpa_pod *pod, const struct hpa_conf *co
 
 /* All instances added up; zeroed to begin with. */
 struct hpa_sum {
-    int64_t value, request;         /* of those that are ready */
+    int64_t value, request;          /* of those that are ready */
     int64_t ready, unready, missing; /* how many */
     int64_t unready_request, missing_request;
     bool any_value, no_request; /* of any at all */

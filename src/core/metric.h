@@ -46,7 +46,7 @@ struct metric_info {
 };
 
 const struct metric_info *metric_info(enum metric m); /* NULL for custom ones */
-const char *metric_name(enum metric m);              /* "custom" for those */
+const char *metric_name(enum metric m);               /* "custom" for those */
 /* Of custom metrics too: they count as totals. */
 enum metric_nature metric_nature(enum metric m);
 /* METRIC_BUILTIN_MAX when unknown. */

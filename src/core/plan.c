@@ -13,7 +13,7 @@
 struct tally {
     int32_t counted, fresh, fresh_ready, outdated;
     bool has_pending, has_free;
-    uint32_t pending, free; /* the first of each */
+    uint32_t pending, free; /* the lowest number, the first slot */
 };
 
 static void tally_up(const struct plan_input *in, struct tally *ret)
@@ -34,10 +34,11 @@ static void tally_up(const struct plan_input *in, struct tally *ret)
         }
         t.fresh++;
         t.fresh_ready += i->state == INSTANCE_READY;
-        if (i->state == INSTANCE_PENDING && !t.has_pending) {
-            t.has_pending = true;
+        if (i->state != INSTANCE_PENDING)
+            continue;
+        if (!t.has_pending || i->number < in->instances[t.pending].number)
             t.pending = n;
-        }
+        t.has_pending = true;
     }
     if (!t.has_free && in->instance_count < in->slot_count) {
         t.has_free = true;

@@ -1,5 +1,5 @@
-/* Law 3. It owns the search for a step in that will not be taken back at once, and must never make a
- * step larger. */
+/* Law 3. It owns the search for a step in that will not be taken back at once, and must never make
+ * a step larger. */
 #include "core/project.h"
 
 #include "base/fmt.h"

@@ -1,6 +1,6 @@
-/* Law 3: before scale-in, project. Would what is left be asked to scale out at once? Then the step is
- * made smaller until not. Source of the idea and of the formula metric * n / (n - k): Azure Monitor,
- * "Flapping in Autoscale". */
+/* Law 3: before scale-in, project. Would what is left be asked to scale out at once? Then the step
+ * is made smaller until not. Source of the idea and of the formula metric * n / (n - k): Azure
+ * Monitor, "Flapping in Autoscale". */
 #pragma once
 
 #include <stdint.h>

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "base/fmt.h"
 #include "base/us.h"
 #include "base/util.h"
 
@@ -36,11 +37,30 @@ void rule_opinion_init(struct opinion *ret)
     };
 }
 
+/* Law 1's last sentence. A service of none has nothing to fall back for. */
+static void fall_back(const struct rule_conf *r, struct rule_state *state,
+                      const struct rule_context *ctx, struct opinion *ret)
+{
+    int64_t *since_us = &state->word[RULE_STATE_UNKNOWN];
+    if (ret->known || r->fallback_after_us <= 0 || ctx->current == 0) {
+        *since_us = 0;
+        return;
+    }
+    if (*since_us == 0)
+        *since_us = ctx->now_us;
+    if (ctx->now_us - *since_us < r->fallback_after_us)
+        return;
+    ret->out = r->fallback;
+    fmt(ret->text, sizeof(ret->text), "unknown for too long: falls back to at least %d",
+        r->fallback);
+}
+
 void rule_eval(const struct rule_conf *r, struct rule_state *state, const struct rule_context *ctx,
                struct opinion *ret)
 {
     rule_opinion_init(ret);
     rule_ops(r->kind)->eval(r, state, ctx, ret);
+    fall_back(r, state, ctx, ret);
 }
 
 bool rule_asks_out(const struct rule_conf *r, const struct opinion *o,
@@ -54,7 +74,10 @@ int64_t rule_next_us(const struct rule_conf *r, const struct rule_state *state,
                      const struct rule_context *ctx)
 {
     const struct rule_ops *ops = rule_ops(r->kind);
-    return ops->next_us ? ops->next_us(r, state, ctx) : US_NEVER;
+    int64_t next_us = ops->next_us ? ops->next_us(r, state, ctx) : US_NEVER;
+    int64_t unknown_us = state->word[RULE_STATE_UNKNOWN];
+    int64_t fallback_us = unknown_us > 0 ? us_add(unknown_us, r->fallback_after_us) : 0;
+    return fallback_us > ctx->now_us ? MIN(next_us, fallback_us) : next_us;
 }
 
 uint32_t rule_mark(const struct rule_conf *r, int32_t count)

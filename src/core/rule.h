@@ -68,6 +68,10 @@ struct rule_schedule_conf {
 struct rule_conf {
     enum rule_kind kind;
     char name[64]; /* as explanations show it: "target concurrency 20" */
+    /* Unknown for this long: at least `fallback` are wanted. 0 = never. It is a floor and nothing
+     * more: scale-in stays blocked, because unknown never causes it. */
+    int64_t fallback_after_us;
+    int32_t fallback;
     union {
         struct rule_target_conf target;
         struct rule_threshold_conf threshold;
@@ -94,6 +98,7 @@ struct opinion {
 /* What a rule remembers between evaluations: plain words, to be saved and restored as they are.
  * Zeroed = remembers nothing. What they mean is the kind's own business. */
 #define RULE_STATE_WORDS 8
+#define RULE_STATE_UNKNOWN (RULE_STATE_WORDS - 1) /* rule.c's: unknown since; 0 = it is known */
 struct rule_state {
     int64_t word[RULE_STATE_WORDS];
 };
@@ -103,10 +108,10 @@ struct instance;
 /* All a rule may look at. Pointers are read during the call only. */
 struct rule_context {
     int64_t now_us, wall_us;
-    int32_t current;      /* desired count as it stands */
-    int32_t ready;        /* instances that are ready */
-    int32_t starting;     /* pending + starting + warming */
-    int64_t window_in_us; /* service_conf's */
+    int32_t current;             /* desired count as it stands */
+    int32_t ready;               /* instances that are ready */
+    int32_t starting;            /* pending + starting + warming */
+    int64_t window_in_us;        /* service_conf's */
     const struct series *series; /* [METRIC_MAX], of the service as a whole, by metric */
     const struct instance *instances;
     uint32_t instance_count; /* slots, those GONE included */
@@ -123,8 +128,8 @@ struct rule_ops {
     /* NULL = the kind never asks for more because there are fewer. */
     bool (*asks_out)(const struct rule_conf *r, const struct opinion *o,
                      const struct rule_context *ctx, int32_t count, double *ret_value);
-    /* The most in-flight + queued that `count` instances can have without it asking for more. NULL =
-     * it never looks at that; +inf = this one does not. */
+    /* The most in-flight + queued that `count` instances can have without it asking for more. NULL
+     * = it never looks at that; +inf = this one does not. */
     double (*most)(const struct rule_conf *r, int32_t count);
     /* NULL = only new samples or new counts change its opinion. */
     int64_t (*next_us)(const struct rule_conf *r, const struct rule_state *state,

@@ -46,9 +46,10 @@ const struct rule_step *rule_step_find(const struct rule_step_conf *s, double va
     double distance = value - s->threshold;
     for (uint32_t i = 0; i < s->step_count; i++) {
         const struct rule_step *step = &s->steps[i];
-        bool below = step->upper <= 0; /* then the bound nearer to the threshold is the closed one */
-        if (below ? distance > step->lower && distance <= step->upper :
-                    distance >= step->lower && distance < step->upper)
+        bool below =
+            step->upper <= 0; /* then the bound nearer to the threshold is the closed one */
+        if (below ? distance > step->lower && distance <= step->upper
+                  : distance >= step->lower && distance < step->upper)
             return step;
     }
     return NULL;
@@ -85,8 +86,7 @@ static void end_warmup(struct rule_state *state, const struct rule_context *ctx)
 }
 
 static void opine_out(const struct rule_step_conf *s, const struct rule_step *step,
-                      struct rule_state *state, const struct rule_context *ctx,
-                      struct opinion *ret)
+                      struct rule_state *state, const struct rule_context *ctx, struct opinion *ret)
 {
     int32_t base = base_count(state, ctx);
     int32_t wanted = rule_step_adjust(s, step->adjustment, base);
@@ -98,8 +98,7 @@ static void opine_out(const struct rule_step_conf *s, const struct rule_step *st
 }
 
 static void opine_in(const struct rule_step_conf *s, const struct rule_step *step,
-                     struct rule_state *state, const struct rule_context *ctx,
-                     struct opinion *ret)
+                     struct rule_state *state, const struct rule_context *ctx, struct opinion *ret)
 {
     int64_t *asked = &state->word[ASKED_IN];
     if (*asked > 0 && ctx->current <= *asked - 1) {
@@ -141,8 +140,8 @@ static void explain(const struct rule_step_conf *s, int side, bool due,
         fmt(wants, sizeof(wants), "waits for warm-up");
     else
         fmt(wants, sizeof(wants), "wants %d", wanted);
-    fmt(ret->text, sizeof(ret->text), "%s %s, threshold %s: %s", metric_name(s->metric.metric), value,
-        threshold, wants);
+    fmt(ret->text, sizeof(ret->text), "%s %s, threshold %s: %s", metric_name(s->metric.metric),
+        value, threshold, wants);
 }
 
 static void step_eval(const struct rule_conf *r, struct rule_state *state,

@@ -1,9 +1,8 @@
-/* Target tracking: keep a metric at a value by choosing the count. It owns the three ways in which a
- * count follows from a metric, and must not remember anything between evaluations. Scale-out looks
- * at now, scale-in at a window and at now.
- *   totals (concurrency, rps): ceil(total / value), HPA's AverageValue;
- *   utilisations with samples of each instance (cpu, memory): HPA's resource and pods metrics;
- *   all others (latency, the host): ceil(ready * metric / value), HPA's Value. */
+/* Target tracking: keep a metric at a value by choosing the count. It owns the three ways in which
+ * a count follows from a metric, and must not remember anything between evaluations. Scale-out
+ * looks at now, scale-in at a window and at now. totals (concurrency, rps): ceil(total / value),
+ * HPA's AverageValue; utilisations with samples of each instance (cpu, memory): HPA's resource and
+ * pods metrics; all others (latency, the host): ceil(ready * metric / value), HPA's Value. */
 #include <math.h>
 
 #include "base/fmt.h"
@@ -31,7 +30,8 @@ static struct hpa_conf hpa_conf_of(const struct rule_target_conf *t)
     };
 }
 
-/* -- one instance, as HPA sees a pod ------------------------------------------------------------ */
+/* -- one instance, as HPA sees a pod ------------------------------------------------------------
+ */
 
 static enum hpa_phase phase_of(enum instance_state s)
 {
@@ -65,14 +65,15 @@ static struct hpa_pod pod_of(const struct instance *i, const struct rule_context
         .request = RATIO_UNITS,
     };
     int64_t stale_us = ctx->series[m].stale_us > 0 ? ctx->series[m].stale_us : SERIES_STALE_US;
-    pod.has_value = i->sample_us[m] > 0 && pod.value_age_us <= stale_us &&
-                    fabs(i->sample[m]) < 1e15;
+    pod.has_value =
+        i->sample_us[m] > 0 && pod.value_age_us <= stale_us && fabs(i->sample[m]) < 1e15;
     if (pod.has_value)
         pod.value = (int64_t)(i->sample[m] * (ratio ? RATIO_UNITS : 1));
     return pod;
 }
 
-/* -- what is needed now ------------------------------------------------------------------------- */
+/* -- what is needed now -------------------------------------------------------------------------
+ */
 
 static int needed_by_instances(const struct rule_target_conf *t, const struct rule_context *ctx,
                                struct hpa_result *ret, double *ret_value)
@@ -84,22 +85,34 @@ static int needed_by_instances(const struct rule_target_conf *t, const struct ru
         struct hpa_pod pod = pod_of(&ctx->instances[i], ctx, t->metric.metric, ratio);
         hpa_sum_pod(&sum, &pod, &conf);
     }
-    int rc = ratio ? hpa_utilisation(&sum, ctx->current, t->value * 100, &conf, ret) :
-                     hpa_plain(&sum, ctx->current, (int64_t)ceil(t->value), &conf, ret);
+    int rc = ratio ? hpa_utilisation(&sum, ctx->current, t->value * 100, &conf, ret)
+                   : hpa_plain(&sum, ctx->current, (int64_t)ceil(t->value), &conf, ret);
     if (rc < 0)
         return rc;
     *ret_value = (double)ret->average / (ratio ? RATIO_UNITS : 1);
     return 0;
 }
 
-static void needed_for(const struct rule_target_conf *t, const struct rule_context *ctx,
-                       double value, struct hpa_result *ret)
+static void scale(const struct rule_target_conf *t, const struct rule_context *ctx, double value,
+                  struct hpa_result *ret)
 {
     struct hpa_conf conf = hpa_conf_of(t);
     if (metric_nature(t->metric.metric) == METRIC_TOTAL)
         hpa_total(value, t->value, ctx->current, &conf, ret);
     else
         hpa_value(value, t->value, ctx->current, ctx->ready, &conf, ret);
+}
+
+/* A mean of many numbers may come out a hair above what it stands for, and ceil() would make a
+ * whole instance of that hair. The dead band is judged with the value as it is. */
+#define HAIR 1e-9
+
+static void needed_for(const struct rule_target_conf *t, const struct rule_context *ctx,
+                       double value, struct hpa_result *ret)
+{
+    scale(t, ctx, value, ret);
+    if (ret->replicas != ctx->current)
+        scale(t, ctx, value - value * HAIR, ret);
 }
 
 static bool by_instances(const struct rule_target_conf *t)
@@ -120,7 +133,8 @@ static int needed_now(const struct rule_target_conf *t, const struct rule_contex
     return rc;
 }
 
-/* -- the opinion -------------------------------------------------------------------------------- */
+/* -- the opinion --------------------------------------------------------------------------------
+ */
 
 static void unknown(const struct rule_target_conf *t, struct opinion *ret)
 {
@@ -135,8 +149,8 @@ static void explain(const struct rule_target_conf *t, const struct rule_context 
     bool total = metric_nature(t->metric.metric) == METRIC_TOTAL;
     metric_format(value, sizeof(value), t->metric.metric, ret->value);
     metric_format(target, sizeof(target), t->metric.metric, t->value);
-    fmt(ret->text, sizeof(ret->text), "%s %s, target %s%s: needs %d%s", metric_name(t->metric.metric),
-        value, target, total ? " each" : "", needed,
+    fmt(ret->text, sizeof(ret->text), "%s %s, target %s%s: needs %d%s",
+        metric_name(t->metric.metric), value, target, total ? " each" : "", needed,
         needed == ctx->current ? " (as it is)" : "");
 }
 

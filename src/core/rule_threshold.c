@@ -23,7 +23,8 @@ static int32_t change_of(double amount, bool ratio, int32_t current)
 
 static void forget(struct rule_state *state)
 {
-    *state = (struct rule_state){ 0 };
+    state->word[ABOVE_SINCE] = state->word[ABOVE_ASKED] = 0;
+    state->word[BELOW_SINCE] = state->word[BELOW_ASKED] = 0;
 }
 
 /* Runs a condition's clock; true when it has held for `hold_us`. */
@@ -85,7 +86,8 @@ static void explain(const struct rule_threshold_conf *t, const struct rule_state
     bool above = state->word[ABOVE_SINCE] > 0, below = state->word[BELOW_SINCE] > 0;
     metric_format(value, sizeof(value), t->metric.metric, ret->value);
     if (!above && !below) {
-        fmt(ret->text, sizeof(ret->text), "%s %s: within bounds", metric_name(t->metric.metric), value);
+        fmt(ret->text, sizeof(ret->text), "%s %s: within bounds", metric_name(t->metric.metric),
+            value);
         return;
     }
     metric_format(limit, sizeof(limit), t->metric.metric, above ? t->above : t->below);
@@ -93,7 +95,9 @@ static void explain(const struct rule_threshold_conf *t, const struct rule_state
     bool asks = state->word[above ? ABOVE_ASKED : BELOW_ASKED] > 0;
     fmt(ret->text, sizeof(ret->text), "%s %s is %s %s%s%s%s", metric_name(t->metric.metric), value,
         above ? "above" : "below", limit, asks ? ", wants " : ", not yet for ", asks ? "" : hold,
-        !asks ? "" : above ? "more" : "fewer");
+        !asks   ? ""
+        : above ? "more"
+                : "fewer");
 }
 
 static void threshold_eval(const struct rule_conf *r, struct rule_state *state,

@@ -37,7 +37,7 @@ void series_put(struct series *s, int64_t at_us, double value)
         return;
     }
     int64_t last_us = s->count > 0 ? point(s, s->count - 1)->at_us : INT64_MIN;
-    assert(at_us > 0 && at_us >= last_us);
+    assert(at_us >= last_us);
     if (at_us == last_us) {
         point(s, s->count - 1)->value = value;
         return;
@@ -93,6 +93,8 @@ static double weight(const struct series *s, uint32_t i, int64_t from_us)
 static double average(const struct series *s, uint32_t first, int64_t from_us)
 {
     double sum = 0, weights = 0;
+    if (first == s->count - 1)
+        return point(s, first)->value;
     for (uint32_t i = first; i < s->count; i++) {
         double w = weight(s, i, from_us);
         sum += w * point(s, i)->value;
@@ -125,7 +127,10 @@ int series_stat(const struct series *s, enum series_stat stat, int64_t window_us
                 double *scratch, double *ret)
 {
     static const uint8_t percents[SERIES_STAT_MAX] = {
-        [SERIES_P50] = 50, [SERIES_P90] = 90, [SERIES_P95] = 95, [SERIES_P99] = 99,
+        [SERIES_P50] = 50,
+        [SERIES_P90] = 90,
+        [SERIES_P95] = 95,
+        [SERIES_P99] = 99,
     };
     if (!series_fresh(s, now_us))
         return -ENODATA;
@@ -161,9 +166,9 @@ int series_stat(const struct series *s, enum series_stat stat, int64_t window_us
 const char *series_stat_name(enum series_stat stat)
 {
     static const char *const names[SERIES_STAT_MAX] = {
-        [SERIES_AVG] = "avg", [SERIES_MAX] = "max", [SERIES_MIN] = "min",
+        [SERIES_AVG] = "avg",   [SERIES_MAX] = "max",   [SERIES_MIN] = "min",
         [SERIES_RATE] = "rate", [SERIES_LAST] = "last", [SERIES_P50] = "p50",
-        [SERIES_P90] = "p90", [SERIES_P95] = "p95", [SERIES_P99] = "p99",
+        [SERIES_P90] = "p90",   [SERIES_P95] = "p95",   [SERIES_P99] = "p99",
     };
     return (unsigned)stat < SERIES_STAT_MAX ? names[stat] : "?";
 }

@@ -29,7 +29,7 @@ struct series_point {
 struct series {
     struct series_point *points; /* the owner's array */
     uint32_t cap, count, head;   /* head = oldest */
-    int64_t gap_us; /* end of the newest gap: the last instant known to be unknown; 0 = none */
+    int64_t gap_us;   /* end of the newest gap: the last instant known to be unknown; 0 = none */
     int64_t stale_us; /* a newest point older than this says nothing any more */
 };
 
@@ -38,7 +38,7 @@ struct series {
 /* `stale_us` 0 = SERIES_STALE_US; a source that samples rarely wants three of its periods. A series
  * with cap 0 holds nothing and answers -ENODATA to everything. */
 void series_init(struct series *s, struct series_point *points, uint32_t cap, int64_t stale_us);
-/* `at_us` > 0, not before the newest point (an equal one replaces it). A value that is not finite
+/* Not before the newest point (an equal one replaces it). A value that is not finite
  * is a gap. The oldest point goes when the ring is full. */
 void series_put(struct series *s, int64_t at_us, double value);
 /* At `at_us` the value was not known. */
@@ -48,8 +48,8 @@ void series_gap(struct series *s, int64_t at_us);
 bool series_fresh(const struct series *s, int64_t now_us);
 /* Fresh, and no gap anywhere in the last `window_us`: what scale-in demands. */
 bool series_covers(const struct series *s, int64_t window_us, int64_t now_us);
-/* What the points with now - window < at <= now say; window 0 = the newest point alone. AVG weighs a
- * point by the time it stands for; RATE is the increase a second from the first to the last point
+/* What the points with now - window < at <= now say; window 0 = the newest point alone. AVG weighs
+ * a point by the time it stands for; RATE is the increase a second from the first to the last point
  * of a counter; percentiles are by nearest rank. `scratch` holds at least s->count doubles and is
  * used by percentiles only. 0; -ENODATA when the series is not fresh or has too few points. */
 int series_stat(const struct series *s, enum series_stat stat, int64_t window_us, int64_t now_us,

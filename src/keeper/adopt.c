@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fmt.h"
 #include "keeper/children.h"
 #include "keeper/keeper_int.h"
 #include "keeper/procfs.h"
@@ -83,9 +84,7 @@ static void visit_leftover(const struct procfs_process *p, void *ctx)
         return;
     log_info("ending pid %d, left behind by an earlier run as %s", (int)p->pid,
              name[0] ? name : p->token + 1);
-    snprintf(prefix, sizeof(prefix), "%s", name[0] ? name : p->token);
-    if (name[0])
-        strcat(prefix, "/");
+    fmt(prefix, sizeof(prefix), name[0] ? "%s/" : "%s", name[0] ? name : p->token);
     procfs_kill(k->identity, prefix);
 }
 

@@ -15,6 +15,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fmt.h"
+#include "base/num.h"
 #include "sys/mem.h"
 
 #define BACKLOG 65535 /* the kernel cuts it to net.core.somaxconn */
@@ -54,14 +56,13 @@ static const char *unix_path(const char *address)
 
 /* --- reading addresses --- */
 
-static int wildcard(const char *port, int family, struct place *ret)
+static int wildcard(uint16_t port, int family, struct place *ret)
 {
-    int number = atoi(port);
     if (family == AF_INET6) {
-        struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)number) };
+        struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
         memcpy(&ret->address, &a, ret->bytes = sizeof(a));
     } else {
-        struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)number) };
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
         memcpy(&ret->address, &a, ret->bytes = sizeof(a));
     }
     return 0;
@@ -85,17 +86,15 @@ static int read_tcp(const char *address, int family, struct place *ret)
 {
     char host[LISTEN_ADDRESS_MAX];
     const char *colon = strrchr(address, ':');
-    char *end;
-    if (strncmp(address, "tcp:", 4) != 0 || colon < address + 4)
-        return -EINVAL;
-    long port = strtol(colon + 1, &end, 10);
-    if (end == colon + 1 || *end || port < 0 || port > 65535)
+    int64_t port;
+    if (strncmp(address, "tcp:", 4) != 0 || colon < address + 4 ||
+        num_parse_i64(slice_of(colon + 1), &port) < 0 || port < 0 || port > 65535)
         return -EINVAL;
     size_t n = (size_t)(colon - (address + 4));
     memcpy(host, address + 4, n);
     host[n] = '\0';
     if (strcmp(host, "*") == 0 || n == 0)
-        return wildcard(colon + 1, family, ret);
+        return wildcard((uint16_t)port, family, ret);
     if (host[0] == '[' && host[n - 1] == ']') {
         host[n - 1] = '\0';
         memmove(host, host + 1, n - 1);
@@ -133,7 +132,7 @@ static void name_bound(struct listener *item, const struct place *place)
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&place->address;
     unsigned port = ntohs(place->address.ss_family == AF_INET6 ? v6->sin6_port : v4->sin_port);
     int host_bytes = (int)(strrchr(item->asked, ':') - item->asked);
-    snprintf(item->bound, sizeof(item->bound), "%.*s:%u", host_bytes, item->asked, port);
+    fmt(item->bound, sizeof(item->bound), "%.*s:%u", host_bytes, item->asked, port);
 }
 
 static int bind_tcp(struct listener *item, int sockets)
@@ -184,9 +183,8 @@ static int bind_unix(struct listener *item, const char *path)
 {
     struct place place = { 0 };
     struct sockaddr_un a = { .sun_family = AF_UNIX };
-    if (strlen(path) >= sizeof(a.sun_path))
+    if (!str_copy(a.sun_path, sizeof(a.sun_path), path))
         return -ENAMETOOLONG;
-    strcpy(a.sun_path, path);
     memcpy(&place.address, &a, place.bytes = sizeof(a));
     int rc = clear_stale(&place, path);
     if (rc == 0)
@@ -195,7 +193,7 @@ static int bind_unix(struct listener *item, const char *path)
         return rc;
     item->fd_count = 1;
     chmod(path, 0666);
-    strcpy(item->bound, item->asked);
+    memcpy(item->bound, item->asked, sizeof(item->bound));
     return 0;
 }
 

@@ -38,24 +38,48 @@ static int busy(struct err *err, const char *state_dir, pid_t pid)
                    state_dir, (int)pid);
 }
 
+static socklen_t name_of(const char *identity, struct sockaddr_un *ret)
+{
+    char name[RENDEZVOUS_NAME_MAX];
+    snprintf(name, sizeof(name), "plimsoll-keeper-%s", identity);
+    return rendezvous_address(name, ret);
+}
+
+/* The pid of whoever holds the name; 0 = nobody. */
+static pid_t name_holder(const char *identity)
+{
+    struct sockaddr_un a;
+    struct ucred peer = { 0 };
+    socklen_t bytes = name_of(identity, &a), peer_bytes = sizeof(peer);
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&a, bytes) == 0)
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes);
+    return peer.pid;
+}
+
 static int take_name(const char *state_dir, const char *identity, struct err *err)
 {
-    char name[96];
     struct sockaddr_un a;
-    snprintf(name, sizeof(name), "plimsoll-keeper-%s", identity);
-    socklen_t bytes = rendezvous_address(name, &a);
+    socklen_t bytes = name_of(identity, &a);
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_set(err, -errno, "cannot make a socket: %s", strerror(errno));
-    if (bind(fd, (const struct sockaddr *)&a, bytes) == 0 && listen(fd, 1) == 0) {
-        TAKE_FD(fd); /* stays open: it is the lock */
-        return 0;
-    }
-    struct ucred peer = { 0 };
-    socklen_t peer_bytes = sizeof(peer);
-    if (connect(fd, (const struct sockaddr *)&a, bytes) == 0)
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes);
-    return busy(err, state_dir, peer.pid);
+    if (bind(fd, (const struct sockaddr *)&a, bytes) < 0 || listen(fd, SOMAXCONN) < 0)
+        return busy(err, state_dir, name_holder(identity));
+    TAKE_FD(fd); /* stays open: it is the lock */
+    return 0;
+}
+
+int lock_look(const char *state_dir, const char *identity, struct err *err)
+{
+    char path[PATH_MAX];
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    snprintf(path, sizeof(path), "%s/keeper.lock", state_dir);
+    _cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+        return busy(err, state_dir, lock.l_pid);
+    pid_t pid = name_holder(identity);
+    return pid > 0 ? busy(err, state_dir, pid) : 0;
 }
 
 int lock_take(const char *state_dir, const char *identity, struct err *err)

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/num.h"
 #include "sys/mem.h"
 
 #define ENVIRON_BYTES_MAX ((size_t)256 * 1024)
@@ -82,8 +83,9 @@ void procfs_each(const char *identity, void (*visit)(const struct procfs_process
     _cleanup_free_ char *buf = malloc(ENVIRON_BYTES_MAX);
     struct procfs_process p;
     for (struct dirent *e; dir && buf && (e = readdir(dir));) {
-        pid_t pid = (pid_t)atoi(e->d_name);
-        if (pid > 0 && pid != getpid() && read_token(pid, identity, buf, &p))
+        int64_t pid;
+        if (num_parse_i64(slice_of(e->d_name), &pid) == 0 && pid != getpid() &&
+            read_token((pid_t)pid, identity, buf, &p))
             visit(&p, ctx);
     }
     if (dir)
@@ -125,7 +127,7 @@ const char *procfs_boot_id(void)
         return id;
     _cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
     if (!f || fscanf(f, "%39s", id) != 1)
-        strcpy(id, "unknown");
+        str_copy(id, sizeof(id), "unknown");
     return id;
 }
 

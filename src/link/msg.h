@@ -97,8 +97,9 @@ struct link_msg {
 /* Returns the length, or -EMSGSIZE. */
 int link_encode(const struct link_msg *m, void *buf, size_t cap);
 /* 0, or -EPROTO with a text. Descriptors travel beside the bytes: fd_count comes back 0, and the
- * caller puts in those that fdpass_recv() gave. `start` receives a LINK_START's fields (may be NULL: such a message is
- * then refused). Never reads outside the packet; refuses what it does not know whole. */
+ * caller puts in those that fdpass_recv() gave. `start` receives a LINK_START's fields (may be
+ * NULL: such a message is then refused). Never reads outside the packet; refuses what it does not
+ * know whole. */
 int link_decode(const void *buf, size_t bytes, struct link_start *start, struct link_msg *ret,
                 struct err *err);
 const char *link_type_name(enum link_type type);

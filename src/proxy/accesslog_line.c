@@ -90,7 +90,6 @@ void accesslog_note(struct loop *l, const struct exchange *x)
         atomic_fetch_add(&l->shared->gauges->log_dropped, 1);
         return;
     }
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&log->asleep) && atomic_exchange(&log->asleep, false))
+    if (atomic_exchange(&log->asleep, false))
         accesslog_wake(log);
 }

@@ -1,5 +1,5 @@
-/* The buffer pool. Two sizes are kept for reuse; anything larger (a service that allows huge headers)
- * is taken and given back as it comes. Never hands out more than its cap. */
+/* The buffer pool. Two sizes are kept for reuse; anything larger (a service that allows huge
+ * headers) is taken and given back as it comes. Never hands out more than its cap. */
 #include "proxy/buf.h"
 
 #include <assert.h>

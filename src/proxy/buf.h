@@ -9,7 +9,7 @@
 #define BUF_LARGE_BYTES (32 * 1024) /* bodies: measured, the size that decides their cost */
 
 struct buf {
-    struct buf *next;    /* in the pool's free list */
+    struct buf *next; /* in the pool's free list */
     uint32_t cap;
     uint32_t start, end; /* the bytes in it: data[start..end) */
     char data[];
@@ -27,7 +27,8 @@ void buf_pool_done(struct buf_pool *p);
 struct buf *buf_new(struct buf_pool *p, size_t cap);
 /* Give back and clear the pointer; does nothing with NULL. */
 void buf_free(struct buf_pool *p, struct buf **b);
-/* Exchange for one of at least `cap` bytes with the same content at its beginning. 0 or -ENOBUFS. */
+/* Exchange for one of at least `cap` bytes with the same content at its beginning. 0 or -ENOBUFS.
+ */
 int buf_grow(struct buf_pool *p, struct buf **b, size_t cap);
 void buf_compact(struct buf *b);
 

@@ -1,4 +1,5 @@
-/* Client connections. Reads heads, hands requests to exchange.c, and bounds how long and how many. */
+/* Client connections. Reads heads, hands requests to exchange.c, and bounds how long and how many.
+ */
 #include "proxy/client.h"
 
 #include <arpa/inet.h>
@@ -146,8 +147,8 @@ static int read_more(struct loop *l, struct client *c)
         size_t most = c->site->header_bytes_max + c->site->uri_bytes_max + HEAD_SLACK_BYTES;
         if (c->in->start > 0)
             buf_compact(c->in);
-        else if (buf_grow(&l->bufs, &c->in, c->in->cap < BUF_LARGE_BYTES ? BUF_LARGE_BYTES
-                                                                         : most + 1) < 0)
+        else if (buf_grow(&l->bufs, &c->in,
+                          c->in->cap < BUF_LARGE_BYTES ? BUF_LARGE_BYTES : most + 1) < 0)
             return -ENOBUFS;
     }
     int n = io_recv(&c->io, buf_tail(c->in), buf_room(c->in));
@@ -209,11 +210,11 @@ static void run_head(struct loop *l, struct client *c)
             return;
         }
     }
-    if (buf_len(c->in) == 0) {
+    bool nothing = buf_len(c->in) == 0;
+    if (nothing)
         buf_free(&l->bufs, &c->in);
-        if (l->stopping || c->site->count == 0)
-            client_close(l, c);
-    }
+    if ((nothing && l->stopping) || c->site->count == 0)
+        client_close(l, c);
 }
 
 void client_run(struct loop *l, struct client *c)
@@ -257,7 +258,7 @@ bool client_shed(struct loop *l)
 
 void client_stop_idle(struct loop *l)
 {
-    LIST_FOR_EACH(it, &l->idle_clients) {
+    LIST_FOR_EACH (it, &l->idle_clients) {
         struct client *c = LIST_ENTRY(it, struct client, idle);
         c->io.readable = true; /* look once: what has arrived is answered, with close */
         loop_defer(l, c);

@@ -1,5 +1,5 @@
-/* Client connections: from accept to close, and the reading of request heads. An idle one holds this
- * struct and nothing else. */
+/* Client connections: from accept to close, and the reading of request heads. An idle one holds
+ * this struct and nothing else. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,12 +20,12 @@ struct client {
     struct list idle;     /* in loop->idle_clients */
     struct list deferred; /* in loop->deferred */
     struct site *site;
-    struct buf *in;             /* bytes not yet understood */
-    struct exchange *exchange;  /* the request in progress */
-    uint32_t scanned;           /* the parser's */
-    bool lingering;             /* answered for good; waits for the peer's close */
-    bool reading;               /* has part of a head */
-    uint8_t ip_bytes;           /* 4, 16; 0 = a Unix socket */
+    struct buf *in;            /* bytes not yet understood */
+    struct exchange *exchange; /* the request in progress */
+    uint32_t scanned;          /* the parser's */
+    bool lingering;            /* answered for good; waits for the peer's close */
+    bool reading;              /* has part of a head */
+    uint8_t ip_bytes;          /* 4, 16; 0 = a Unix socket */
     uint8_t ip[16];
     char ip_text[46];
 };

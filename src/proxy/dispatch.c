@@ -1,6 +1,6 @@
-/* Finding an instance for a request: choosing, waiting, connecting, and trying another one when that
- * fails. The rule for a second try: never for a request whose bytes an instance may have seen, unless
- * it is idempotent and all of it is still here. */
+/* Finding an instance for a request: choosing, waiting, connecting, and trying another one when
+ * that fails. The rule for a second try: never for a request whose bytes an instance may have seen,
+ * unless it is idempotent and all of it is still here. */
 #include <errno.h>
 #include <string.h>
 
@@ -90,7 +90,7 @@ void exchange_leave_backend(struct loop *l, struct exchange *x)
     tell_if_drained(l, b);
     b->connections--;
     backend_release(l, b);
-    queue_kick(l, x->service->conf.slot);
+    queue_kick(l->shared, x->service->conf.slot);
 }
 
 static void leave_upstream(struct loop *l, struct exchange *x)
@@ -145,7 +145,29 @@ static void wait_in_queue(struct loop *l, struct exchange *x)
     timer_set(&l->wheel, &x->client->timer, queue_deadline(x));
     /* A place may have become free before anyone could see us wait. */
     if (pick(l, x) != BALANCE_NONE)
-        queue_kick(l, s->conf.slot);
+        queue_kick(l->shared, s->conf.slot);
+}
+
+static void try_another(struct loop *l, struct exchange *x, bool same_may_serve);
+
+/* There is not even a socket: our own shortage, a full backlog, or a refusal. */
+static void not_connected(struct loop *l, struct exchange *x, int rc)
+{
+    switch (rc) {
+    case -ENOBUFS:
+    case -ENOMEM:
+    case -EMFILE:
+    case -ENFILE:
+    case -EADDRNOTAVAIL:
+        gauges_error(l, x->service, GAUGES_ERROR_SHED);
+        exchange_unavailable(l, x, "too many connections to instances");
+        break;
+    case -EAGAIN: /* a Unix socket's backlog is full: busy, not broken */
+        try_another(l, x, false);
+        break;
+    default:
+        exchange_connect_failed(l, x, false);
+    }
 }
 
 static void attach(struct loop *l, struct exchange *x, struct backend *b)
@@ -160,13 +182,8 @@ static void attach(struct loop *l, struct exchange *x, struct backend *b)
     x->request_sent = 0;
     int rc = 0;
     struct upstream *u = upstream_get(l, b, !x->idempotent, &rc);
-    if (!u && rc == -ENOBUFS) {
-        gauges_error(l, x->service, GAUGES_ERROR_SHED);
-        exchange_unavailable(l, x, "too many connections to instances");
-        return;
-    }
     if (!u) {
-        exchange_connect_failed(l, x, false);
+        not_connected(l, x, rc);
         return;
     }
     x->upstream = u;
@@ -194,7 +211,7 @@ bool exchange_resume(struct loop *l, struct exchange *x)
     if (!b) {
         queue_put_back(l, x);
         if (pick(l, x) != BALANCE_NONE)
-            queue_kick(l, x->service->conf.slot);
+            queue_kick(l->shared, x->service->conf.slot);
         return false;
     }
     exchange_leave_queue(l, x);

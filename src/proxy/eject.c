@@ -1,4 +1,5 @@
-/* Counts consecutive failures over all loops. Loops eject; the main thread reports and lets back. */
+/* Counts consecutive failures over all loops. Loops eject; the main thread reports and lets back.
+ */
 #include "proxy/eject.h"
 
 #include "proxy/gauges.h"

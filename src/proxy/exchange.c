@@ -1,5 +1,6 @@
 /* The life of a request: made when its head has been read, ended exactly once. Which moves between
- * states there are is the table below; finding an instance and moving bytes are other files' work. */
+ * states there are is the table below; finding an instance and moving bytes are other files' work.
+ */
 #include "proxy/exchange.h"
 
 #include <assert.h>
@@ -22,8 +23,8 @@ static const uint16_t move_ok[EXCHANGE_STATE_MAX] = {
     [EXCHANGE_PARKED] = BIT(EXCHANGE_NEW) | BIT(EXCHANGE_REPLY) | BIT(EXCHANGE_DONE),
     [EXCHANGE_CONNECTING] = BIT(EXCHANGE_NEW) | BIT(EXCHANGE_ACTIVE) | BIT(EXCHANGE_TUNNEL) |
                             BIT(EXCHANGE_REPLY) | BIT(EXCHANGE_DONE),
-    [EXCHANGE_ACTIVE] = BIT(EXCHANGE_NEW) | BIT(EXCHANGE_TUNNEL) | BIT(EXCHANGE_REPLY) |
-                        BIT(EXCHANGE_DONE),
+    [EXCHANGE_ACTIVE] =
+        BIT(EXCHANGE_NEW) | BIT(EXCHANGE_TUNNEL) | BIT(EXCHANGE_REPLY) | BIT(EXCHANGE_DONE),
     [EXCHANGE_REPLY] = BIT(EXCHANGE_DONE),
     [EXCHANGE_TUNNEL] = BIT(EXCHANGE_DONE),
 };
@@ -101,8 +102,7 @@ static int refuse(const struct exchange *x, const struct http1_request *r, const
         return 404;
     if (r->target.n > v->uri_bytes_max)
         return 414;
-    if (r->fields.count > v->header_count_max ||
-        r->head_bytes - r->target.n > v->header_bytes_max)
+    if (r->fields.count > v->header_count_max || r->head_bytes - r->target.n > v->header_bytes_max)
         return 431;
     return 0;
 }
@@ -126,8 +126,8 @@ static int write_head(struct loop *l, struct exchange *x, const struct http1_req
         .request = r,
         .client = slice_of(c->ip_text),
         .trusted = trusted,
-        .host_default = slice_of(x->service->conf.host_count ? x->service->conf.host[0]
-                                                             : "localhost"),
+        .host_default =
+            slice_of(x->service->conf.host_count ? x->service->conf.host[0] : "localhost"),
         .request_id = id,
     };
     int n = headers_write_request(x->request_out->data, x->request_out->cap, &h);
@@ -145,8 +145,8 @@ static void set_body(struct exchange *x, const struct http1_request *r)
         x->request.left = (uint64_t)r->fields.content_length;
     if (r->body == HTTP1_BODY_CHUNKED)
         http1_chunked_init(&x->request.chunked, x->service->conf.header_bytes_max);
-    x->request.done = r->body == HTTP1_BODY_NONE ||
-                      (r->body == HTTP1_BODY_LENGTH && x->request.left == 0);
+    x->request.done =
+        r->body == HTTP1_BODY_NONE || (r->body == HTTP1_BODY_LENGTH && x->request.left == 0);
 }
 
 static void consume_head(struct loop *l, struct exchange *x, size_t bytes)
@@ -235,7 +235,15 @@ void exchange_pump(struct loop *l, struct exchange *x)
             exchange_abort(l, x, "the client went away while waiting");
         }
         break;
+    case EXCHANGE_CONNECTING:
     case EXCHANGE_ACTIVE:
+        if (x->client->io.gone) {
+            gauges_error(l, x->service, GAUGES_ERROR_CLIENT);
+            exchange_abort(l, x, "the client went away");
+            break;
+        }
+        if (x->state == EXCHANGE_CONNECTING)
+            break;
         exchange_send(l, x);
         if (x->state == EXCHANGE_ACTIVE)
             exchange_receive(l, x);
@@ -280,11 +288,11 @@ static void finish(struct loop *l, struct exchange *x, bool upstream_reusable)
 void exchange_complete(struct loop *l, struct exchange *x)
 {
     struct client *c = x->client;
-    bool reusable = x->response_reusable && exchange_request_sent(x) && buf_len(x->response_in) == 0;
+    bool reusable =
+        x->response_reusable && exchange_request_sent(x) && buf_len(x->response_in) == 0;
     bool keep = x->keep_alive && x->request.done;
     finish(l, x, reusable);
     client_next(l, c, keep);
-    loop_check_idle(l);
 }
 
 void exchange_abort(struct loop *l, struct exchange *x, const char *reason)
@@ -294,7 +302,6 @@ void exchange_abort(struct loop *l, struct exchange *x, const char *reason)
     finish(l, x, false);
     c->exchange = NULL;
     client_close(l, c);
-    loop_check_idle(l);
 }
 
 void exchange_on_client_timer(struct loop *l, struct exchange *x)

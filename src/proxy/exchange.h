@@ -1,8 +1,8 @@
-/* One request and its answer, from the parsed head to the last byte: who asked, which service, which
- * instance, how far both directions are. Belongs to one loop. The files:
- *   exchange.c  life: start, states, end       dispatch.c  finding an instance, waiting, retrying
- *   send.c      client -> instance             receive.c   instance -> client
- *   reply.c     answers of the proxy's own     tunnel.c    after Upgrade, and plain TCP */
+/* One request and its answer, from the parsed head to the last byte: who asked, which service,
+ * which instance, how far both directions are. Belongs to one loop. The files: exchange.c  life:
+ * start, states, end       dispatch.c  finding an instance, waiting, retrying send.c      client ->
+ * instance             receive.c   instance -> client reply.c     answers of the proxy's own
+ * tunnel.c    after Upgrade, and plain TCP */
 #pragma once
 
 #include <stdbool.h>
@@ -91,7 +91,7 @@ struct exchange {
     uint32_t tried_count, retries;
 
     int status;
-    const char *reason; /* static: for the log and the answer's body */
+    const char *reason; /* for the log and the answer's body; static, or the service's */
     int64_t start_us, queue_since_us, queue_us, sent_us, first_byte_us;
     uint64_t bytes_in, bytes_out;
     struct exchange_note note;

@@ -1,4 +1,5 @@
-/* Counting: in flight, queued, outcomes, and the doorbell. Called by the loop that owns the request. */
+/* Counting: in flight, queued, outcomes, and the doorbell. Called by the loop that owns the
+ * request. */
 #pragma once
 
 #include <stdint.h>

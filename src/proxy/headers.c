@@ -39,10 +39,10 @@ static void put_field(struct out *o, struct slice name_and_colon, struct slice v
 #define PUT_FIELD(o, name, value) put_field((o), SLICE(name ": "), (value))
 
 /* Fields of one connection, whichever way the message goes. */
-#define HOP_FIELDS                                                                                 \
-    (BIT(HTTP1_FIELD_CONNECTION) | BIT(HTTP1_FIELD_KEEP_ALIVE) |                                   \
-     BIT(HTTP1_FIELD_PROXY_CONNECTION) | BIT(HTTP1_FIELD_PROXY_AUTHENTICATE) |                     \
-     BIT(HTTP1_FIELD_PROXY_AUTHORIZATION) | BIT(HTTP1_FIELD_TE) | BIT(HTTP1_FIELD_UPGRADE) |       \
+#define HOP_FIELDS                                                                           \
+    (BIT(HTTP1_FIELD_CONNECTION) | BIT(HTTP1_FIELD_KEEP_ALIVE) |                             \
+     BIT(HTTP1_FIELD_PROXY_CONNECTION) | BIT(HTTP1_FIELD_PROXY_AUTHENTICATE) |               \
+     BIT(HTTP1_FIELD_PROXY_AUTHORIZATION) | BIT(HTTP1_FIELD_TE) | BIT(HTTP1_FIELD_UPGRADE) | \
      BIT(HTTP1_FIELD_HTTP2_SETTINGS))
 
 /* Whether Connection names this field. Only fields without a meaning here are asked for: a client

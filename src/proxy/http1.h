@@ -65,7 +65,7 @@ enum http1_body {
 struct http1_limits {
     size_t head_bytes_max;   /* start line, fields and the blank line: 431 */
     size_t target_bytes_max; /* 414 */
-    size_t headers_max;      /* entries in the headers array, <= HTTP1_HEADERS_MAX is sensible: 431 */
+    size_t headers_max; /* entries in the headers array, <= HTTP1_HEADERS_MAX is sensible: 431 */
 };
 
 /* Why a message was refused. `text` is a static string for logs and error bodies. */
@@ -92,10 +92,10 @@ struct http1_request {
     enum http1_method method;
     struct slice method_text;
     struct slice target; /* as it was sent */
-    /* Path and query as they go to the instance, "*" included. Starts with '?', or is empty, when an
-     * absolute-form target had no path: the writer then puts '/' in front. */
+    /* Path and query as they go to the instance, "*" included. Starts with '?', or is empty, when
+     * an absolute-form target had no path: the writer then puts '/' in front. */
     struct slice origin;
-    struct slice path; /* `origin` without the query */
+    struct slice path; /* `origin` without the query, "/" where that is empty; empty: CONNECT */
     struct slice host; /* with port; from an absolute-form target, else from Host; empty: none */
     int minor;         /* 0 or 1: HTTP/1.0 or HTTP/1.1 and above */
     enum http1_body body;
@@ -123,15 +123,16 @@ struct http1_response {
  * HTTP1_MORE when bytes are missing, -EBADMSG with `ret_error` filled in when it is refused.
  * `*scanned` is 0 for a new message and is then carried, untouched, from call to call as more bytes
  * arrive behind the old ones (which may move, as a whole): a head that trickles in is not parsed
- * from its start each time. `headers` has room for limits->headers_max entries. On HTTP1_MORE and on
- * errors `ret` holds rubbish, save that on errors method_text, target and minor are valid or zero. */
+ * from its start each time. `headers` has room for limits->headers_max entries. On HTTP1_MORE and
+ * on errors `ret` holds rubbish, save that on errors method_text, target and minor are valid or
+ * zero. */
 int http1_request_parse(const char *buf, size_t n, size_t *scanned,
                         const struct http1_limits *limits, struct http1_header *headers,
                         struct http1_request *ret, struct http1_error *ret_error);
 
 /* As above for an instance's response to a request with `method`; `asked_upgrade` when that request
- * carried Upgrade (a 101 that nobody asked for is an error). 1xx heads other than 101 come back with
- * body NONE, and the final head follows. */
+ * carried Upgrade (a 101 that nobody asked for is an error). 1xx heads other than 101 come back
+ * with body NONE, and the final head follows. */
 int http1_response_parse(const char *buf, size_t n, size_t *scanned,
                          const struct http1_limits *limits, enum http1_method method,
                          bool asked_upgrade, struct http1_header *headers,
@@ -159,8 +160,8 @@ bool http1_list_next(struct slice *rest, struct slice *ret_item);
 struct http1_chunked {
     uint8_t state;
     uint8_t digits;
-    uint64_t left;           /* of the current chunk's data; while reading a size: the size so far */
-    uint64_t data_bytes;     /* payload reported so far */
+    uint64_t left;       /* of the current chunk's data; while reading a size: the size so far */
+    uint64_t data_bytes; /* payload reported so far */
     uint32_t extension_debt; /* bytes of extensions not outweighed by data */
     uint32_t trailer_bytes;
     uint32_t trailer_bytes_max;
@@ -170,7 +171,8 @@ struct http1_chunked {
 enum http1_chunked_event {
     HTTP1_CHUNKED_MORE,    /* all n bytes used; more are needed */
     HTTP1_CHUNKED_DATA,    /* ret_piece is payload */
-    HTTP1_CHUNKED_TRAILER, /* ret_piece is one raw piece of the trailer section, line ends included */
+    HTTP1_CHUNKED_TRAILER, /* ret_piece is one raw piece of the trailer section, line ends included
+                            */
     HTTP1_CHUNKED_END,     /* the body ends after *ret_used bytes */
 };
 

@@ -12,8 +12,8 @@
 #define SIZE_DIGITS_MAX 16
 
 enum {
-    SIZE,          /* a chunk's size */
-    EXTENSION,     /* behind the size, up to CR */
+    SIZE,      /* a chunk's size */
+    EXTENSION, /* behind the size, up to CR */
     SIZE_LF,
     DATA,
     DATA_CR,

@@ -119,6 +119,8 @@ static bool split_target(struct http1_request *r)
         return false;
     const char *query = memchr(r->origin.p, '?', r->origin.n);
     r->path = (struct slice){ r->origin.p, query ? (size_t)(query - r->origin.p) : r->origin.n };
+    if (r->path.n == 0)
+        r->path = SLICE("/");
     return true;
 }
 
@@ -149,9 +151,9 @@ static int check_expect(struct http1_request *r, struct http1_error *error)
 static void set_connection(struct http1_request *r)
 {
     const struct http1_fields *f = &r->fields;
-    r->body = f->chunked                ? HTTP1_BODY_CHUNKED
-              : f->content_length > 0   ? HTTP1_BODY_LENGTH
-                                        : HTTP1_BODY_NONE;
+    r->body = f->chunked              ? HTTP1_BODY_CHUNKED
+              : f->content_length > 0 ? HTTP1_BODY_LENGTH
+                                      : HTTP1_BODY_NONE;
     r->keep_alive = !f->connection_close && (r->minor > 0 || f->connection_keep_alive);
     if (r->minor > 0 && f->connection_upgrade && !slice_eq_nocase(f->upgrade_value, SLICE("h2c")))
         r->upgrade = f->upgrade_value;

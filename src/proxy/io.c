@@ -36,6 +36,8 @@ void io_note_events(struct io *io, uint32_t events)
         io->readable = true;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         io->hup = true;
+    if (events & (EPOLLHUP | EPOLLERR))
+        io->gone = true;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         io->writable = true;
 }

@@ -1,5 +1,5 @@
-/* A descriptor in a loop's epoll set, with what its last edges said. A descriptor is registered once;
- * reading and writing keep the flags true, so that no call is made only to hear EAGAIN. */
+/* A descriptor in a loop's epoll set, with what its last edges said. A descriptor is registered
+ * once; reading and writing keep the flags true, so that no call is made only to hear EAGAIN. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,6 +16,7 @@ struct io {
     uint8_t kind;
     bool readable, writable;
     bool hup;         /* the peer has closed or reset: read until told so */
+    bool gone;        /* both directions are over, or it was reset */
     bool local;       /* a Unix socket: see io_add() */
     bool out_watched; /* EPOLLOUT is asked for */
     struct io *dead_next;

@@ -1,7 +1,9 @@
-/* Accepting connections. Level-triggered, unlike all else: what a batch leaves is reported again. */
+/* Accepting connections. Level-triggered, unlike all else: what a batch leaves is reported again.
+ */
 #include "proxy/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -38,6 +40,7 @@ void listener_set_add(struct listener_set *set, const char *address, int fd)
     li->local = address[0] == 'u';
     li->io = (struct io){ .fd = fd, .kind = IO_LISTENER };
     str_copy(li->address, sizeof(li->address), address);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     if (!li->local) /* inherited by what is accepted */
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
@@ -67,8 +70,8 @@ void listener_update(struct loop *l)
 {
     for (uint32_t i = 0; l->listeners && i < l->listeners->count; i++) {
         struct listener *li = &l->listeners->items[i];
-        bool wanted = l->applied && !l->stopping && !l->accept_paused && li->site &&
-                      li->site->count > 0;
+        bool wanted =
+            l->applied && !l->stopping && !l->accept_paused && li->site && li->site->count > 0;
         watch(l, li, wanted);
     }
 }

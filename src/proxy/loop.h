@@ -34,9 +34,9 @@ struct loop {
     struct rng rng;
     struct buf_pool bufs;
     struct slab clients, upstreams, exchanges;
-    struct list idle_clients;      /* oldest first: shed first */
-    struct list deferred;          /* clients that can go on without an event */
-    struct io *dead_ios;           /* closed in this turn */
+    struct list idle_clients; /* oldest first: shed first */
+    struct list deferred;     /* clients that can go on without an event */
+    struct io *dead_ios;      /* closed in this turn */
     struct exchange *dead_exchanges;
 
     struct io mailbox_io;
@@ -44,11 +44,12 @@ struct loop {
     struct listener_set *listeners;
     struct timer accept_timer; /* accepting is paused until then */
     bool accept_paused;
+    bool mail;    /* the mailbox has been signalled in this turn */
     bool applied; /* has had a snapshot */
     bool stopping;
-    uint32_t lingering; /* clients that only wait for the other side's close */
-    _Atomic uint64_t generation; /* applied; read by the main thread */
-    _Atomic bool idle;           /* stopping, and nothing left; read by the main thread */
+    uint32_t lingering;                /* clients that only wait for the other side's close */
+    _Atomic uint64_t applied_sequence; /* of the pool in use; read by the main thread */
+    _Atomic bool idle;                 /* stopping, and nothing left; read by the main thread */
 
     uint32_t connections_max; /* of the whole process */
     uint32_t trust_count;
@@ -68,4 +69,3 @@ int loop_new(struct shared *s, uint32_t index, struct loop **ret);
 void *loop_run(void *loop);
 /* Let this client go on in this turn, after the events. */
 void loop_defer(struct loop *l, struct client *c);
-void loop_check_idle(struct loop *l);

@@ -15,7 +15,7 @@ struct listener_set;
 struct mailbox {
     int event_fd;
     pthread_mutex_t lock;
-    struct pool *pool;          /* a reference; under lock */
+    struct pool *pool;              /* a reference; under lock */
     struct listener_set *listeners; /* owned; under lock */
     _Atomic bool quit;
     _Atomic bool signalled; /* the eventfd has been written and not yet read */

@@ -1,4 +1,5 @@
-/* Takes a snapshot in. Refuses whole what is wrong anywhere: the proxy then stays on the old one. */
+/* Takes a snapshot in. Refuses whole what is wrong anywhere: the proxy then stays on the old one.
+ */
 #include "proxy/pool.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* A snapshot as it came from the controller: immutable, shared by all loops, freed when the last has
- * made its own tables of it (see service.h). */
+/* A snapshot as it came from the controller: immutable, shared by all loops, freed when the last
+ * has made its own tables of it (see service.h). */
 #pragma once
 
 #include <stdatomic.h>
@@ -11,6 +11,7 @@
 
 struct pool {
     _Atomic uint32_t refs;
+    uint64_t sequence; /* the main thread's: generations may repeat, these do not */
     struct arena arena;
     struct snapshot snapshot;
 };

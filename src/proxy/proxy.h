@@ -1,5 +1,5 @@
-/* The data plane: the process that parses bytes from the internet, and holds nothing worth stealing.
- * It runs until the keeper says LINK_QUIT. */
+/* The data plane: the process that parses bytes from the internet, and holds nothing worth
+ * stealing. It runs until the keeper says LINK_QUIT. */
 #pragma once
 
 /* Serve. `keeper_fd` is a SEQPACKET socket to the keeper, or -1 when there is none any more.

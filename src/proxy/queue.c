@@ -1,4 +1,5 @@
-/* The shared queue. The lock is held for a few instructions, and never while anything is decided. */
+/* The shared queue. The lock is held for a few instructions, and never while anything is decided.
+ */
 #include "proxy/queue.h"
 
 #include <errno.h>
@@ -74,12 +75,12 @@ static struct loop *oldest(struct loop *l, struct shared_queue *q, struct exchan
     return owner;
 }
 
-void queue_kick(struct loop *l, uint32_t slot)
+void queue_kick(struct shared *shared, uint32_t slot)
 {
-    struct shared_queue *q = &l->shared->queues[slot];
+    struct shared_queue *q = &shared->queues[slot];
     if (atomic_load(&q->waiting) == 0)
         return;
-    struct loop *owner = oldest(l, q, NULL);
+    struct loop *owner = oldest(NULL, q, NULL);
     if (owner)
         mailbox_post_wake(&owner->mailbox, slot);
 }
@@ -103,7 +104,7 @@ void queue_evict(struct loop *l, struct service *s, const char *reason)
     struct list mine;
     list_init(&mine);
     pthread_mutex_lock(&q->lock);
-    LIST_FOR_EACH(it, &q->waiters) {
+    LIST_FOR_EACH (it, &q->waiters) {
         struct waiter *w = LIST_ENTRY(it, struct waiter, link);
         if (w->loop == l && w->exchange->service == s) {
             list_remove(it);
@@ -112,10 +113,10 @@ void queue_evict(struct loop *l, struct service *s, const char *reason)
         }
     }
     pthread_mutex_unlock(&q->lock);
-    LIST_FOR_EACH(it, &mine) {
+    LIST_FOR_EACH (it, &mine) {
         list_remove(it);
         exchange_unavailable(l, LIST_ENTRY(it, struct waiter, link)->exchange, reason);
     }
-    LIST_FOR_EACH(it, &s->parked)
+    LIST_FOR_EACH (it, &s->parked)
         exchange_unavailable(l, LIST_ENTRY(it, struct exchange, parked), reason);
 }

@@ -10,6 +10,7 @@
 struct loop;
 struct service;
 struct exchange;
+struct shared;
 
 struct waiter {
     struct list link; /* under the queue's lock */
@@ -23,8 +24,9 @@ bool queue_busy(struct loop *l, const struct service *s);
 int queue_push(struct loop *l, struct exchange *x);
 void queue_put_back(struct loop *l, struct exchange *x);
 void queue_remove(struct loop *l, struct exchange *x);
-/* Something was freed: wake the loop of the oldest waiter. Cheap when nobody waits. */
-void queue_kick(struct loop *l, uint32_t slot);
+/* Something was freed: wake the loop of the oldest waiter. Cheap when nobody waits.
+ * Any thread. */
+void queue_kick(struct shared *shared, uint32_t slot);
 /* This loop was woken: give instances to the oldest waiters while they are its own. */
 void queue_serve(struct loop *l, uint32_t slot);
 /* Answer this loop's waiters with 503 and the reason. */

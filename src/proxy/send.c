@@ -1,5 +1,5 @@
-/* Client to instance: the request's head and body, with one buffer's worth of back pressure. As long
- * as the whole request fits into that buffer it stays there, so that it can be sent again. */
+/* Client to instance: the request's head and body, with one buffer's worth of back pressure. As
+ * long as the whole request fits into that buffer it stays there, so that it can be sent again. */
 #include <errno.h>
 #include <string.h>
 

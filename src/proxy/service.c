@@ -1,5 +1,5 @@
-/* Turns a snapshot into the loop's own tables, keeping what goes on: connections, counts, positions.
- * Decides nothing about single requests. */
+/* Turns a snapshot into the loop's own tables, keeping what goes on: connections, counts,
+ * positions. Decides nothing about single requests. */
 #include "proxy/service.h"
 
 #include <errno.h>
@@ -256,7 +256,7 @@ int service_apply(struct loop *l, const struct pool *p)
         if (old[i])
             drop_service(l, old[i]);
     free(old);
-    l->connections_max = snap->connections_max;
+    l->connections_max = MIN(snap->connections_max, l->shared->connections_cap);
     l->trust_count = snap->trust_count;
     memcpy(l->trust, snap->trust, sizeof(l->trust));
     l->stopping = snap->stopping;

@@ -37,7 +37,7 @@ struct service {
     struct balance balance;
     uint64_t eject_seen; /* shared.eject_epoch for which `usable` is right */
     bool has_usable;
-    uint32_t busy_now; /* requests of this loop, waiting or in flight */
+    uint32_t busy_now;  /* requests of this loop, waiting or in flight */
     struct list parked; /* of struct exchange: every attempt failed, trying again soon */
 };
 
@@ -47,7 +47,7 @@ struct site {
     char address[SNAPSHOT_ADDRESS_MAX];
     struct service **services;
     uint32_t count;
-    bool tcp; /* the first service is plain L4 */
+    bool tcp;                                                   /* the first service is plain L4 */
     uint32_t header_bytes_max, header_count_max, uri_bytes_max; /* the largest of its services' */
     int64_t header_timeout_us, idle_timeout_us;
 };
@@ -56,8 +56,8 @@ struct site {
 int service_apply(struct loop *l, const struct pool *p);
 void service_unref(struct loop *l, struct service *s);
 void backend_release(struct loop *l, struct backend *b); /* free it when it is gone and unused */
-/* Recompute who may be chosen, if an ejection has changed since. When all that are left are ejected,
- * all of them may: a bad answer is better than none. */
+/* Recompute who may be chosen, if an ejection has changed since. When all that are left are
+ * ejected, all of them may: a bad answer is better than none. */
 void service_refresh(struct loop *l, struct service *s);
 /* The site of a listening address, made on first sight; NULL when there are too many. */
 struct site *site_get(struct loop *l, const char *address);

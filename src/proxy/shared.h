@@ -1,5 +1,6 @@
-/* What all threads of the proxy share: the gauges, the queues, and who is ejected. Everything here is
- * atomic or under the lock beside it. Indexed by the gauges' slots, so it lives as long as they do. */
+/* What all threads of the proxy share: the gauges, the queues, and who is ejected. Everything here
+ * is atomic or under the lock beside it. Indexed by the gauges' slots, so it lives as long as they
+ * do. */
 #pragma once
 
 #include <pthread.h>
@@ -35,6 +36,7 @@ struct shared {
     int doorbell_fd; /* to the controller */
     int main_fd;     /* eventfd: the main thread should look at what loops report */
     uint32_t loop_count;
+    uint32_t connections_cap; /* clients that the descriptor limit leaves room for */
     struct loop *loops[GAUGES_LOOPS_MAX];
     _Atomic uint64_t eject_epoch; /* grows with each change of an instance's ejection */
     struct accesslog log;

@@ -6,6 +6,13 @@
 
 #include "base/util.h"
 
+#ifdef __SANITIZE_ADDRESS__ /* so that the sanitizer sees a use after free in here too */
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, n) ((void)0)
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)0)
+#endif
+
 #define CHUNK_ITEMS 64
 
 struct slab_free {
@@ -19,8 +26,9 @@ struct slab_chunk {
 
 void slab_init(struct slab *s, size_t item_bytes, uint32_t cap)
 {
-    *s = (struct slab){ .item_bytes = (MAX(item_bytes, sizeof(struct slab_free)) + 15) & ~(size_t)15,
-                        .cap = cap };
+    *s =
+        (struct slab){ .item_bytes = (MAX(item_bytes, sizeof(struct slab_free)) + 15) & ~(size_t)15,
+                       .cap = cap };
 }
 
 void slab_done(struct slab *s)
@@ -56,6 +64,7 @@ void *slab_new(struct slab *s)
     struct slab_free *f = s->free;
     s->free = f->next;
     s->used++;
+    ASAN_UNPOISON_MEMORY_REGION(f, s->item_bytes);
     memset(f, 0, s->item_bytes);
     return f;
 }
@@ -66,4 +75,5 @@ void slab_free(struct slab *s, void *item)
     f->next = s->free;
     s->free = f;
     s->used--;
+    ASAN_POISON_MEMORY_REGION(f + 1, s->item_bytes - sizeof(*f));
 }

@@ -116,7 +116,7 @@ static void count_tunnel(struct loop *l, struct exchange *x)
         return;
     gauges_in_flight(l, x->service, -1);
     shared_count_down(&g->in_flight);
-    queue_kick(l, x->service->conf.slot);
+    queue_kick(l->shared, x->service->conf.slot);
 }
 
 void tunnel_start(struct loop *l, struct exchange *x)
@@ -134,7 +134,6 @@ void tunnel_start(struct loop *l, struct exchange *x)
     exchange_move(x, EXCHANGE_TUNNEL);
     count_tunnel(l, x);
     timer_clear(&x->upstream->timer);
-    timer_set(&l->wheel, &x->client->timer,
-              us_add(l->now_us, x->service->conf.idle_timeout_us));
+    timer_set(&l->wheel, &x->client->timer, us_add(l->now_us, x->service->conf.idle_timeout_us));
     tunnel_pump(l, x);
 }

@@ -123,7 +123,7 @@ void upstream_close(struct loop *l, struct upstream *u)
 void upstream_close_idle(struct loop *l, struct backend *b)
 {
     b->connections++; /* so that the last of them does not take the backend along */
-    LIST_FOR_EACH(it, &b->idle)
+    LIST_FOR_EACH (it, &b->idle)
         upstream_close(l, LIST_ENTRY(it, struct upstream, link));
     b->connections--;
 }
@@ -132,7 +132,7 @@ void upstream_cut(struct loop *l, struct backend *b)
 {
     b->connections++;
     upstream_close_idle(l, b);
-    LIST_FOR_EACH(it, &b->active) {
+    LIST_FOR_EACH (it, &b->active) {
         struct upstream *u = LIST_ENTRY(it, struct upstream, link);
         if (u->exchange)
             exchange_cut(l, u->exchange);

@@ -21,8 +21,8 @@ struct upstream {
     bool reused; /* has carried a request before: the instance may be closing it */
 };
 
-/* An idle connection, or a new one being made; NULL with *ret_rc = -errno. `probe`: make sure that an
- * idle one is still open, for a request that may not be sent twice. */
+/* An idle connection, or a new one being made; NULL with *ret_rc = -errno. `probe`: make sure that
+ * an idle one is still open, for a request that may not be sent twice. */
 struct upstream *upstream_get(struct loop *l, struct backend *b, bool probe, int *ret_rc);
 /* The request on it is over and it may carry another. */
 void upstream_put(struct loop *l, struct upstream *u);

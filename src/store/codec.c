@@ -290,7 +290,7 @@ char *codec_words(const uint64_t *words, size_t count)
 static int next_run(const char **at, uint64_t *ret_word, size_t *ret_times)
 {
     char *end;
-    if (hex_value(**at) < 0)
+    if (hex_value(**at) < 0 || (*at)[1] == 'x') /* strtoull() would take more */
         return -EPROTO;
     errno = 0;
     *ret_word = strtoull(*at, &end, 16);
@@ -305,8 +305,8 @@ static int next_run(const char **at, uint64_t *ret_word, size_t *ret_times)
     return 0;
 }
 
-/* A state larger than this is not ours: it would be a gigabyte. */
-#define WORDS_MAX ((size_t)128 * 1024 * 1024)
+/* A state larger than this is not ours: it would be half a gigabyte. */
+#define WORDS_MAX ((size_t)64 * 1024 * 1024)
 
 int codec_words_decode(const char *text, uint64_t **ret_words, size_t *ret_count)
 {

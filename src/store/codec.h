@@ -1,4 +1,4 @@
-/* Fields of plain structs as JSON, by table: one walk encodes, one walk decodes. Private to store/.
+/* Fields of plain structs as JSON, by table: one walk encodes, one walk decodes.
  * Everything survives the way there and back: NaN and infinities as strings, 64-bit hashes as hex,
  * texts that are not UTF-8 as {"hex":".."}. */
 #pragma once

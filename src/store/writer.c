@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/us.h"
 #include "base/util.h"
@@ -15,6 +16,7 @@
 #define UPKEEP_US US_PER_S
 #define UPKEEP_SERIES 8 /* series pruned at a time */
 #define PRESSURE_MAX 10
+#define DISK_ROOM_BYTES (16u << 20)
 #define KEEP_ROWS_US (30 * US_PER_DAY)
 #define KEEP_GONE_US US_PER_DAY
 
@@ -85,6 +87,13 @@ static int64_t file_bytes(struct store *s)
     return pages * 4096;
 }
 
+/* SQLite says "full" for its own limit and for the disk's; only the first is helped by pruning. */
+static bool disk_has_room(struct store *s)
+{
+    struct statvfs fs;
+    return statvfs(s->path, &fs) == 0 && fs.f_bavail * fs.f_frsize > DISK_ROOM_BYTES;
+}
+
 /* After an error in a transaction: what to do about the file. */
 static void recover(struct store *s, int rc)
 {
@@ -95,8 +104,8 @@ static void recover(struct store *s, int rc)
         close_until_retry(s, why);
         if (set_aside(s) == 0)
             try_open(s);
-    } else if (rc == -ENOSPC && file_bytes(s) >= s->options.bytes_max / 10 * 9) {
-        s->pressure = MIN(s->pressure + 1, PRESSURE_MAX); /* our own limit, not the disk's */
+    } else if (rc == -ENOSPC && disk_has_room(s)) {
+        s->pressure = MIN(s->pressure + 1, PRESSURE_MAX);
         s->upkeep_at_us = 0;
     } else {
         close_until_retry(s, why);

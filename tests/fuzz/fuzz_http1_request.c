@@ -1,5 +1,6 @@
 /* Request heads. The first byte says in what pieces the rest arrives; pieces or not, the answer is
- * the same, and what the proxy writes from an accepted head is accepted again and means the same. */
+ * the same, and what the proxy writes from an accepted head is accepted again and means the same.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdint.h>

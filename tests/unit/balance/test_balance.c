@@ -1,5 +1,5 @@
-/* What holds for every algorithm: nobody is chosen who may not be, everybody who may is, weights and
- * slow start mean what they say. */
+/* What holds for every algorithm: nobody is chosen who may not be, everybody who may is, weights
+ * and slow start mean what they say. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -158,8 +158,7 @@ static void turns_survive_a_new_snapshot(void **state)
         for (int n = 0; n < 100; n++) {
             world_pick_many(&w, 3);
             const struct balance old = w.balance;
-            struct balance_candidate *fresh =
-                old.candidates == w.candidates ? other : w.candidates;
+            struct balance_candidate *fresh = old.candidates == w.candidates ? other : w.candidates;
             memcpy(fresh, old.candidates, 5 * sizeof(*fresh));
             balance_prepare(&w.balance, old.ops, fresh, 5, 0, &old);
         }

@@ -140,8 +140,8 @@ static void ip_hash_is_the_same_every_time(void **state)
     assert_memory_equal(first, again, sizeof(first));
 }
 
-/* Taking one away moves its clients and no others; they come to all the rest. The limit, a retry and
- * an ejection are the same as being away. */
+/* Taking one away moves its clients and no others; they come to all the rest. The limit, a retry
+ * and an ejection are the same as being away. */
 static void ip_hash_moves_only_whom_it_must(void **state)
 {
     static uint32_t before[CLIENTS], after[CLIENTS];

@@ -257,8 +257,10 @@ static pid_t fork_keeper(const char *dir)
     const char *const proxy[] = { "test_keeper", "--proxy", NULL };
     struct keeper_options options = { dir, controller, proxy };
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that is killed leaves nothing behind */
         _exit(keeper_main(&options));
+    }
     return pid;
 }
 
@@ -622,14 +624,23 @@ static void test_only_one_keeper(void **state)
     pid_t other = fork_keeper(state_dir);
     assert_int_equal(WEXITSTATUS(wait_exit(other)), 1);
     expect(LINK_KEEPER); /* the first one is well */
+    assert_int_equal(keeper_is_free(state_dir, NULL), -EBUSY);
+    say_exit(0, false);
+    wait_exit(keeper_pid);
+    keeper_pid = 0;
+    assert_int_equal(keeper_is_free(state_dir, NULL), 0);
 }
 
 /* Where nothing can be written, even by root. */
 static void test_read_only_state(void **state)
 {
+    say_exit(0, false);
+    wait_exit(keeper_pid);
+    keeper_pid = 0;
     pid_t first = fork_keeper("/proc/sys/kernel");
     meet_controller();
     expect(LINK_KEEPER);
+    assert_int_equal(keeper_is_free("/proc/sys/kernel", NULL), -EBUSY);
     pid_t other = fork_keeper("/proc/sys/kernel");
     assert_int_equal(WEXITSTATUS(wait_exit(other)), 1);
     pid_t pid = start_instance("shop-1", "exec sleep 1000", "");

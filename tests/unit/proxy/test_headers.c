@@ -71,22 +71,24 @@ struct request_case {
 };
 
 #define CLIENT .client = { "192.0.2.1", 9 }, .request_id = { "id", 2 }
-#define ADDED(host, via)                                                                           \
-    "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: " host             \
-    "\r\nForwarded: for=192.0.2.1;host=" host ";proto=http\r\nX-Request-Id: id\r\nVia: " via       \
+#define ADDED(host, via)                                                                     \
+    "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: " host       \
+    "\r\nForwarded: for=192.0.2.1;host=" host ";proto=http\r\nX-Request-Id: id\r\nVia: " via \
     " plimsoll\r\n"
 
 static const struct request_case requests[] = {
-    { "GET /a?b HTTP/1.1\r\nUser-Agent: x\r\nHost: h.example\r\nAccept:*/*\r\nCookie: \t c \r\n\r\n",
+    { "GET /a?b HTTP/1.1\r\nUser-Agent: x\r\nHost: h.example\r\nAccept:*/*\r\nCookie: \t c "
+      "\r\n\r\n",
       { CLIENT },
-      "GET /a?b HTTP/1.1\r\nHost: h.example\r\nUser-Agent: x\r\nAccept:*/*\r\nCookie: \t c\r\n" ADDED(
-          "h.example", "1.1") "\r\n" },
+      "GET /a?b HTTP/1.1\r\nHost: h.example\r\nUser-Agent: x\r\nAccept:*/*\r\nCookie: \t "
+      "c\r\n" ADDED("h.example", "1.1") "\r\n" },
     /* hop-by-hop fields, and those that Connection names; Host and Content-Length stay */
     { "POST / HTTP/1.1\r\nHost: h\r\nConnection: close, X-Mine, Host, content-length\r\n"
       "Keep-Alive: 1\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nTE: gzip\r\n"
       "Upgrade: h2c\r\nHTTP2-Settings: x\r\nx-mine: 1\r\nX-Mine2: 2\r\nContent-Length: 3\r\n\r\n",
       { CLIENT },
-      "POST / HTTP/1.1\r\nHost: h\r\nX-Mine2: 2\r\nContent-Length: 3\r\n" ADDED("h", "1.1") "\r\n" },
+      "POST / HTTP/1.1\r\nHost: h\r\nX-Mine2: 2\r\nContent-Length: 3\r\n" ADDED("h",
+                                                                                "1.1") "\r\n" },
     { "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n"
       "Connection: TE\r\nTrailer: x\r\n\r\n",
       { CLIENT },

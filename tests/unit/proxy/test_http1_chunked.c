@@ -135,7 +135,8 @@ static void takes_the_largest_size(void **state)
     assert_int_equal(o.data_bytes, 1);
 }
 
-/* Extensions with no data to speak of are refused after a while, the same ones with data are not. */
+/* Extensions with no data to speak of are refused after a while, the same ones with data are not.
+ */
 static void bounds_extensions(void **state)
 {
     struct http1_chunked c;

@@ -33,7 +33,8 @@ static int parse(const char *text, size_t n, struct parsed *ret)
                                &ret->error);
 }
 
-/* The bytes arrive one at a time, each in a block of its own size so that sanitizers see overruns. */
+/* The bytes arrive one at a time, each in a block of its own size so that sanitizers see overruns.
+ */
 static int parse_trickled(const char *text, size_t n, struct parsed *ret)
 {
     size_t scanned = 0;
@@ -77,8 +78,8 @@ static const struct {
     { "GET / HTTP/1.7\r\n" H "\r\n", "/", "/", "a", -1, 0, true },
     { "GET http://b.example:81/p?q HTTP/1.1\r\n" H "\r\n", "/p?q", "/p", "b.example:81", -1, 0,
       true },
-    { "GET HTTPS://b HTTP/1.1\r\n" H "\r\n", "", "", "b", -1, 0, true },
-    { "GET http://b?q HTTP/1.1\r\n" H "\r\n", "?q", "", "b", -1, 0, true },
+    { "GET HTTPS://b HTTP/1.1\r\n" H "\r\n", "", "/", "b", -1, 0, true },
+    { "GET http://b?q HTTP/1.1\r\n" H "\r\n", "?q", "/", "b", -1, 0, true },
     { "OPTIONS http://b HTTP/1.1\r\n" H "\r\n", "*", "*", "b", -1, 0, true },
     { "OPTIONS * HTTP/1.1\r\n" H "\r\n", "*", "*", "a", -1, 0, true },
     { "CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", "b:443", "", "b:443", -1, 0, true },
@@ -273,11 +274,11 @@ static void knows_methods(void **state)
         enum http1_method method;
         bool idempotent;
     } cases[] = {
-        { "GET", HTTP1_GET, true },      { "HEAD", HTTP1_HEAD, true },
-        { "POST", HTTP1_POST, false },   { "PUT", HTTP1_PUT, true },
+        { "GET", HTTP1_GET, true },       { "HEAD", HTTP1_HEAD, true },
+        { "POST", HTTP1_POST, false },    { "PUT", HTTP1_PUT, true },
         { "DELETE", HTTP1_DELETE, true }, { "OPTIONS", HTTP1_OPTIONS, true },
-        { "TRACE", HTTP1_TRACE, true },  { "PATCH", HTTP1_PATCH, false },
-        { "get", HTTP1_OTHER, false },   { "PURGE", HTTP1_OTHER, false },
+        { "TRACE", HTTP1_TRACE, true },   { "PATCH", HTTP1_PATCH, false },
+        { "get", HTTP1_OTHER, false },    { "PURGE", HTTP1_OTHER, false },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char text[64] = "";
@@ -356,7 +357,10 @@ static void splits_hosts(void **state)
     static const struct {
         const char *host, *name;
     } cases[] = {
-        { "a", "a" }, { "a:80", "a" }, { "[::1]:8080", "[::1]" }, { "[::1]", "[::1]" },
+        { "a", "a" },
+        { "a:80", "a" },
+        { "[::1]:8080", "[::1]" },
+        { "[::1]", "[::1]" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_slice(http1_host_name(slice_of(cases[i].host)), cases[i].name);

@@ -39,8 +39,19 @@ static void test_words_come_back(void **state)
 static void test_words_refuse_nonsense(void **state)
 {
     static const char *const cases[] = {
-        " ",   "1 ",   "1  2", "g",   "1*",   "1*0", "1*-1",
-        "-1",  "0x10*2", "1,2", "1*2*3", "10000000000000000", "1*99999999999999999999",
+        " ",
+        "1 ",
+        "1  2",
+        "g",
+        "1*",
+        "1*0",
+        "1*-1",
+        "-1",
+        "0x10*2",
+        "1,2",
+        "1*2*3",
+        "10000000000000000",
+        "1*99999999999999999999",
         "0*999999999999",
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -58,7 +69,7 @@ static void test_time_is_iso(void **state)
         const char *text;
     } cases[] = {
         { 0, "1970-01-01T00:00:00.000000Z" },
-        { INT64_C(1795151703123456), "2026-11-20T04:35:03.123456Z" },
+        { INT64_C(1795151703123456), "2026-11-20T05:15:03.123456Z" },
         { -1, "1969-12-31T23:59:59.999999Z" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -46,8 +46,7 @@ static void test_buckets_close_with_time(void **state)
         { 602100, 2, "a.rps0:1@601=-2/-2/-2*1" },
         { 609000, 10, "a.rps0:1@602=2/2/2*1" },
         { 610000, 0, "a.rps0:1@609=10/10/10*1 a.rps0:10@600=4.4/-2/10*5" },
-        { 671000, 1,
-          "a.rps0:1@610=0/0/0*1 a.rps0:10@610=0/0/0*1 a.rps0:60@600=3.666667/-2/10*6" },
+        { 671000, 1, "a.rps0:1@610=0/0/0*1 a.rps0:10@610=0/0/0*1 a.rps0:60@600=3.667/-2/10*6" },
     };
     struct rollup r = { 0 };
     struct log log;
@@ -59,7 +58,8 @@ static void test_buckets_close_with_time(void **state)
     }
     str_clear(&log.text);
     rollup_flush(&r);
-    assert_string_equal(log.buf, "a.rps0:1@671=1/1/1*1 a.rps0:10@670=1/1/1*1 a.rps0:60@660=1/1/1*1");
+    assert_string_equal(log.buf,
+                        "a.rps0:1@671=1/1/1*1 a.rps0:10@670=1/1/1*1 a.rps0:60@660=1/1/1*1");
     rollup_done(&r);
 }
 

@@ -1,0 +1,134 @@
+/* GET /v1/status: everything that runs, in one object. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "admin/admin_int.h"
+#include "store/codec.h"
+#include "sys/clock.h"
+
+static json_t *number_or_null(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *text_json(const char *text)
+{
+    return codec_text(text ? text : "", text ? strlen(text) : 0);
+}
+
+static json_t *pid_json(int64_t pid)
+{
+    return json_pack("{s:o}", "pid", pid ? json_integer(pid) : json_null());
+}
+
+static json_t *instance_json(struct admin_backend *b, const struct service_view *v,
+                             const struct instance *i)
+{
+    struct admin_instance_facts f = { .cpu = NAN, .memory_bytes = NAN };
+    char id[MODEL_NAME_MAX + 12];
+    b->instance_facts(b->ctx, v->slot, i->number, &f);
+    snprintf(id, sizeof(id), "%s-%u", v->conf->name, i->number);
+    int64_t since_us = clock_wall_us() - (clock_now_us() - i->state_us);
+    json_t *memory =
+        isfinite(f.memory_bytes) ? json_integer((json_int_t)f.memory_bytes) : json_null();
+    return json_pack("{s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:b}", "id", id, "number",
+                     (json_int_t)i->number, "state", instance_state_name(i->state), "pid",
+                     f.pid ? json_integer(f.pid) : json_null(), "address", text_json(f.address),
+                     "template", codec_hex(i->template), "since", codec_time(since_us), "in_flight",
+                     (json_int_t)f.in_flight, "cpu", number_or_null(f.cpu), "memory_bytes", memory,
+                     "protected", i->protected_);
+}
+
+static json_t *instances_json(struct admin_backend *b, const struct service_view *v)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < v->instance_count; i++)
+        if (v->instances[i].state != INSTANCE_GONE)
+            json_array_append_new(list, instance_json(b, v, &v->instances[i]));
+    return list;
+}
+
+static json_t *texts_json(const char *const *texts, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, text_json(texts[i]));
+    return list;
+}
+
+static json_t *operator_json(const struct service_view *v)
+{
+    if (v->operator_count < 0)
+        return json_null();
+    return json_pack("{s:i, s:b}", "count", v->operator_count, "forced", v->operator_forced);
+}
+
+static json_t *counts_json(const struct service_view *v)
+{
+    const struct service_conf *c = v->conf;
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:b, s:b, s:o}", "name",
+                     c->name, "mode", c->mode == SERVICE_ADVISE ? "advise" : "auto", "desired",
+                     v->desired, "ready", v->ready, "starting", v->starting, "draining",
+                     v->draining, "failing", v->failing, "min",
+                     v->schedule_min >= 0 ? v->schedule_min : c->min, "max",
+                     v->schedule_max >= 0 ? v->schedule_max : c->max, "operator", operator_json(v),
+                     "paused", v->paused, "leaving", v->leaving, "trouble", text_json(v->trouble));
+}
+
+static json_t *service_json(struct admin_backend *b, const struct service_view *v)
+{
+    struct admin_service_facts f = { .rps = NAN, .p50_ms = NAN, .p95_ms = NAN, .p99_ms = NAN };
+    b->service_facts(b->ctx, v->slot, &f);
+    json_t *json = counts_json(v);
+    json_t *load = json_pack(
+        "{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "in_flight", (json_int_t)f.in_flight,
+        "queued", (json_int_t)f.queued, "tunnels", (json_int_t)f.tunnels, "rps",
+        number_or_null(f.rps), "p50_ms", number_or_null(f.p50_ms), "p95_ms",
+        number_or_null(f.p95_ms), "p99_ms", number_or_null(f.p99_ms), "listen",
+        texts_json(f.listen, f.listen_count), "instances", instances_json(b, v));
+    json_object_update(json, load);
+    json_decref(load);
+    return json;
+}
+
+static json_t *troubles_json(const struct admin *admin, const struct admin_facts *f)
+{
+    const struct admin_backend *b = &admin->backend;
+    json_t *list = texts_json(f->troubles, f->trouble_count);
+    struct store *s = b->store(b->ctx);
+    char text[400];
+    if (s && store_trouble(s, text, sizeof(text)))
+        json_array_append_new(list, text_json(text));
+    if (admin->trouble[0])
+        json_array_append_new(list, text_json(admin->trouble));
+    return list;
+}
+
+void admin_get_status(struct admin_request *q, struct admin_answer *a)
+{
+    struct admin_backend *b = &q->side->admin->backend;
+    const struct control *c = b->control(b->ctx);
+    struct admin_facts f = { 0 };
+    struct service_view v;
+    json_t *services = json_array();
+    uint32_t acting = 0, advising = 0;
+    b->facts(b->ctx, &f);
+    for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++) {
+        if (!control_view(c, slot, &v))
+            continue;
+        *(v.conf->mode == SERVICE_ADVISE ? &advising : &acting) += 1;
+        json_array_append_new(services, service_json(b, &v));
+    }
+    const char *mode = control_stopping(c) ? "stopping" : advising && !acting ? "advise" : "auto";
+    json_t *proxy = pid_json(f.proxy_pid);
+    json_object_set_new(proxy, "connections", json_integer(f.proxy_connections));
+    admin_answer_json(
+        a, 200,
+        json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+                  PLIMSOLL_VERSION, "state", text_json(f.state_dir), "config",
+                  text_json(f.config_path), "mode", mode, "since", codec_time(f.since_wall_us),
+                  "lease", text_json(f.lease ? f.lease : "held"), "keeper", pid_json(f.keeper_pid),
+                  "controller", pid_json(f.controller_pid), "proxy", proxy, "troubles",
+                  troubles_json(q->side->admin, &f), "services", services));
+}

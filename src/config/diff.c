@@ -1,0 +1,252 @@
+/* What a reload would change: two configurations compared key by key, with the tables that read
+ * them. Effective values are compared, not text, so a default written out is no change. */
+#include <string.h>
+
+#include "base/fmt.h"
+#include "config/tables.h"
+
+#define VALUE_BYTES 160
+
+enum effect { AT_ONCE, REPLACES, OPENS, NEEDS_RESTART };
+
+struct diff {
+    struct str *out;
+    size_t lines;
+    const char *path;   /* of the section */
+    enum effect effect; /* of its keys, unless the key says otherwise */
+};
+
+static const char *effect_text(enum effect e)
+{
+    static const char *const texts[] = {
+        [AT_ONCE] = "takes effect at once",
+        [REPLACES] = "replaces instances one by one",
+        [OPENS] = "opens and closes listeners",
+        [NEEDS_RESTART] = "takes effect at the next start",
+    };
+    return texts[e];
+}
+
+static void put_line(struct diff *d, const char *key, const char *before, const char *after,
+                     enum effect effect)
+{
+    str_putf(d->out, "%s%s%s: %s -> %s (%s)\n", d->path, d->path[0] ? "." : "", key, before, after,
+             effect_text(effect));
+    d->lines++;
+}
+
+/* Keys that the processes read once, when they start. */
+static enum effect effect_of(const struct diff *d, const struct schema_key *key)
+{
+    static const char *const once[] = { "state", "admin", "admin-token-file", "loops", "user",
+                                        "max-connections", "access-log", "access-log-size" };
+    if (d->effect == REPLACES)
+        return REPLACES;
+    if (strcmp(key->name, "listen") == 0)
+        return OPENS;
+    bool top = strncmp(d->path, "services", 8) != 0;
+    for (size_t i = 0; top && i < ARRAY_LEN(once); i++)
+        if (strcmp(key->name, once[i]) == 0)
+            return NEEDS_RESTART;
+    return AT_ONCE;
+}
+
+static bool same_texts(size_t count, const char *const *a, const char *const *b)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(a[i], b[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_list(const struct schema_list *a, const struct schema_list *b)
+{
+    return a->count == b->count && same_texts(a->count, a->items, b->items);
+}
+
+static bool same_map(const struct schema_map *a, const struct schema_map *b)
+{
+    return a->count == b->count && same_texts(a->count, a->names, b->names) &&
+           same_texts(a->count, a->values, b->values);
+}
+
+static bool same_value(const struct schema_key *key, const void *a, const void *b)
+{
+    switch (key->type) {
+    case SCHEMA_BOOL:
+        return *(const bool *)a == *(const bool *)b;
+    case SCHEMA_INT:
+    case SCHEMA_DURATION:
+    case SCHEMA_SIZE:
+        return *(const int64_t *)a == *(const int64_t *)b;
+    case SCHEMA_RATIO:
+    case SCHEMA_NUMBER:
+        return *(const double *)a == *(const double *)b;
+    case SCHEMA_ENUM:
+        return *(const int *)a == *(const int *)b;
+    case SCHEMA_TEXT:
+        return same_text(*(const char *const *)a, *(const char *const *)b);
+    case SCHEMA_LIST:
+        return same_list(a, b);
+    case SCHEMA_MAP:
+        return same_map(a, b);
+    default: /* compared by what they became */
+        return true;
+    }
+}
+
+static void diff_section(struct diff *d, const char *name, const struct schema_section *section,
+                         const void *before, const void *after);
+
+static void diff_key(struct diff *d, const struct schema_key *key, const void *before,
+                     const void *after)
+{
+    char text[2][VALUE_BYTES];
+    struct str s[2];
+    const void *a = (const char *)before + key->offset, *b = (const char *)after + key->offset;
+    if (key->type == SCHEMA_SECTION) {
+        diff_section(d, key->name, key->section, a, b);
+        return;
+    }
+    if (same_value(key, a, b))
+        return;
+    for (int i = 0; i < 2; i++) {
+        str_init(&s[i], text[i], VALUE_BYTES);
+        schema_print_value(key, i == 0 ? a : b, &s[i]);
+    }
+    put_line(d, key->name, text[0], text[1], effect_of(d, key));
+}
+
+static void diff_rates(struct diff *d, const char *name, const struct behavior_direction *before,
+                       const struct behavior_direction *after)
+{
+    char text[2][VALUE_BYTES];
+    struct str s[2];
+    str_init(&s[0], text[0], VALUE_BYTES);
+    str_init(&s[1], text[1], VALUE_BYTES);
+    config_print_direction(before, &s[0]);
+    config_print_direction(after, &s[1]);
+    if (strcmp(text[0], text[1]) != 0)
+        put_line(d, name, text[0], text[1], AT_ONCE);
+}
+
+static void diff_section(struct diff *d, const char *name, const struct schema_section *section,
+                         const void *before, const void *after)
+{
+    char path[256];
+    struct str s;
+    const char *outer = d->path;
+    if (section == &config_section_direction_up || section == &config_section_direction_down) {
+        diff_rates(d, name, &((const struct config_direction *)before)->rates,
+                   &((const struct config_direction *)after)->rates);
+        return;
+    }
+    str_init(&s, path, sizeof(path));
+    str_putf(&s, "%s%s%s", outer, outer[0] && name[0] ? "." : "", name);
+    d->path = path;
+    for (const struct schema_key *k = section->keys; k->name; k++)
+        diff_key(d, k, before, after);
+    d->path = outer;
+}
+
+static bool same_schedule(const struct rule_schedule_conf *a, const struct model_conf *a_model,
+                          const struct rule_schedule_conf *b, const struct model_conf *b_model)
+{
+    return strcmp(a->cron.text, b->cron.text) == 0 && a->for_us == b->for_us && a->min == b->min &&
+           a->max == b->max && a->count == b->count &&
+           strcmp(a_model->zones[a->zone].name, b_model->zones[b->zone].name) == 0;
+}
+
+/* Does a service have this rule of the other configuration? A zone's index is each configuration's
+ * own; the other kinds are plain numbers without padding. */
+static bool has_rule(const struct service_conf *in, const struct model_conf *in_model,
+                     const struct rule_conf *rule, const struct model_conf *model)
+{
+    for (uint32_t i = 0; i < in->rule_count; i++) {
+        const struct rule_conf *r = &in->rules[i];
+        if (r->kind != rule->kind)
+            continue;
+        if (r->kind == RULE_SCHEDULE
+                ? same_schedule(&r->schedule, in_model, &rule->schedule, model)
+                : memcmp(r, rule, sizeof(*r)) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void diff_rules(struct diff *d, const struct service_conf *before,
+                       const struct model_conf *before_model, const struct service_conf *after,
+                       const struct model_conf *after_model)
+{
+    for (uint32_t i = 0; i < before->rule_count; i++)
+        if (!has_rule(after, after_model, &before->rules[i], before_model))
+            put_line(d, "scale.rules", before->rules[i].name, "removed", AT_ONCE);
+    for (uint32_t i = 0; i < after->rule_count; i++)
+        if (!has_rule(before, before_model, &after->rules[i], after_model))
+            put_line(d, "scale.rules", "added", after->rules[i].name, AT_ONCE);
+}
+
+static void diff_driver(struct diff *d, const struct config_service *before,
+                        const struct config_service *after)
+{
+    if (before->driver != after->driver) {
+        put_line(d, "driver", before->driver ? before->driver->name : "none",
+                 after->driver ? after->driver->name : "none", REPLACES);
+        return;
+    }
+    if (!before->driver)
+        return;
+    d->effect = REPLACES;
+    diff_section(d, before->driver->name, before->driver, before->driver_conf,
+                 after->driver_conf);
+    d->effect = AT_ONCE;
+}
+
+static const struct config_service *find_service(const struct config *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->service_count; i++)
+        if (strcmp(c->services[i].name, name) == 0)
+            return &c->services[i];
+    return NULL;
+}
+
+static void diff_service(struct diff *d, const struct config *before, const struct config *after,
+                         const struct config_service *a, const struct config_service *b)
+{
+    char path[96];
+    struct str s;
+    str_init(&s, path, sizeof(path));
+    str_putf(&s, "services.%s", a->name);
+    d->path = path;
+    diff_section(d, "", &config_section_service, a, b);
+    diff_rules(d, a->scale, &before->model, b->scale, &after->model);
+    diff_driver(d, a, b);
+    d->path = "";
+}
+
+size_t config_diff(const struct config *before, const struct config *after, struct str *out)
+{
+    struct diff d = { .out = out, .path = "" };
+    diff_section(&d, "", &config_section_top, before, after);
+    for (uint32_t i = 0; i < before->service_count; i++) {
+        const struct config_service *a = &before->services[i], *b = find_service(after, a->name);
+        if (b) {
+            diff_service(&d, before, after, a, b);
+            continue;
+        }
+        str_putf(out, "services.%s: removed (its instances are drained and stopped)\n", a->name);
+        d.lines++;
+    }
+    for (uint32_t i = 0; i < after->service_count; i++) {
+        if (find_service(before, after->services[i].name))
+            continue;
+        str_putf(out, "services.%s: added (its instances are started)\n", after->services[i].name);
+        d.lines++;
+    }
+    return d.lines;
+}

@@ -1,0 +1,40 @@
+/* Which faults, and when they strike. What they do is the world's. */
+#include "sim/faults.h"
+
+#include "base/util.h"
+
+void faults_init(struct faults *f, struct rng *r)
+{
+    f->on = 0;
+    uint64_t density = rng_below(r, 4); /* none, few, half, most */
+    for (unsigned k = 0; k < FAULT_KIND_MAX; k++) {
+        if (rng_below(r, 4) < density)
+            f->on |= BIT(k);
+    }
+}
+
+bool fault_on(const struct faults *f, enum fault_kind k)
+{
+    return f->on & BIT(k);
+}
+
+bool fault_hits(const struct faults *f, struct rng *r, enum fault_kind k, uint32_t one_in)
+{
+    return fault_on(f, k) && rng_below(r, one_in) == 0;
+}
+
+const char *fault_name(enum fault_kind k)
+{
+    static const char *const names[FAULT_KIND_MAX] = {
+        [FAULT_START_FAILS] = "start-fails", [FAULT_START_HANGS] = "start-hangs",
+        [FAULT_CRASH] = "crash",             [FAULT_PROBE_HANGS] = "probe-hangs",
+        [FAULT_DRAIN_SLOW] = "drain-slow",   [FAULT_LOST] = "lost",
+        [FAULT_TWICE] = "twice",             [FAULT_DRIVER] = "driver",
+        [FAULT_SAMPLES] = "samples",         [FAULT_RESTART] = "restart",
+        [FAULT_AMNESIA] = "amnesia",         [FAULT_SWAP] = "swap",
+        [FAULT_WALL] = "wall",               [FAULT_CONFIG] = "config",
+        [FAULT_OPERATOR] = "operator",       [FAULT_LEASE] = "lease",
+        [FAULT_STILL] = "still",
+    };
+    return k < FAULT_KIND_MAX ? names[k] : "unknown";
+}

@@ -1,0 +1,218 @@
+/* Random but sensible configurations: what a person could have written. */
+#include "sim/scenario.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/us.h"
+#include "base/util.h"
+
+static bool chance(struct rng *r, uint32_t one_in)
+{
+    return rng_below(r, one_in) == 0;
+}
+
+static int64_t seconds(struct rng *r, uint32_t least, uint32_t most)
+{
+    return (int64_t)(least + rng_below(r, most - least + 1)) * US_PER_S;
+}
+
+static struct rule_conf *add_rule(struct service_conf *c, enum rule_kind kind, const char *name)
+{
+    struct rule_conf *r = &c->rules[c->rule_count++];
+    memset(r, 0, sizeof(*r));
+    r->kind = kind;
+    strcpy(r->name, name);
+    return r;
+}
+
+static void add_target(struct service_conf *c, enum metric m, double value, const char *name)
+{
+    struct rule_conf *r = add_rule(c, RULE_TARGET, name);
+    r->target = (struct rule_target_conf){
+        .metric = { .metric = m, .stat = SERIES_AVG },
+        .value = value,
+        .tolerance_up = 0.1,
+        .tolerance_down = 0.1,
+    };
+}
+
+static void add_threshold(struct service_conf *c, struct rng *r)
+{
+    struct rule_conf *x = add_rule(c, RULE_THRESHOLD, "threshold cpu");
+    x->threshold = (struct rule_threshold_conf){
+        .metric = { .metric = METRIC_CPU, .stat = SERIES_AVG, .window_us = 10 * US_PER_S },
+        .has_above = true,
+        .above = 0.807,
+        .add = 1,
+        .for_us = seconds(r, 3, 15),
+        .has_below = chance(r, 2),
+        .below = 0.213,
+        .remove = 1,
+    };
+}
+
+static void add_step(struct service_conf *c, struct rng *r)
+{
+    struct rule_conf *x = add_rule(c, RULE_STEP, "step queue");
+    x->step = (struct rule_step_conf){
+        .metric = { .metric = METRIC_QUEUE, .stat = SERIES_MAX },
+        .threshold = 10,
+        .type = RULE_STEP_CHANGE,
+        .for_us = 0,
+        .warmup_us = seconds(r, 5, 20),
+        .step_count = 2,
+        .steps = { { 0, 50, 1 }, { 50, INFINITY, 3 } },
+    };
+}
+
+static void add_schedule(struct service_conf *c, struct rng *r)
+{
+    struct rule_conf *x = add_rule(c, RULE_SCHEDULE, "schedule */3");
+    struct rule_schedule_conf *s = &x->schedule;
+    cron_parse(SLICE("*/3 * * * *"), &s->cron, NULL);
+    s->for_us = seconds(r, 20, 90);
+    s->min = chance(r, 2) ? 2 : -1;
+    s->max = chance(r, 2) ? 3 : -1;
+    s->count = chance(r, 4) ? 2 : -1;
+}
+
+static void random_direction(struct behavior_direction *d, struct rng *r, uint32_t stabilize_s)
+{
+    *d = (struct behavior_direction){ .select = BEHAVIOR_MAX_CHANGE };
+    d->stabilize_us = stabilize_s == 0 ? 0 : seconds(r, 0, stabilize_s);
+    if (chance(r, 2))
+        d->policy[d->policy_count++] = (struct behavior_policy){
+            .value = 1 + (int32_t)rng_below(r, 3),
+            .period_us = seconds(r, 1, 15),
+        };
+    if (chance(r, 3))
+        d->policy[d->policy_count++] = (struct behavior_policy){
+            .percent = true,
+            .value = 50 + (int32_t)rng_below(r, 100),
+            .period_us = seconds(r, 1, 15),
+        };
+}
+
+static void random_limits(struct service_conf *c, struct rng *r)
+{
+    c->mode = chance(r, 15) ? SERVICE_ADVISE : SERVICE_AUTO;
+    c->min = (int32_t)rng_below(r, 3);
+    c->max = c->min + 1 + (int32_t)rng_below(r, 9);
+    c->initial = chance(r, 2) ? -1 : c->min;
+    c->surge = 1 + (int32_t)rng_below(r, 2);
+    c->can_choose_victim = true;
+    c->start_within_us = seconds(r, 10, 30);
+    c->drain_us = seconds(r, 1, 20);
+    c->window_in_us = seconds(r, 10, 30);
+    c->health.fail_after = 1 + (uint32_t)rng_below(r, 3);
+    c->health.pass_after = 1 + (uint32_t)rng_below(r, 2);
+    c->health.replace_after_us = seconds(r, 5, 30);
+}
+
+static void random_service(struct scenario *x, struct world *w, uint32_t n)
+{
+    struct rng *r = &x->rng;
+    struct world_service *s = &w->services[n];
+    struct service_conf *c = &x->services[n];
+    memset(c, 0, sizeof(*c));
+    snprintf(s->name, sizeof(s->name), "svc%u", n);
+    strcpy(c->name, s->name);
+    s->slot = -1;
+    s->capacity = 10 + (double)rng_below(r, 40);
+    s->start_us = seconds(r, 0, 4);
+    s->start_spread_us = seconds(r, 0, 3);
+    s->drain_us = seconds(r, 0, 5);
+    s->stop_us = seconds(r, 0, 5);
+    random_limits(c, r);
+    c->template = 1 + n;
+    x->tracks[n] = !chance(r, 5);
+    x->target[n] = floor(s->capacity * (0.5 + 0.4 * rng_unit(r)));
+    load_init(&s->load, r, 1.2 * x->target[n] * c->max);
+    if (x->tracks[n])
+        add_target(c, METRIC_CONCURRENCY, x->target[n], "target concurrency");
+    if (chance(r, 3))
+        add_target(c, METRIC_CPU, 0.6, "target cpu");
+    if (chance(r, 3))
+        add_threshold(c, r);
+    if (chance(r, 4))
+        add_step(c, r);
+    if (chance(r, 4))
+        add_schedule(c, r);
+    random_direction(&c->behavior.up, r, 0);
+    random_direction(&c->behavior.down, r, 30);
+}
+
+void scenario_init(struct scenario *x, struct world *w, uint64_t seed)
+{
+    memset(x, 0, sizeof(*x));
+    rng_init(&x->rng, seed ^ UINT64_C(0x5ce7a210));
+    w->service_count = 1 + (uint32_t)rng_below(&x->rng, WORLD_SERVICES_MAX);
+    for (uint32_t n = 0; n < w->service_count; n++)
+        random_service(x, w, n);
+    x->model.services = x->services;
+    x->model.service_count = w->service_count;
+    x->model.zone_count = 1;
+    strcpy(x->model.zones[0].name, "UTC");
+}
+
+const struct model_conf *scenario_model(struct scenario *x)
+{
+    return &x->model;
+}
+
+void scenario_change(struct scenario *x, const struct world *w)
+{
+    struct rng *r = &x->rng;
+    struct service_conf *c = &x->services[rng_below(r, w->service_count)];
+    switch (rng_below(r, 6)) {
+    case 0:
+        c->template += 100;
+        break;
+    case 1:
+        c->max += (int32_t)rng_below(r, 5) - 2;
+        c->max = MAX(1, c->max);
+        c->min = MIN(c->min, c->max);
+        break;
+    case 2:
+        c->min = (int32_t)rng_below(r, 3);
+        c->max = MAX(c->max, c->min + 1);
+        break;
+    case 3: /* the last service goes, or comes back */
+        x->model.service_count =
+            x->model.service_count == w->service_count ? w->service_count - 1 : w->service_count;
+        break;
+    case 4:
+        random_direction(&c->behavior.down, r, 30);
+        break;
+    default:
+        if (c->rule_count > 0)
+            c->rule_count--;
+        break;
+    }
+}
+
+void scenario_calm(struct scenario *x, struct world *w)
+{
+    x->model.service_count = w->service_count;
+    for (uint32_t n = 0; n < w->service_count; n++) {
+        struct service_conf *c = &x->services[n];
+        uint32_t kept = 0;
+        bool tracks = false;
+        for (uint32_t k = 0; k < c->rule_count; k++) {
+            const struct rule_conf *r = &c->rules[k];
+            if (r->kind == RULE_SCHEDULE)
+                continue;
+            tracks |= r->kind == RULE_TARGET && r->target.metric.metric == METRIC_CONCURRENCY;
+            if (kept != k)
+                c->rules[kept] = *r;
+            kept++;
+        }
+        c->rule_count = kept;
+        x->tracks[n] = tracks && c->mode == SERVICE_AUTO;
+        struct load *l = &w->services[n].load;
+        l->kind = LOAD_CONSTANT;
+        l->high = chance(&x->rng, 4) ? 0 : floor(x->target[n] * c->max * rng_unit(&x->rng));
+    }
+}

@@ -1,0 +1,634 @@
+"""HTTP/1.1 through the proxy, byte by byte: messages, bodies, connections, forwarding fields,
+retries, the queue, timeouts, limits, the access log."""
+
+import hashlib
+import itertools
+import re
+import socket
+import threading
+
+import pytest
+
+from plimsoll import wait
+from rawhttp import Raw, Site, ask, now, running
+
+CONFIG = """
+proxy: {loops: 1}
+trust: [127.0.0.2/32]
+services:
+  raw:
+    listen: "127.0.0.1:@PORT_RAW@"
+    run: &upstream
+      command: ["@PYTHON@", "@UPSTREAMS@/http.py"]
+      env: {RECORD: "@RECORD@"}
+      ready: {http: /healthz}
+    scale: {min: 1, max: 1}
+  short:
+    listen: "127.0.0.1:@PORT_SHORT@"
+    timeouts: {header: 400ms, body: 400ms, idle: 400ms, connect: 300ms, response: 400ms, upstream-idle: 400ms}
+    queue: {deadline: 900ms}
+    health: {fail-after: 100}
+    run:
+      command: ["@PYTHON@", "@UPSTREAMS@/http.py"]
+      env: {RECORD: "@RECORD@", BACKLOG: "0"}
+      ready: {http: /healthz}
+    scale: {min: 1, max: 1}
+  limits:
+    listen: "127.0.0.1:@PORT_LIMITS@"
+    limits: {header-size: 1KiB, header-count: 10, uri-length: 200}
+    run: *upstream
+    scale: {min: 1, max: 1}
+  pair:
+    listen: "127.0.0.1:@PORT_PAIR@"
+    balance: round-robin
+    run: *upstream
+    scale: {min: 2, max: 2}
+  queue:
+    listen: "127.0.0.1:@PORT_QUEUE@"
+    max-concurrency: 1
+    queue: {length: 2, deadline: 1s}
+    run: *upstream
+    scale: {min: 1, max: 1}
+  line:
+    listen: "127.0.0.1:@PORT_LINE@"
+    max-concurrency: 1
+    run: *upstream
+    scale: {min: 1, max: 1}
+  zero:
+    listen: "127.0.0.1:@PORT_ZERO@"
+    run: *upstream
+    scale: {min: 0, max: 1}
+"""
+
+names = (f"n{i}" for i in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with running(Site(tmp_path_factory.mktemp("http"), CONFIG)) as s:
+        yield s
+
+
+@pytest.fixture
+def raw(site):
+    return site.ports["raw"]
+
+
+@pytest.fixture
+def path():
+    """A path of this test's own."""
+    return f"/{next(names)}"
+
+
+def peak_kib(site):
+    with open(f"/proc/{site.p.status()['proxy']['pid']}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmHWM"))
+
+
+# -- connections ----------------------------------------------------------------------------------
+
+
+def test_keep_alive_and_one_pooled_upstream_connection(site, raw, path):
+    with Raw(raw) as c:
+        for _ in range(20):
+            assert c.ask(path).status == 200
+    for _ in range(5):  # another client, the same connection to the instance
+        assert ask(raw, path).status == 200
+    assert len({x["connection"] for x in site.seen(path)}) == 1
+
+
+def test_connections_that_closed_behind_our_back_cost_no_request(site, raw, path):
+    with Raw(raw) as c:
+        for _ in range(20):
+            assert c.ask("/then-close", "POST", body=b"x").body == b"and out"
+            assert c.ask("/then-close").body == b"and out"
+    assert len(site.seen("/then-close")) == 40
+
+
+def test_the_client_may_ask_to_close(raw):
+    with Raw(raw) as c:
+        r = c.ask(fields="Connection: close\r\n")
+        assert r.status == 200 and r.get("Connection") == "close"
+        assert c.ended()
+
+
+def test_http_1_0_clients(raw):
+    with Raw(raw) as c:
+        r = c.ask(version="1.0")
+        assert r.status == 200 and c.ended()
+    with Raw(raw) as c:
+        assert c.ask(version="1.0", fields="Connection: keep-alive\r\n").get(
+            "Connection") == "keep-alive"
+        assert c.ask(version="1.0", fields="Connection: keep-alive\r\n").status == 200
+    with Raw(raw) as c:  # knows no chunks
+        r = c.ask("/chunked", version="1.0", fields="Connection: keep-alive\r\n")
+        assert (r.framing, r.body) == ("close", b"hello, world")
+    with Raw(raw) as c:  # needs no Host
+        assert c.send(b"GET / HTTP/1.0\r\n\r\n").reply().status == 200
+
+
+def test_pipelined_requests_are_answered_in_order(site, raw, path):
+    with Raw(raw) as c:
+        targets = [f"/hold?until={path[1:]}", "/close-delimited", "/chunked", "/204", "/head?last"]
+        c.send(b"".join(f"GET {t} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for t in targets))
+        site.wait_seen("/hold")
+        site.let_go(path[1:])
+        bodies = [c.reply().body for _ in targets]
+    assert bodies[:4] == [b"let go\n", b"until the end", b"hello, world", b""]
+    assert bodies[4].startswith(b"GET /head?last HTTP/1.1\r\n")
+
+
+def test_pipelined_requests_with_bodies(raw):
+    with Raw(raw) as c:
+        for i in range(3):
+            c.send(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (i + 1)
+                   + b"abc"[:i + 1])
+            c.send(b"POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                   b"2\r\nde\r\n0\r\n\r\n")
+        assert [c.reply().body.split()[0] for _ in range(6)] == [b"1", b"12", b"2", b"12", b"3",
+                                                                 b"12"]
+
+
+def test_a_request_may_come_byte_by_byte(raw):
+    with Raw(raw) as c:
+        text = b"\r\nPOST /head HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        for i in range(len(text)):
+            c.send(text[i:i + 1])
+        assert c.reply().body.endswith(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+
+
+def test_the_default_closes_idle_upstream_connections_before_five_seconds(site, path):
+    ask(site.ports["limits"], path)
+    request = site.seen(path)[0]
+    closed = wait(lambda: site.closed(request), 8, "the idle connection to be closed")
+    assert 3 < closed - request["t"] < 5
+
+
+# -- bodies ---------------------------------------------------------------------------------------
+
+
+def test_close_delimited_bodies_become_chunks(raw):
+    with Raw(raw) as c:
+        r = c.ask("/close-delimited")
+        assert (r.framing, r.body) == ("chunked", b"until the end")
+        assert c.ask().status == 200
+
+
+def test_trailers_reach_both_sides(raw):
+    with Raw(raw) as c:
+        r = c.ask("/chunked", fields="TE: trailers\r\n")
+        assert (r.body, r.trailers) == (b"hello, world", [("X-Sum", "42")])
+        c.send(b"POST /head HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
+               b"4;a=b\r\nbody\r\n0\r\nX-T: end\r\n\r\n")
+        assert c.reply().body.endswith(b"body\r\n0\r\nX-T: end\r\n\r\n")
+
+
+@pytest.mark.parametrize("target, body", [("/http10", b"old times"), ("/http10-length", b"old")])
+def test_http_1_0_upstreams(raw, target, body):
+    with Raw(raw) as c:
+        r = c.ask(target)
+        assert (r.version, r.body) == ("HTTP/1.1", body)
+        assert r.get("Via") == "1.0 plimsoll"
+        assert c.ask().status == 200
+
+
+def test_answers_without_body(raw):
+    with Raw(raw) as c:
+        for _ in range(2):
+            r = c.ask("/304")
+            assert r.status == 304 and r.get("Content-Length") == "5" and r.get("ETag") == '"a"'
+            r = c.ask("/204")
+            assert r.status == 204 and not r.get("Content-Length")
+            assert not r.get("Transfer-Encoding")
+            r = c.ask(method="HEAD")
+            assert r.status == 200 and int(r.get("Content-Length")) > 0
+        assert c.ask().body.startswith(b"pid ")
+
+
+def test_interim_answers_go_on(raw):
+    with Raw(raw) as c:
+        r = c.ask("/hints")
+        assert [i.status for i in r.interim] == [103, 102] and r.body == b"final"
+        assert r.interim[0].get("Link") == "</a.css>"
+        assert c.ask().status == 200
+    r = ask(raw, "/hints", version="1.0")  # which has no 1xx
+    assert r.status == 200 and not r.interim
+
+
+def test_expect_100_continue(raw):
+    head = "POST {} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    with Raw(raw) as c:
+        assert c.send(head.format("/expect").encode()).head().status == 100
+        assert c.send(b"body").reply().body == b"got body"
+        assert c.ask().status == 200
+    with Raw(raw) as c:  # one that knows nothing of it
+        assert c.send(head.format("/upload").encode() + b"body").reply().body.startswith(b"4 ")
+    with Raw(raw) as c:  # turned down: the body is not wanted, the connection not used again
+        r = c.send(head.format("/refuse").encode()).reply()
+        assert r.status == 413 and r.get("Connection") == "close" and c.ended()
+    with Raw(raw) as c:
+        assert c.ask(fields="Expect: a-pony\r\n").status == 417
+
+
+def test_a_large_upload_streams_in_bounded_memory(site, raw, path):
+    ask(raw)
+    before = peak_kib(site)
+    n, digest = 48 << 20, hashlib.sha256()
+    piece = bytes(range(256)) * 256
+    with Raw(raw, timeout=30) as c:
+        c.send(b"PUT /upload?until=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+               % (path[1:].encode(), n))
+        c.sock.settimeout(0.3)
+        sent = 0
+        with pytest.raises(TimeoutError):  # the upstream reads nothing: we come to a stop
+            while sent < n:
+                sent += c.sock.send(piece[sent % len(piece):])
+        assert sent < n
+        site.let_go(path[1:])
+        c.sock.settimeout(30)
+        while sent < n:
+            sent += c.sock.send(piece[sent % len(piece):][:n - sent])
+        for _ in range(n // len(piece)):
+            digest.update(piece)
+        assert c.reply().body == b"%d %s" % (n, digest.hexdigest().encode())
+    assert peak_kib(site) - before < 4096
+
+
+def test_a_large_download_streams_in_bounded_memory(site, raw):
+    ask(raw)
+    before = peak_kib(site)
+    n = 48 << 20
+    with Raw(raw, timeout=30) as c:
+        c.send(b"GET /download?bytes=%d HTTP/1.1\r\nHost: x\r\n\r\n" % n)
+        r = c.head()
+        assert r.get("Content-Length") == str(n)
+        wait(lambda: site.p.service("raw")["in_flight"] == 1, 5, "the download in flight")
+        left = n - len(c.have)
+        while left > 0:
+            left -= len(c.sock.recv(1 << 20))
+        c.have = b""
+        assert left == 0 and c.ask().status == 200
+    assert peak_kib(site) - before < 4096
+
+
+def test_a_chunked_upload_keeps_its_bytes(raw):
+    pieces = [bytes([i]) * (1 + 997 * i % 40000) for i in range(50)]
+    with Raw(raw) as c:
+        c.send(b"POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        text = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n"
+        c.send(text)
+        assert c.reply().body == b"%d %s" % (len(text), hashlib.sha256(text).hexdigest().encode())
+
+
+def test_an_answer_that_breaks_off_is_not_made_whole(raw):
+    with Raw(raw) as c:
+        with pytest.raises((AssertionError, OSError), match="early|reset"):
+            c.ask("/cut")
+    with Raw(raw) as c:
+        with pytest.raises((AssertionError, OSError), match="ended|early|reset"):
+            c.ask("/bad-chunk")
+
+
+# -- upgrade --------------------------------------------------------------------------------------
+
+UPGRADE = b"GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+
+def test_upgrade_is_a_tunnel_that_ends_one_side_at_a_time(site, raw):
+    with Raw(raw) as c:
+        c.send(UPGRADE + b"at once ")  # what follows the request is the tunnel's
+        r = c.reply()
+        assert r.status == 101 and r.get("Upgrade") == "echo"
+        assert c.exactly(len(b"welcome\nat once ")) == b"welcome\nat once "
+        for i in range(5):
+            text = b"%d\r\n\r\nGET / " % i * 1000
+            assert c.send(text).exactly(len(text)) == text
+        wait(lambda: site.p.service("raw")["tunnels"] == 1, 5, "the tunnel to be counted")
+        c.end()
+        assert c.rest() == b"bye\n"
+    wait(lambda: site.p.service("raw")["tunnels"] == 0, 5, "the tunnel to end")
+
+
+def test_many_bytes_both_ways_through_a_tunnel(raw):
+    piece = bytes(range(256)) * 1024
+    with Raw(raw, timeout=30) as c:
+        assert c.send(UPGRADE).reply().status == 101
+        sender = threading.Thread(target=lambda: [c.send(piece) for _ in range(40)] and c.end())
+        sender.start()
+        got = c.rest()
+        sender.join()
+    assert got == b"welcome\n" + piece * 40 + b"bye\n"
+
+
+# -- fields ---------------------------------------------------------------------------------------
+
+
+def fields_at(raw, fields="", source=None, **kwargs):
+    """The request's fields as the upstream got them: {name: [values]}."""
+    r = ask(raw, "/head", fields=fields, source=source, **kwargs)
+    found = {}
+    for line in r.body.split(b"\r\n\r\n")[0].decode().split("\r\n")[1:]:
+        name, value = line.split(": ", 1)
+        found.setdefault(name.lower(), []).append(value)
+    return found, r
+
+
+CLAIMS = ("X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: far.example\r\n"
+          "X-Forwarded-Port: 444\r\nX_Forwarded_Server: s\r\nForwarded: for=9.9.9.9;proto=https\r\n"
+          "X-Request-Id: mine-1\r\nVia: 1.1 other\r\n")
+
+
+def test_forwarding_fields_of_strangers_are_replaced(raw):
+    f, r = fields_at(raw, CLAIMS, host="shop.example:81")
+    assert f["host"] == ["shop.example:81"]
+    assert f["x-forwarded-for"] == ["127.0.0.1"]
+    assert f["x-forwarded-proto"] == ["http"]
+    assert f["x-forwarded-host"] == ["shop.example:81"]
+    assert f["forwarded"] == ['for=127.0.0.1;host="shop.example:81";proto=http']
+    assert len(f["x-request-id"]) == 1 and re.fullmatch("[0-9a-f]{32}", f["x-request-id"][0])
+    assert r.get("X-Request-Id") == f["x-request-id"][0]
+    assert ", ".join(f["via"]) == "1.1 other, 1.1 plimsoll" and r.get("Via") == "1.1 plimsoll"
+    assert "x-forwarded-port" not in f and "x_forwarded_server" not in f
+
+
+def test_forwarding_fields_from_trusted_networks_are_continued(raw):
+    f, r = fields_at(raw, CLAIMS, source="127.0.0.2", host="shop.example")
+    assert f["x-forwarded-for"] == ["9.9.9.9, 127.0.0.2"]
+    assert f["x-forwarded-proto"] == ["https"]
+    assert f["x-forwarded-host"] == ["far.example"]
+    assert f["forwarded"] == [
+        "for=9.9.9.9;proto=https, for=127.0.0.2;host=shop.example;proto=http"]
+    assert f["x-request-id"] == ["mine-1"] and r.get("X-Request-Id") == "mine-1"
+    assert f["x-forwarded-port"] == ["444"]
+
+
+def test_request_ids_differ(raw):
+    assert len({ask(raw).get("X-Request-Id") for _ in range(50)}) == 50
+
+
+def test_hop_by_hop_fields_stay_on_their_hop(raw):
+    f, _ = fields_at(raw, "Connection: keep-alive, X-Mine\r\nKeep-Alive: timeout=9\r\nX-Mine: 1\r\n"
+                     "Proxy-Connection: keep-alive\r\nTE: gzip\r\nUpgrade: h2c\r\n"
+                     "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nProxy-Authorization: Basic eA==\r\n"
+                     "X-Stays: 1\r\n")
+    assert f["x-stays"] == ["1"]
+    for name in ("connection", "keep-alive", "x-mine", "proxy-connection", "te", "upgrade",
+                 "http2-settings", "proxy-authorization"):
+        assert name not in f, name
+    r = ask(raw, "/hop")
+    assert r.get("X-Stays") == "1"
+    for name in ("Keep-Alive", "X-Mine", "Proxy-Connection", "Connection"):
+        assert r.get(name) is None, name
+
+
+def test_connection_cannot_take_out_what_matters(raw):
+    f, _ = fields_at(raw, "Connection: close, Host, Content-Length, X-Forwarded-For\r\n")
+    assert f["host"] == ["x"] and f["x-forwarded-for"] == ["127.0.0.1"]
+
+
+def test_absolute_targets_name_the_host(raw):
+    f, r = fields_at(raw)
+    with Raw(raw) as c:
+        c.send(b"GET http://a.example:8/head?q HTTP/1.1\r\nHost: ignored\r\n\r\n")
+        body = c.reply().body
+        assert body.startswith(b"GET /head?q HTTP/1.1\r\nHost: a.example:8\r\n")
+        assert b"ignored" not in body
+
+
+def test_connect_is_not_offered(raw):
+    r = ask(raw, "example.org:443", "CONNECT")
+    assert r.status == 405 and "CONNECT" not in r.get("Allow")
+
+
+# -- retries --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method, body", [("GET", b""), ("HEAD", b""), ("PUT", b"abc"),
+                                          ("DELETE", b""), ("OPTIONS", b"")])
+def test_idempotent_requests_are_tried_on_another_instance(site, path, method, body):
+    target = f"/early?once={path[1:]}"
+    assert ask(site.ports["pair"], target, method, body=body).status == 200
+    tries = [x for x in site.seen("/early") if path[1:] in x["head"]]
+    assert len({x["pid"] for x in tries}) == len(tries) == 2
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_request_that_an_instance_has_seen_is_never_repeated(site, path, method):
+    for body in (b"", b"abc"):
+        target = f"/early?once={path[1:]}{len(body)}"
+        assert ask(site.ports["pair"], target, method, body=body).status == 502
+        tries = [x for x in site.seen("/early") if target[7:] + " " in x["head"]]
+        assert len(tries) == 1
+
+
+def test_retries_end(site, path):
+    for port, most in ((site.ports["raw"], 1), (site.ports["pair"], 2)):
+        began = now()
+        target = f"/early?{path[1:]}{most}"
+        assert ask(port, target).status == 502
+        assert now() - began < 5
+        assert len([x for x in site.seen("/early") if target in x["head"]]) <= most
+    wait(lambda: site.p.service("pair")["ready"] == 2, 15, "both well again")
+
+
+def test_the_log_counts_retries(site, path):
+    target = f"/early?once={path[1:]}"
+    assert ask(site.ports["pair"], target).status == 200
+    line = wait(lambda: site.log_lines(target), 5, "the log line")[0]
+    assert line["retries"] == 1 and line["status"] == 200
+
+
+@pytest.mark.parametrize("kind", [
+    "status", "nothing-like-http", "version", "two-lengths", "signed-length", "length-and-coding",
+    "coding", "bare-lf", "fold", "space", "nul", "huge", "switch",
+])
+def test_broken_answers_are_502(raw, kind):
+    with Raw(raw) as c:
+        r = c.ask(f"/broken?kind={kind}")
+        assert r.status == 502, r
+        assert c.ask().status == 200
+
+
+def test_an_answer_nobody_asked_for_reaches_nobody(raw):
+    for _ in range(10):
+        with Raw(raw) as c:
+            assert c.ask("/unasked").body == b"asked"
+            for _ in range(3):
+                assert c.ask().body.startswith(b"pid ")
+
+
+# -- the queue ------------------------------------------------------------------------------------
+
+
+def test_the_queue_has_a_length_and_a_deadline(site, path):
+    port = site.ports["queue"]
+    with Raw(port) as first, Raw(port) as second, Raw(port) as third, Raw(port) as fourth:
+        first.send(f"GET /hold?until={path[1:]} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        site.wait_seen("/hold")
+        began = now()
+        for i, c in enumerate((second, third)):
+            c.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            wait(lambda: site.p.service("queue")["queued"] == i + 1, 5, "it to queue")
+        r = fourth.ask(path)
+        assert r.status == 503 and r.get("Retry-After") and b"queue is full" in r.body
+        assert now() - began < 0.9
+        for c in (second, third):
+            r = c.reply()
+            assert r.status == 503 and r.get("Retry-After") and b"in time" in r.body
+        assert 0.9 < now() - began < 3
+        site.let_go(path[1:])
+        assert first.reply().status == 200
+    assert not site.seen(path)
+    assert ask(port, path).status == 200
+
+
+def test_the_queue_is_served_first_come_first_served(site, path):
+    port = site.ports["line"]
+    clients = [Raw(port) for _ in range(6)]
+    before = len(site.seen("/hold"))
+    clients[0].send(f"GET /hold?until={path[1:]} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    site.wait_seen("/hold", before + 1)
+    for i, c in enumerate(clients[1:]):
+        c.send(f"GET {path}-{i} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        wait(lambda: site.p.service("line")["queued"] == i + 1, 5, "it to queue")
+    clients[3].sock.close()  # gives up its place
+    wait(lambda: site.p.service("line")["queued"] == 4, 5, "the one that left to be let out")
+    site.let_go(path[1:])
+    for i, c in enumerate(clients):
+        if i != 3:
+            assert c.reply().status == 200
+            c.sock.close()
+    order = [x["path"] for x in site.seen() if x["path"].startswith(path + "-")]
+    assert order == [f"{path}-{i}" for i in (0, 1, 3, 4)]
+    line = wait(lambda: site.log_lines(f"{path}-4"), 5, "the log line")[0]
+    assert line["queue_us"] > 0
+
+
+def test_from_zero_the_first_request_waits(site, path):
+    assert not site.p.service("zero")["instances"]
+    assert ask(site.ports["zero"], path).status == 200
+    assert site.p.service("zero")["ready"] == 1
+
+
+# -- timeouts and limits --------------------------------------------------------------------------
+
+
+def test_header_timeout(site):
+    with Raw(site.ports["short"]) as c:
+        began = now()
+        r = c.send(b"GET / HTTP/1.1\r\nHost: x\r\n").reply()
+        assert r.status == 408 and r.get("Connection") == "close" and c.ended()
+        assert 0.3 < now() - began < 2
+
+
+def test_body_timeout(site):
+    with Raw(site.ports["short"]) as c:
+        r = c.send(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc").reply()
+        assert r.status == 408 and c.ended()
+
+
+def test_idle_timeout(site):
+    with Raw(site.ports["short"]) as c:
+        assert c.ask().status == 200
+        began = now()
+        assert c.ended()
+        assert 0.3 < now() - began < 2
+    with Raw(site.ports["short"]) as c:  # also before the first request
+        assert c.ended()
+
+
+def test_response_timeout(site, path):
+    with Raw(site.ports["short"]) as c:
+        assert c.ask(f"/hold?until={path[1:]}").status == 504
+    assert len([x for x in site.seen("/hold") if path[1:] in x["head"]]) == 1
+    site.let_go(path[1:])
+
+
+def test_upstream_idle_timeout(site, path):
+    ask(site.ports["short"], path)
+    request = site.seen(path)[0]
+    closed = wait(lambda: site.closed(request), 5, "the idle connection to be closed")
+    assert 0.3 < closed - request["t"] < 3
+
+
+def test_tunnels_idle_out(site):
+    with Raw(site.ports["short"]) as c:
+        assert c.send(UPGRADE).reply().status == 101
+        assert c.exactly(8) == b"welcome\n"
+        assert c.ended()
+
+
+@pytest.mark.parametrize("target, fields, status", [
+    ("/" + "a" * 199, "", 200),
+    ("/" + "a" * 200, "", 414),
+    ("/" + "a" * 100000, "", 414),
+    ("/", "X-A: " + "a" * 900 + "\r\n", 200),
+    ("/", "X-A: " + "a" * 1100 + "\r\n", 431),
+    ("/", "X-A: " + "a" * 100000 + "\r\n", 431),
+    ("/", "".join(f"X-{i}: 1\r\n" for i in range(9)), 200),
+    ("/", "".join(f"X-{i}: 1\r\n" for i in range(10)), 431),
+])
+def test_limits(site, target, fields, status):
+    with Raw(site.ports["limits"]) as c:
+        r = c.ask(target, fields=fields)
+        assert r.status == status
+        if status != 200:
+            assert r.get("Connection") == "close" and c.ended()
+
+
+# -- the access log -------------------------------------------------------------------------------
+
+
+def test_the_access_log_says_what_happened(site, raw, path):
+    r = ask(raw, path + "?q=\"\\", "POST", host="shop.example", body=b"abc",
+            fields="User-Agent: test \"1\" \t\xe9\r\n")
+    line = wait(lambda: site.log_lines(path + '?q="\\'), 5, "the log line")[0]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["ts"])
+    assert (line["service"], line["instance"]) == ("raw", "raw-1")
+    assert (line["method"], line["host"], line["status"]) == ("POST", "shop.example", 200)
+    assert line["client"] == "127.0.0.1" and line["agent"].startswith('test "1" \t')
+    assert line["bytes_in"] > 100 and line["bytes_out"] > len(r.body)
+    assert 0 < line["upstream_us"] <= line["duration_us"] < 10_000_000
+    assert line["queue_us"] == 0 and line["retries"] == 0 and line["reason"] == ""
+    assert line["request_id"] == r.get("X-Request-Id")
+
+
+def test_the_access_log_says_what_went_wrong(site, raw):
+    ask(raw, "/broken?kind=nul")
+    line = wait(lambda: site.log_lines("/broken?kind=nul"), 5, "the log line")[-1]
+    assert line["status"] == 502 and line["reason"]
+
+
+def test_every_line_of_the_access_log_is_json(site, raw, path):
+    for i in range(50):
+        ask(raw, f"{path}/{i}")
+    wait(lambda: site.log_lines(f"{path}/49"), 5, "the last line")
+    assert all(len(site.log_lines(f"{path}/{i}")) == 1 for i in range(50))
+
+
+# -- last: it spoils its instance -----------------------------------------------------------------
+
+
+def test_connect_timeout(site):
+    port = site.ports["short"]
+    assert ask(port, "/stop-accepting").status == 200
+    request = site.seen("/stop-accepting")[0]
+    wait(lambda: site.closed(request), 5, "the last connection to be closed")
+    address = site.p.service("short")["instances"][0]["address"]
+    fill = []
+    try:
+        def full():
+            """Until the backlog answers nobody any more."""
+            s = socket.socket()
+            s.settimeout(0.05)
+            fill.append(s)
+            return s.connect_ex(("127.0.0.1", int(address.rsplit(":", 1)[1]))) != 0
+
+        wait(full, 10, "the backlog to be full")
+        began = now()
+        r = ask(port)
+        assert r.status in (502, 503), r
+        assert 0.25 < now() - began < 4
+    finally:
+        for s in fill:
+            s.close()

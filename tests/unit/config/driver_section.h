@@ -1,0 +1,96 @@
+/* A driver's section for the tests of config/, so that they do not depend on any driver. */
+#pragma once
+
+#include <string.h>
+
+#include "config/schema.h"
+
+struct test_ready {
+    const char *http;
+    bool tcp;
+    int64_t within_us;
+};
+
+struct test_run {
+    struct schema_list command;
+    struct schema_map env;
+    const char *user, *signal;
+    struct test_ready ready;
+    int64_t grace_us;
+    int64_t memory_bytes;
+};
+
+static int test_run_check(struct schema_context *ctx, void *section, struct err *err)
+{
+    struct test_run *run = section;
+    if (run->command.count == 0)
+        return schema_error(ctx, "command", err, "is empty; give a program");
+    if (schema_given(ctx, "user") && strcmp(run->user, "root") == 0)
+        return schema_error(ctx, "user", err, "instances do not run as root here");
+    return 0;
+}
+
+static int test_ready_check(struct schema_context *ctx, void *section, struct err *err)
+{
+    struct test_ready *ready = section;
+    if (ready->http && ready->tcp)
+        return schema_error(ctx, "tcp", err, "http is given too");
+    return 0;
+}
+
+static const struct schema_key test_ready_keys[] = {
+    { .name = "http", .type = SCHEMA_TEXT, .offset = offsetof(struct test_ready, http) },
+    { .name = "tcp", .type = SCHEMA_BOOL, .offset = offsetof(struct test_ready, tcp) },
+    { .name = "within", .type = SCHEMA_DURATION, .offset = offsetof(struct test_ready, within_us),
+      .fallback = "60s", .min = 0.1, .max = 3600 },
+    { 0 },
+};
+static const struct schema_section test_ready_section = {
+    .name = "ready",
+    .size_bytes = sizeof(struct test_ready),
+    .keys = test_ready_keys,
+    .check = test_ready_check,
+};
+
+static const struct schema_key test_stop_keys[] = {
+    { .name = "grace", .type = SCHEMA_DURATION, .offset = offsetof(struct test_run, grace_us),
+      .fallback = "10s" },
+    { .name = "signal", .type = SCHEMA_TEXT, .offset = offsetof(struct test_run, signal) },
+    { 0 },
+};
+static const struct schema_section test_stop_section = { .name = "stop", .keys = test_stop_keys };
+
+static const struct schema_key test_run_keys[] = {
+    { .name = "command", .type = SCHEMA_LIST, .offset = offsetof(struct test_run, command),
+      .required = true, .help = "give the program and its arguments" },
+    { .name = "env", .type = SCHEMA_MAP, .offset = offsetof(struct test_run, env) },
+    { .name = "user", .type = SCHEMA_TEXT, .offset = offsetof(struct test_run, user) },
+    { .name = "ready", .type = SCHEMA_SECTION, .offset = offsetof(struct test_run, ready),
+      .section = &test_ready_section },
+    { .name = "stop", .type = SCHEMA_SECTION, .section = &test_stop_section },
+    { .name = "memory", .type = SCHEMA_SIZE, .offset = offsetof(struct test_run, memory_bytes) },
+    { 0 },
+};
+static const struct schema_section test_run_section = {
+    .name = "run",
+    .help = "Runs processes.",
+    .size_bytes = sizeof(struct test_run),
+    .keys = test_run_keys,
+    .check = test_run_check,
+};
+
+struct test_nothing {
+    const char *text;
+};
+static const struct schema_key test_other_keys[] = {
+    { .name = "image", .type = SCHEMA_TEXT, .offset = 0, .required = true, .help = "an image" },
+    { 0 },
+};
+static const struct schema_section test_other_section = {
+    .name = "docker",
+    .size_bytes = sizeof(struct test_nothing),
+    .keys = test_other_keys,
+};
+
+static const struct schema_section *const test_sections[] = { &test_run_section,
+                                                              &test_other_section, NULL };

@@ -1,0 +1,123 @@
+/* What a reload would change, as people are told; and the reference of the keys. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/us.h"
+#include "config/config.h"
+#include "sys/mem.h"
+
+#include "unit/config/driver_section.h"
+
+#define NOW_US (INT64_C(1780000000) * US_PER_S)
+#define BASE "services:\n  shop:\n    listen: \":8080\"\n    run: {command: [node, server.js]}\n"
+
+static struct config *parse(struct arena *arena, const char *text)
+{
+    struct err errors[4];
+    size_t count;
+    struct config *config = NULL;
+    mem_arena_init(arena, (size_t)16 << 20);
+    if (config_parse(arena, "c.yaml", text, strlen(text), test_sections, NOW_US, &config, errors,
+                     ARRAY_LEN(errors), &count) < 0)
+        fail_msg("%s: %s", errors[0].place, errors[0].text);
+    return config;
+}
+
+static int setup(void **state)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/vectors/zoneinfo", getenv("PLIMSOLL_TESTS"));
+    return setenv("TZDIR", path, 1);
+}
+
+struct diff_case {
+    const char *before, *after, *lines;
+};
+
+#define RULES BASE "    scale:\n      max: 9\n      rules:\n"
+
+static const struct diff_case cases[] = {
+    { BASE, "# a comment\n" BASE "    balance: least-conn\n    drain: 30s\n", "" },
+    { BASE "    scale: {max: 4}\n", BASE "    scale: {max: 8}\n",
+      "services.shop.scale.max: 4 -> 8 (takes effect at once)\n" },
+    { BASE "    max-concurrency: 10\n    scale: {max: 4, rules: [target: {metric: rps, value: 9}]}\n",
+      BASE "    scale: {max: 4, rules: [target: {metric: rps, value: 9}]}\n",
+      "services.shop.max-concurrency: 10 -> unlimited (takes effect at once)\n" },
+    { BASE, "services:\n  shop:\n    listen: [\":8080\", \":8081\"]\n    run: {command: [node, a.js]}\n",
+      "services.shop.listen: :8080 -> [:8080, :8081] (opens and closes listeners)\n"
+      "services.shop.run.command: [node, server.js] -> [node, a.js] (replaces instances one by "
+      "one)\n" },
+    { "services: {a: {listen: 80, run: {command: x, env: {A: 1}, ready: {within: 1m}}}}",
+      "services: {a: {listen: 80, run: {command: x, env: {A: 2}, ready: {within: 60s}}}}",
+      "services.a.run.env: {A: 1} -> {A: 2} (replaces instances one by one)\n" },
+    { BASE, BASE "  web: {listen: 81, run: {command: x}}\n",
+      "services.web: added (its instances are started)\n" },
+    { BASE "  web: {listen: 81, run: {command: x}}\n", BASE,
+      "services.web: removed (its instances are drained and stopped)\n" },
+    { BASE, "log: debug\nproxy: {loops: 3}\n" BASE,
+      "log: info -> debug (takes effect at once)\n"
+      "proxy.loops: auto -> 3 (takes effect at the next start)\n" },
+    { RULES "        - target: {metric: cpu, value: 60%}\n",
+      RULES "        - target: {metric: cpu, value: 50%}\n",
+      "services.shop.scale.rules: target cpu 60% -> removed (takes effect at once)\n"
+      "services.shop.scale.rules: added -> target cpu 50% (takes effect at once)\n" },
+    { RULES "        - schedule: {cron: \"0 9 * * *\", for: 1h, min: 2}\n"
+            "        - schedule: {cron: \"0 8 * * *\", for: 1h, min: 2, timezone: Europe/Berlin}\n",
+      RULES "        - schedule: {cron: \"0 8 * * *\", for: 1h, min: 2, timezone: Europe/Berlin}\n"
+            "        - schedule: {cron: \"0 9 * * *\", for: 1h, min: 2}\n",
+      "" },
+    { BASE, BASE "    scale: {behavior: {down: {stabilize: 5m, at-most: 10% per 1m}}}\n",
+      "services.shop.scale.behavior.down: stabilize 1m -> stabilize 5m, at most 10% per 1m (takes "
+      "effect at once)\n" },
+    { BASE, "services: {shop: {listen: \":8080\", docker: {image: node}}}",
+      "services.shop.driver: run -> docker (replaces instances one by one)\n" },
+};
+
+static void test_diff(void **state)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        _cleanup_arena_ struct arena a = { 0 }, b = { 0 };
+        char text[2000];
+        struct str out;
+        size_t lines = 0;
+        str_init(&out, text, sizeof(text));
+        size_t said = config_diff(parse(&a, cases[i].before), parse(&b, cases[i].after), &out);
+        for (const char *p = text; (p = strchr(p, '\n')) != NULL; p++)
+            lines++;
+        assert_string_equal(text, cases[i].lines);
+        assert_int_equal(said, lines);
+    }
+}
+
+/* Every key that can be written is in the reference. */
+static void test_reference(void **state)
+{
+    static const char *const wanted[] = {
+        "| `admin` |", "### proxy", "| `loops` |", "## services.NAME", "| `max-concurrency` |",
+        "services.NAME.scale.rules.target", "| `window-down` |", "services.NAME.run", "| `env` |",
+        "| `stabilizationWindowSeconds` |", "| `10s` |", "add \\| remove", "| `concurrency` |",
+    };
+    static char text[65536];
+    struct str out;
+    str_init(&out, text, sizeof(text));
+    config_print_reference(test_sections, &out);
+    assert_false(out.cut);
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
+        if (!strstr(text, wanted[i]))
+            fail_msg("no \"%s\" in the reference", wanted[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_reference),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -1,0 +1,146 @@
+/* Series: statistics over windows, what is known and what is a gap, and the ring going round. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <math.h>
+
+#include "base/us.h"
+#include "base/util.h"
+#include "core/series.h"
+
+#define S US_PER_S
+
+static struct series_point points[16];
+static double scratch[16];
+static struct series s;
+
+static void fill(uint32_t cap, const double *values, size_t count)
+{
+    series_init(&s, points, cap, 0);
+    for (size_t i = 0; i < count; i++)
+        series_put(&s, (int64_t)(i + 1) * S, values[i]);
+}
+
+static double stat(enum series_stat what, int64_t window_us, int64_t now_us)
+{
+    double value = NAN;
+    int rc = series_stat(&s, what, window_us, now_us, scratch, &value);
+    assert_true(rc == 0 || rc == -ENODATA);
+    assert_true(rc == 0 || isnan(value));
+    return value;
+}
+
+static void test_stats(void **state)
+{
+    static const double values[] = { 90, 4, 8, 2, 6, 10 }; /* at 1 s .. 6 s */
+    static const struct {
+        enum series_stat stat;
+        int64_t window_us;
+        double want;
+    } cases[] = {
+        { SERIES_AVG, 5 * S, 6 },      { SERIES_MAX, 5 * S, 10 },   { SERIES_MIN, 5 * S, 2 },
+        { SERIES_LAST, 5 * S, 10 },    { SERIES_RATE, 5 * S, 1.5 }, { SERIES_P50, 5 * S, 6 },
+        { SERIES_P90, 5 * S, 10 },     { SERIES_P99, 5 * S, 10 },   { SERIES_P50, 4 * S, 6 },
+        { SERIES_MAX, 6 * S, 90 },     { SERIES_AVG, 100 * S, 20 }, { SERIES_AVG, 0, 10 },
+        { SERIES_MIN, 0, 10 },         { SERIES_AVG, 1, 10 },       { SERIES_RATE, 0, NAN },
+        { SERIES_AVG, INT64_MAX, 20 }, { SERIES_P95, 0, 10 },
+    };
+    fill(ARRAY_LEN(points), values, ARRAY_LEN(values));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        double got = stat(cases[i].stat, cases[i].window_us, 6 * S);
+        if (!(fabs(got - cases[i].want) < 1e-9) && !(isnan(got) && isnan(cases[i].want)))
+            fail_msg("case %zu: %s is %g, not %g", i, series_stat_name(cases[i].stat), got,
+                     cases[i].want);
+    }
+}
+
+/* The same load, looked at more often during its peak, has the same mean. */
+static void test_average_weighs_time(void **state)
+{
+    series_init(&s, points, ARRAY_LEN(points), 0);
+    series_put(&s, 1 * S, 0);
+    series_put(&s, 2 * S, 0);
+    for (int64_t i = 1; i <= 10; i++)
+        series_put(&s, 2 * S + i * S / 10, 100);
+    series_put(&s, 4 * S, 0);
+    assert_true(fabs(stat(SERIES_AVG, 3 * S, 4 * S) - 100.0 / 3) < 1e-9);
+    /* A point that began before the window counts for the part inside. */
+    assert_true(fabs(stat(SERIES_AVG, 15 * S / 10, 4 * S) - 100.0 / 3) < 1e-9);
+}
+
+static void test_freshness(void **state)
+{
+    static const double values[] = { 1, 2, 3 };
+    fill(ARRAY_LEN(points), values, ARRAY_LEN(values));
+    assert_true(series_fresh(&s, 3 * S));
+    assert_true(series_fresh(&s, 3 * S + SERIES_STALE_US));
+    assert_false(series_fresh(&s, 3 * S + SERIES_STALE_US + 1));
+    assert_true(isnan(stat(SERIES_LAST, 60 * S, 3 * S + SERIES_STALE_US + 1)));
+    series_gap(&s, 4 * S);
+    assert_false(series_fresh(&s, 4 * S));
+    assert_true(isnan(stat(SERIES_AVG, 60 * S, 4 * S)));
+    series_put(&s, 5 * S, NAN);
+    assert_false(series_fresh(&s, 5 * S));
+    assert_int_equal(s.gap_us, 5 * S);
+    series_put(&s, 6 * S, 4);
+    assert_true(series_fresh(&s, 6 * S));
+}
+
+static void test_covers(void **state)
+{
+    static const double values[] = { 1, 2, 3, 4 };
+    fill(ARRAY_LEN(points), values, ARRAY_LEN(values));
+    assert_true(series_covers(&s, 3 * S, 4 * S)); /* all the way since the first point */
+    assert_false(series_covers(&s, 3 * S + 1, 4 * S));
+    assert_false(series_covers(&s, INT64_MAX, 4 * S));
+    series_gap(&s, 5 * S);
+    series_put(&s, 6 * S, 5);
+    assert_true(series_covers(&s, S - 1, 6 * S));
+    assert_false(series_covers(&s, S, 6 * S));
+    series_put(&s, 6 * S + SERIES_STALE_US, 6);
+    assert_false(series_covers(&s, 7 * S, 6 * S + SERIES_STALE_US));
+    series_put(&s, 20 * S, 7); /* too far from the one before: nobody looked */
+    assert_false(series_covers(&s, 2 * S, 20 * S));
+    assert_true(series_covers(&s, 0, 20 * S));
+}
+
+static void test_ring(void **state)
+{
+    series_init(&s, points, 4, 0);
+    for (int64_t i = 1; i <= 11; i++)
+        series_put(&s, i * S, (double)i);
+    assert_int_equal(s.count, 4);
+    assert_true(stat(SERIES_MIN, 60 * S, 11 * S) == 8);
+    assert_true(stat(SERIES_MAX, 60 * S, 11 * S) == 11);
+    assert_true(stat(SERIES_MIN, 2 * S, 11 * S) == 10);
+    assert_true(series_covers(&s, 10 * S, 11 * S)); /* what left the ring was no gap */
+    series_put(&s, 11 * S, 99);                     /* the same instant: the newer value */
+    assert_int_equal(s.count, 4);
+    assert_true(stat(SERIES_LAST, 0, 11 * S) == 99);
+}
+
+static void test_nothing(void **state)
+{
+    struct series none = { 0 };
+    double value;
+    series_put(&none, S, 1);
+    assert_false(series_fresh(&none, S));
+    assert_int_equal(series_stat(&none, SERIES_AVG, S, S, NULL, &value), -ENODATA);
+    series_init(&s, points, 4, 0);
+    assert_true(isnan(stat(SERIES_MAX, S, S)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stats),     cmocka_unit_test(test_average_weighs_time),
+        cmocka_unit_test(test_freshness), cmocka_unit_test(test_covers),
+        cmocka_unit_test(test_ring),      cmocka_unit_test(test_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
