@@ -22,10 +22,10 @@ OUT = os.path.join(HERE, "out")
 
 SECONDS = float(os.environ.get("DEMO_SECONDS", "150"))
 PEAK = float(os.environ.get("DEMO_PEAK", "400"))
-WORKERS = 4          # of one instance
-SERVICE_MS = 60      # of one request
-TARGET = 3           # requests in flight that an instance should have
-MAX = 12
+WORKERS = 24         # of one instance
+SERVICE_MS = 300     # of one request
+TARGET = 16          # requests in flight that an instance should have
+MAX = 16
 # What a person would have to run all the time to carry the peak in the same comfort.
 FIXED = math.ceil(PEAK * SERVICE_MS / 1000 / TARGET)
 
@@ -138,7 +138,7 @@ def bar(value, top, width, sign):
 def show(second, point):
     _, existing, ready, desired, in_flight, queued = point
     line = (f"{second['t']:4d}s  load {second['rate']:4.0f}/s {bar(second['rate'], PEAK, 20, '#')}  "
-            f"in flight {in_flight + queued:4d} {bar(in_flight + queued, MAX * WORKERS, 12, '=')}  "
+            f"in flight {in_flight + queued:4d} {bar(in_flight + queued, PEAK * SERVICE_MS / 1000 * 1.5, 18, '=')}  "
             f"instances {ready:2d}/{desired:2d} {'o' * ready}{'.' * max(0, existing - ready)}")
     failed = second["failed"]
     print(line + (f"  failed {failed}" if failed else ""), flush=True)

@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "base/str.h"
-#include "cli/client.h"
 #include "cli/load.h"
+#include "cli/remote.h"
 #include "config/config.h"
 #include "controller/controller.h"
 #include "sys/mem.h"

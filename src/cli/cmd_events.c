@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
-#include "cli/client.h"
+#include "cli/remote.h"
 #include "cli/show.h"
 
 static void print_event(const json_t *event)
@@ -23,13 +23,13 @@ static int run(const struct options *o)
     if (options_int(o, "limit", 1, 10000, &limit, &err) < 0)
         return command_fail_err(COMMAND_USAGE, &err);
     if (o->word_count > 0 &&
-        client_path(service, sizeof(service), "&service=", o->words[0], "") != 0)
+        remote_path(service, sizeof(service), "&service=", o->words[0], "") != 0)
         return COMMAND_USAGE;
     struct str s;
     str_init(&s, path, sizeof(path));
     str_putf(&s, "/v1/events?limit=%lld%s", (long long)limit, service);
     _cleanup_json_ json_t *root = NULL;
-    int rc = client_simple(o, "GET", path, NULL, &root);
+    int rc = remote_simple(o, "GET", path, NULL, &root);
     const json_t *event;
     size_t i;
     json_array_foreach(json_object_get(root, "events"), i, event) print_event(event);
@@ -48,7 +48,7 @@ const struct command command_events = {
     .examples = "  plimsoll events\n"
                 "  plimsoll events shop --limit 200\n",
     .options = own_options,
-    .client = true,
+    .remote = true,
     .words_max = 1,
     .run = run,
 };

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "base/str.h"
-#include "cli/client.h"
+#include "cli/remote.h"
 #include "cli/show.h"
 #include "sys/mem.h"
 
@@ -22,7 +22,7 @@ struct logs_tail {
 };
 
 struct logs {
-    struct client *client;
+    struct remote *remote;
     int64_t lines;
     bool prefix; /* print whose line it is */
     bool json;
@@ -72,10 +72,10 @@ static int read_tail(struct logs *l, struct logs_tail *t)
         str_putf(&s, "?bytes=%d", LOGS_BYTES);
     else
         str_putf(&s, "?offset=%lld", (long long)t->offset);
-    struct client_answer answer = { 0 };
-    int rc = client_path(path, sizeof(path), "/v1/logs/", t->id, query);
+    struct remote_answer answer = { 0 };
+    int rc = remote_path(path, sizeof(path), "/v1/logs/", t->id, query);
     if (rc == 0)
-        rc = client_call(l->client, "GET", path, NULL, &answer);
+        rc = remote_call(l->remote, "GET", path, NULL, &answer);
     if (rc != 0)
         return rc;
     print_text(l, t, t->offset < 0 ? last_lines(answer.body, l->lines) : answer.body);
@@ -106,7 +106,7 @@ static void add_tail(struct logs *l, const char *id)
 static int add_service(struct logs *l, const char *name)
 {
     _cleanup_json_ json_t *root = NULL;
-    int rc = client_call_json(l->client, "GET", "/v1/status", NULL, &root);
+    int rc = remote_call_json(l->remote, "GET", "/v1/status", NULL, &root);
     const json_t *service, *instance;
     size_t i, k;
     json_array_foreach(json_object_get(root, "services"), i, service)
@@ -143,12 +143,12 @@ static int run(const struct options *o)
     if (!all && !word[0])
         return command_fail(COMMAND_USAGE, "say which: plimsoll logs INSTANCE, or plimsoll logs "
                                            "--all [SERVICE]");
-    _cleanup_client_ struct client *client = NULL;
+    _cleanup_remote_ struct remote *remote = NULL;
     _cleanup_free_ struct logs_tail *tails = calloc(LOGS_INSTANCES_MAX, sizeof(*tails));
-    int rc = client_open(o, &client);
+    int rc = remote_open(o, &remote);
     if (rc != 0 || !tails)
         return rc ? rc : COMMAND_FAILED;
-    l.client = client;
+    l.remote = remote;
     l.tails = tails;
     l.prefix = all;
     l.json = options_flag(o, "json");
@@ -178,7 +178,7 @@ const struct command command_logs = {
                 "  plimsoll logs shop-3 --follow\n"
                 "  plimsoll logs --all shop -n 20\n",
     .options = own_options,
-    .client = true,
+    .remote = true,
     .words_max = 1,
     .run = run,
 };

@@ -5,7 +5,7 @@
 
 #include "base/num.h"
 #include "base/str.h"
-#include "cli/client.h"
+#include "cli/remote.h"
 #include "cli/show.h"
 
 /* POSTs to BEFORE/NAME/ACTION and says `done` with the name in place of %s. */
@@ -14,12 +14,12 @@ static int post(const struct options *o, const char *before, const char *action,
 {
     char path[512];
     _cleanup_json_ json_t *root = NULL;
-    int rc = client_path(path, sizeof(path), before, o->words[0], action);
+    int rc = remote_path(path, sizeof(path), before, o->words[0], action);
     if (rc != 0) {
         json_decref(body);
         return rc;
     }
-    rc = client_simple(o, "POST", path, body, &root);
+    rc = remote_simple(o, "POST", path, body, &root);
     if (rc == 0 && root)
         printf("%s: %s\n", o->words[0], done);
     return rc;
@@ -40,12 +40,12 @@ static int run_scale(const struct options *o)
     if (options_flag(o, "force"))
         json_object_set_new(body, "force", json_true());
     _cleanup_json_ json_t *root = NULL;
-    int rc = client_path(path, sizeof(path), "/v1/services/", o->words[0], "/scale");
+    int rc = remote_path(path, sizeof(path), "/v1/services/", o->words[0], "/scale");
     if (rc != 0) {
         json_decref(body);
         return rc;
     }
-    rc = client_simple(o, "POST", path, body, &root);
+    rc = remote_simple(o, "POST", path, body, &root);
     if (rc == 0 && root)
         printf("%s: %lld instances wanted%s\n", o->words[0], (long long)show_i64(root, "desired"),
                strcmp(o->words[1], "auto") == 0 ? ", by its rules from now on"
@@ -96,7 +96,7 @@ const struct command command_scale = {
     .examples = "  plimsoll scale shop 6\n"
                 "  plimsoll scale shop auto\n",
     .options = scale_options,
-    .client = true,
+    .remote = true,
     .words_min = 2,
     .words_max = 2,
     .run = run_scale,
@@ -108,7 +108,7 @@ const struct command command_pause = {
     .arguments = "SERVICE",
     .details = "Instances that die are still replaced.\n",
     .examples = "  plimsoll pause shop\n",
-    .client = true,
+    .remote = true,
     .words_min = 1,
     .words_max = 1,
     .run = run_pause,
@@ -119,7 +119,7 @@ const struct command command_resume = {
     .summary = "let a paused service follow its rules again",
     .arguments = "SERVICE",
     .examples = "  plimsoll resume shop\n",
-    .client = true,
+    .remote = true,
     .words_min = 1,
     .words_max = 1,
     .run = run_resume,
@@ -130,7 +130,7 @@ const struct command command_restart = {
     .summary = "replace a service's instances one by one, without a failed request",
     .arguments = "SERVICE",
     .examples = "  plimsoll restart shop\n",
-    .client = true,
+    .remote = true,
     .words_min = 1,
     .words_max = 1,
     .run = run_restart,
@@ -142,7 +142,7 @@ const struct command command_drain = {
     .arguments = "INSTANCE",
     .details = "If the count still calls for it, another one takes its place.\n",
     .examples = "  plimsoll drain shop-3\n",
-    .client = true,
+    .remote = true,
     .words_min = 1,
     .words_max = 1,
     .run = run_drain,
@@ -160,7 +160,7 @@ const struct command command_protect = {
     .examples = "  plimsoll protect shop-3\n"
                 "  plimsoll protect shop-3 --off\n",
     .options = protect_options,
-    .client = true,
+    .remote = true,
     .words_min = 1,
     .words_max = 1,
     .run = run_protect,

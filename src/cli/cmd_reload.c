@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "cli/client.h"
 #include "cli/load.h"
+#include "cli/remote.h"
 #include "config/config.h"
 #include "sys/mem.h"
 
@@ -13,7 +13,7 @@
 static int print_changes(const struct options *o, const char *path)
 {
     _cleanup_json_ json_t *root = NULL;
-    int rc = client_simple(o, "POST", path, NULL, &root);
+    int rc = remote_simple(o, "POST", path, NULL, &root);
     if (rc != 0 || !root)
         return rc;
     const json_t *changes = json_object_get(root, "changes"), *change;
@@ -80,7 +80,7 @@ const struct command command_reload = {
     .details = "A broken file is refused whole, with the places of its errors, and the running\n"
                "configuration goes on. SIGHUP to the keeper does the same.\n",
     .examples = "  plimsoll diff && plimsoll reload\n",
-    .client = true,
+    .remote = true,
     .run = run_reload,
 };
 
@@ -91,7 +91,7 @@ const struct command command_diff = {
     .details = "Without files: the running configuration against its file as it is now.\n",
     .examples = "  plimsoll diff\n"
                 "  plimsoll diff plimsoll.yaml plimsoll.new.yaml\n",
-    .client = true,
+    .remote = true,
     .words_max = 2,
     .run = run_diff,
 };

@@ -3,7 +3,7 @@
 
 #include "base/fmt.h"
 #include "base/str.h"
-#include "cli/client.h"
+#include "cli/remote.h"
 #include "cli/show.h"
 
 static void print_head(const json_t *root)
@@ -122,7 +122,7 @@ static size_t print_instances(const json_t *services)
 static int run(const struct options *o)
 {
     _cleanup_json_ json_t *root = NULL;
-    int rc = client_simple(o, "GET", "/v1/status", NULL, &root);
+    int rc = remote_simple(o, "GET", "/v1/status", NULL, &root);
     if (rc != 0 || !root)
         return rc;
     print_head(root);
@@ -139,6 +139,6 @@ const struct command command_status = {
     .examples = "  plimsoll status\n"
                 "  plimsoll status --json\n"
                 "  plimsoll status --state /srv/shop/state\n",
-    .client = true,
+    .remote = true,
     .run = run,
 };

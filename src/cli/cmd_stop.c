@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "cli/client.h"
+#include "cli/remote.h"
 #include "cli/show.h"
 #include "sys/mem.h"
 
@@ -15,13 +15,13 @@
 
 /* The keeper is the last to go. Over TCP its pid may be another machine's: then the sign is that
  * nobody answers any more. */
-static void wait_until_silent(struct client *c)
+static void wait_until_silent(struct remote *c)
 {
     for (;;) {
-        struct client_answer answer = { 0 };
+        struct remote_answer answer = { 0 };
         struct err err = { 0 };
         struct timespec pause = { .tv_nsec = STOP_POLL_NS };
-        if (client_ask(c, "GET", "/healthz", NULL, &answer, &err) < 0)
+        if (remote_ask(c, "GET", "/healthz", NULL, &answer, &err) < 0)
             return;
         free(answer.body);
         nanosleep(&pause, NULL);
@@ -35,17 +35,17 @@ static void wait_for_end(int pidfd)
         ;
 }
 
-static int ask(const struct options *o, struct client *c, int *ret_pidfd)
+static int ask(const struct options *o, struct remote *c, int *ret_pidfd)
 {
     _cleanup_json_ json_t *status = NULL, *answer = NULL;
-    int rc = client_call_json(c, "GET", "/v1/status", NULL, &status);
+    int rc = remote_call_json(c, "GET", "/v1/status", NULL, &status);
     if (rc != 0)
         return rc;
     pid_t keeper = (pid_t)show_i64(json_object_get(status, "keeper"), "pid");
     int pidfd = -1;
-    if (client_is_local(c) && keeper > 0)
+    if (remote_is_local(c) && keeper > 0)
         pidfd = (int)syscall(SYS_pidfd_open, keeper, 0);
-    rc = client_call_json(c, "POST", "/v1/stop",
+    rc = remote_call_json(c, "POST", "/v1/stop",
                           json_pack("{s:b}", "detach", (int)options_flag(o, "detach")), &answer);
     if (rc == 0)
         *ret_pidfd = pidfd;
@@ -56,9 +56,9 @@ static int ask(const struct options *o, struct client *c, int *ret_pidfd)
 
 static int run(const struct options *o)
 {
-    _cleanup_client_ struct client *c = NULL;
+    _cleanup_remote_ struct remote *c = NULL;
     _cleanup_close_ int pidfd = -1;
-    int rc = client_open(o, &c);
+    int rc = remote_open(o, &c);
     if (rc == 0)
         rc = ask(o, c, &pidfd);
     if (rc != 0)
@@ -91,6 +91,6 @@ const struct command command_stop = {
     .examples = "  plimsoll stop\n"
                 "  plimsoll stop --detach\n",
     .options = own_options,
-    .client = true,
+    .remote = true,
     .run = run,
 };

@@ -4,10 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/client.h"
 #include "cli/command.h"
+#include "cli/remote.h"
 #include "controller/controller.h"
+#include "core/rule.h"
 #include "sys/mem.h"
+
+/* A line for each family of features. */
+static void print_features(FILE *out)
+{
+    fputs("rules:", out);
+    for (unsigned k = 0; k < RULE_KIND_MAX; k++)
+        fprintf(out, " %s", rule_kind_name((enum rule_kind)k));
+    fputc('\n', out);
+    controller_features(out);
+}
 
 /* "rules: target threshold" -> "rules": ["target", "threshold"] */
 static void add_feature_line(json_t *root, char *line)
@@ -30,7 +41,7 @@ static int print_json(void)
     FILE *f = open_memstream(&text, &bytes);
     if (!f)
         return command_fail(COMMAND_FAILED, "out of memory");
-    controller_features(f);
+    print_features(f);
     fclose(f);
     _cleanup_json_ json_t *root =
         json_pack("{s:s, s:s}", "version", PLIMSOLL_VERSION, "built", PLIMSOLL_BUILD_INFO);
@@ -47,7 +58,7 @@ static int run_version(const struct options *o)
     if (options_flag(o, "json"))
         return print_json();
     printf("plimsoll %s\nbuilt: %s\n", PLIMSOLL_VERSION, PLIMSOLL_BUILD_INFO);
-    controller_features(stdout);
+    print_features(stdout);
     return COMMAND_OK;
 }
 

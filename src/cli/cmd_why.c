@@ -3,7 +3,7 @@
 
 #include "base/fmt.h"
 #include "base/str.h"
-#include "cli/client.h"
+#include "cli/remote.h"
 #include "cli/show.h"
 
 static void print_opinions(const json_t *decision)
@@ -88,10 +88,10 @@ static int run(const struct options *o)
     if (options_int(o, "limit", 1, 1000, &limit, &err) < 0)
         return command_fail_err(COMMAND_USAGE, &err);
     fmt(query, sizeof(query), "/why?limit=%lld", (long long)limit);
-    int rc = client_path(path, sizeof(path), "/v1/services/", o->words[0], query);
+    int rc = remote_path(path, sizeof(path), "/v1/services/", o->words[0], query);
     _cleanup_json_ json_t *root = NULL;
     if (rc == 0)
-        rc = client_simple(o, "GET", path, NULL, &root);
+        rc = remote_simple(o, "GET", path, NULL, &root);
     if (rc != 0 || !root)
         return rc;
     print_why(root);
@@ -114,7 +114,7 @@ const struct command command_why = {
     .examples = "  plimsoll why shop\n"
                 "  plimsoll why shop --limit 20 --json\n",
     .options = own_options,
-    .client = true,
+    .remote = true,
     .words_min = 1,
     .words_max = 1,
     .run = run,

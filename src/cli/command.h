@@ -22,7 +22,7 @@ struct command {
     const char *details;               /* paragraphs for --help; NULL = none */
     const char *examples;              /* lines, each "  plimsoll ...\n" */
     const struct option_spec *options; /* its own; NULL = none */
-    bool client;        /* talks to a running plimsoll: has --admin, --state, --token-file */
+    bool remote;        /* talks to a running plimsoll: has --admin, --state, --token-file */
     bool takes_command; /* has something behind `--` */
     size_t words_min, words_max;
     int (*run)(const struct options *o); /* the exit status */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "cli/client.h"
 #include "cli/command.h"
+#include "cli/remote.h"
 
 const struct option_spec command_common_options[] = {
     { "json", 0, NULL, "print JSON for programs" },
@@ -55,8 +55,8 @@ void command_print_help(const struct command *c)
         printf("%s\n", c->details);
     printf("options:\n");
     print_options(c->options);
-    if (c->client)
-        print_options(client_options);
+    if (c->remote)
+        print_options(remote_options);
     print_options(command_common_options);
     printf("\nexamples:\n%s", c->examples);
 }

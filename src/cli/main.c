@@ -9,8 +9,8 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "base/util.h"
-#include "cli/client.h"
 #include "cli/command.h"
+#include "cli/remote.h"
 #include "controller/controller.h"
 #include "proxy/proxy.h"
 
@@ -90,8 +90,8 @@ static int run_command(const struct command *c, int argc, char **argv)
     struct err err = { 0 };
     options_init(&o);
     options_add_table(&o, c->options);
-    if (c->client)
-        options_add_table(&o, client_options);
+    if (c->remote)
+        options_add_table(&o, remote_options);
     options_add_table(&o, command_common_options);
     int rc = options_parse(&o, argc, argv, &err);
     if (rc == 0 && options_flag(&o, "help")) {

@@ -22,12 +22,25 @@ struct policy_written {
 };
 
 static const struct schema_key policy_keys[] = {
-    { .name = "type", .type = SCHEMA_ENUM, .offset = offsetof(struct policy_written, type),
-      .names = policy_types, .required = true, .help = "Pods (instances) or Percent" },
-    { .name = "value", .type = SCHEMA_INT, .offset = offsetof(struct policy_written, value),
-      .required = true, .min = 1, .max = 1000000, .help = "how many, or how many percent" },
-    { .name = "periodSeconds", .type = SCHEMA_INT,
-      .offset = offsetof(struct policy_written, period_s), .required = true, .min = 1, .max = 1800,
+    { .name = "type",
+      .type = SCHEMA_ENUM,
+      .offset = offsetof(struct policy_written, type),
+      .names = policy_types,
+      .required = true,
+      .help = "Pods (instances) or Percent" },
+    { .name = "value",
+      .type = SCHEMA_INT,
+      .offset = offsetof(struct policy_written, value),
+      .required = true,
+      .min = 1,
+      .max = 1000000,
+      .help = "how many, or how many percent" },
+    { .name = "periodSeconds",
+      .type = SCHEMA_INT,
+      .offset = offsetof(struct policy_written, period_s),
+      .required = true,
+      .min = 1,
+      .max = 1800,
       .help = "within this many seconds" },
     { 0 },
 };
@@ -41,31 +54,47 @@ static const struct schema_section policy_section = {
 static_assert(sizeof(enum behavior_select) == sizeof(int), "tables read it as an int");
 
 /* The two directions differ in one default. */
-#define DIRECTION_KEYS(stabilize_default)                                                         \
-    {                                                                                             \
-        { .name = "stabilize", .type = SCHEMA_DURATION,                                           \
-          .offset = offsetof(struct config_direction, rates.stabilize_us),                        \
-          .fallback = stabilize_default, .min = 0, .max = 3600,                                   \
+#define DIRECTION_KEYS(stabilize_default)                                                          \
+    {                                                                                              \
+        { .name = "stabilize",                                                                     \
+          .type = SCHEMA_DURATION,                                                                 \
+          .offset = offsetof(struct config_direction, rates.stabilize_us),                         \
+          .fallback = stabilize_default,                                                           \
+          .min = 0,                                                                                \
+          .max = 3600,                                                                             \
           .help = "the count moves only as far as every recommendation within this time allows" }, \
-        { .name = "at-most", .type = SCHEMA_CUSTOM,                                               \
-          .offset = offsetof(struct config_direction, at_most), .parse = config_keep_node,        \
-          .help = "\"10% per 1m\" or \"4 per 15s\", or a list of these; without it, no limit" },  \
-        { .name = "select", .type = SCHEMA_ENUM,                                                  \
-          .offset = offsetof(struct config_direction, rates.select), .fallback = "max",           \
-          .names = select_names,                                                                  \
-          .help = "of several limits, the one that allows the largest or the smallest change; "   \
-                  "disabled: no change in this direction" },                                      \
-        { .name = "stabilizationWindowSeconds", .type = SCHEMA_INT,                               \
-          .offset = offsetof(struct config_direction, stabilization_window_s), .min = 0,          \
-          .max = 3600, .help = "Kubernetes' word for stabilize" },                                \
-        { .name = "policies", .type = SCHEMA_CUSTOM,                                              \
-          .offset = offsetof(struct config_direction, policies), .parse = config_keep_node,       \
-          .help = "Kubernetes' word for at-most: a list of {type: Pods|Percent, value, "          \
-                  "periodSeconds}" },                                                             \
-        { .name = "selectPolicy", .type = SCHEMA_ENUM,                                            \
-          .offset = offsetof(struct config_direction, select_policy),                             \
-          .names = select_policy_names, .help = "Kubernetes' word for select" },                  \
-        { 0 },                                                                                    \
+            { .name = "at-most",                                                                   \
+              .type = SCHEMA_CUSTOM,                                                               \
+              .offset = offsetof(struct config_direction, at_most),                                \
+              .parse = config_keep_node,                                                           \
+              .help =                                                                              \
+                  "\"10% per 1m\" or \"4 per 15s\", or a list of these; without it, no limit" },   \
+            { .name = "select",                                                                    \
+              .type = SCHEMA_ENUM,                                                                 \
+              .offset = offsetof(struct config_direction, rates.select),                           \
+              .fallback = "max",                                                                   \
+              .names = select_names,                                                               \
+              .help =                                                                              \
+                  "of several limits, the one that allows the largest or the smallest change; "    \
+                  "disabled: no change in this direction" },                                       \
+            { .name = "stabilizationWindowSeconds",                                                \
+              .type = SCHEMA_INT,                                                                  \
+              .offset = offsetof(struct config_direction, stabilization_window_s),                 \
+              .min = 0,                                                                            \
+              .max = 3600,                                                                         \
+              .help = "Kubernetes' word for stabilize" },                                          \
+            { .name = "policies",                                                                  \
+              .type = SCHEMA_CUSTOM,                                                               \
+              .offset = offsetof(struct config_direction, policies),                               \
+              .parse = config_keep_node,                                                           \
+              .help = "Kubernetes' word for at-most: a list of {type: Pods|Percent, value, "       \
+                      "periodSeconds}" },                                                          \
+            { .name = "selectPolicy",                                                              \
+              .type = SCHEMA_ENUM,                                                                 \
+              .offset = offsetof(struct config_direction, select_policy),                          \
+              .names = select_policy_names,                                                        \
+              .help = "Kubernetes' word for select" },                                             \
+            { 0 },                                                                                 \
     }
 
 static const struct schema_key up_keys[] = DIRECTION_KEYS("0");
@@ -94,8 +123,8 @@ static int split_rate(struct slice text, struct slice *ret_amount, struct slice 
         if (memcmp(text.p + i, word, sizeof(word) - 1) != 0)
             continue;
         *ret_amount = slice_trim((struct slice){ text.p, i });
-        *ret_period = slice_trim((struct slice){ text.p + i + sizeof(word) - 1,
-                                                 text.n - i - (sizeof(word) - 1) });
+        *ret_period = slice_trim(
+            (struct slice){ text.p + i + sizeof(word) - 1, text.n - i - (sizeof(word) - 1) });
         return 0;
     }
     return -EINVAL;

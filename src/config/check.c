@@ -126,8 +126,8 @@ static int check_claims(struct schema_context *ctx, const struct config *config,
     return rc;
 }
 
-static int check_listeners(struct schema_context *ctx, const struct config *config,
-                           struct err *err, struct claim **ret, size_t *ret_count)
+static int check_listeners(struct schema_context *ctx, const struct config *config, struct err *err,
+                           struct claim **ret, size_t *ret_count)
 {
     size_t room = 0;
     for (uint32_t i = 0; i < config->service_count; i++)

@@ -53,9 +53,10 @@ static int read_all(struct schema_context *ctx, const struct schema_node *root,
 {
     struct err err = { 0 };
     if (root->kind != NODE_MAP)
-        return schema_note(ctx, schema_fail(ctx, root, &err,
-                                            "a configuration is a map of keys, not %s",
-                                            node_kind_name(root)), &err);
+        return schema_note(ctx,
+                           schema_fail(ctx, root, &err, "a configuration is a map of keys, not %s",
+                                       node_kind_name(root)),
+                           &err);
     int rc = schema_read(ctx, &config_section_top, root, config);
     if (rc == -ENOMEM)
         return rc;
@@ -141,8 +142,10 @@ int config_parse(struct arena *arena, const char *path, const char *text, size_t
     int rc;
     if (bytes > CONFIG_TEXT_MAX) {
         struct err err = { 0 };
-        rc = schema_note(&ctx, schema_fail(&ctx, NULL, &err, "%zu bytes; at most %zu are read",
-                                           bytes, CONFIG_TEXT_MAX), &err);
+        rc = schema_note(&ctx,
+                         schema_fail(&ctx, NULL, &err, "%zu bytes; at most %zu are read", bytes,
+                                     CONFIG_TEXT_MAX),
+                         &err);
     } else {
         rc = parse(&ctx, text, bytes, sections, &config);
     }

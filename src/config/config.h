@@ -48,11 +48,11 @@ struct config_direction {
 
 /* `scale` of a service as written; goes into service_conf. */
 struct config_scale {
-    int mode;         /* enum service_mode */
-    int64_t min;      /* default 1 */
-    int64_t max;      /* the number of cores, at least min */
-    int64_t initial;  /* -1 = not written */
-    int64_t surge;    /* 1 */
+    int mode;          /* enum service_mode */
+    int64_t min;       /* default 1 */
+    int64_t max;       /* the number of cores, at least min */
+    int64_t initial;   /* -1 = not written */
+    int64_t surge;     /* 1 */
     int64_t window_us; /* 60 s */
     struct config_direction up, down;
     const struct schema_node *rules;
@@ -60,7 +60,7 @@ struct config_scale {
 
 struct config_service {
     const char *name;
-    uint32_t line, column; /* where it is written */
+    uint32_t line, column;     /* where it is written */
     struct schema_list listen; /* as written; see `listeners` */
     uint32_t listener_count;   /* canonical: "tcp:*:8080", "tcp:127.0.0.1:80", "tcp:[::1]:80",
                                   "unix:/path" */
@@ -97,7 +97,7 @@ struct config {
     const char *path;             /* for messages; "-" = standard input */
     const char *text;             /* as read */
     uint64_t hash;                /* of text */
-    int64_t now_wall_us;     /* as config_parse() was given it */
+    int64_t now_wall_us;          /* as config_parse() was given it */
     const char *admin;            /* "127.0.0.1:7575", "off" */
     const char *admin_token_file; /* NULL = none: looking only */
     const char *state;            /* directory; NULL = not given */
@@ -106,8 +106,8 @@ struct config {
     const char *proxy_user;  /* default: plimsoll if there is such a user, else nobody; root only */
     int64_t connections_max; /* default 16000 */
     const char *access_log;  /* path, default <state>/log/access.log; "off" */
-    int64_t access_log_bytes; /* rotated at this size, default 100 MiB, one kept */
-    struct schema_list trust; /* networks, CIDR */
+    int64_t access_log_bytes;                /* rotated at this size, default 100 MiB, one kept */
+    struct schema_list trust;                /* networks, CIDR */
     const struct schema_node *services_node; /* as written */
     uint32_t service_count;
     struct config_service *services;

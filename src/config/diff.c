@@ -38,8 +38,9 @@ static void put_line(struct diff *d, const char *key, const char *before, const 
 /* Keys that the processes read once, when they start. */
 static enum effect effect_of(const struct diff *d, const struct schema_key *key)
 {
-    static const char *const once[] = { "state", "admin", "admin-token-file", "loops", "user",
-                                        "max-connections", "access-log", "access-log-size" };
+    static const char *const once[] = { "state",      "admin",          "admin-token-file",
+                                        "loops",      "user",           "max-connections",
+                                        "access-log", "access-log-size" };
     if (d->effect == REPLACES)
         return REPLACES;
     if (strcmp(key->name, "listen") == 0)
@@ -171,9 +172,8 @@ static bool has_rule(const struct service_conf *in, const struct model_conf *in_
         const struct rule_conf *r = &in->rules[i];
         if (r->kind != rule->kind)
             continue;
-        if (r->kind == RULE_SCHEDULE
-                ? same_schedule(&r->schedule, in_model, &rule->schedule, model)
-                : memcmp(r, rule, sizeof(*r)) == 0)
+        if (r->kind == RULE_SCHEDULE ? same_schedule(&r->schedule, in_model, &rule->schedule, model)
+                                     : memcmp(r, rule, sizeof(*r)) == 0)
             return true;
     }
     return false;
@@ -202,8 +202,7 @@ static void diff_driver(struct diff *d, const struct config_service *before,
     if (!before->driver)
         return;
     d->effect = REPLACES;
-    diff_section(d, before->driver->name, before->driver, before->driver_conf,
-                 after->driver_conf);
+    diff_section(d, before->driver->name, before->driver, before->driver_conf, after->driver_conf);
     d->effect = AT_ONCE;
 }
 

@@ -11,8 +11,11 @@
 static bool is_utf8(const char *text)
 {
     for (const unsigned char *p = (const unsigned char *)text; *p;) {
-        int more = *p < 0x80 ? 0 : (*p & 0xe0) == 0xc0 ? 1 : (*p & 0xf0) == 0xe0 ? 2
-                 : (*p & 0xf8) == 0xf0 ? 3 : -1;
+        int more = *p < 0x80             ? 0
+                   : (*p & 0xe0) == 0xc0 ? 1
+                   : (*p & 0xf0) == 0xe0 ? 2
+                   : (*p & 0xf8) == 0xf0 ? 3
+                                         : -1;
         if (more < 0)
             return false;
         for (p++; more > 0; more--, p++)
@@ -180,8 +183,9 @@ static int put_service(const struct config_flags *f, struct str *out, struct err
 static int check_shape(const struct config_flags *f, struct err *err)
 {
     if (f->command_count == 0 || f->command[0][0] == '\0')
-        return err_set(err, -EINVAL, "nothing to run; put the command behind \"--\", as in "
-                                     "plimsoll run --listen :8080 -- node server.js");
+        return err_set(err, -EINVAL,
+                       "nothing to run; put the command behind \"--\", as in "
+                       "plimsoll run --listen :8080 -- node server.js");
     if (f->listen_count == 0)
         return err_set(err, -EINVAL, "nowhere to listen; give --listen, as in --listen :8080");
     return 0;
@@ -200,7 +204,8 @@ int config_from_flags(const struct config_flags *flags, struct str *out, struct 
     if (out->cut)
         return err_set(err, -ENOBUFS, "the command line is too long; write a configuration file");
     if (!is_utf8(out->p))
-        return err_set(err, -EINVAL, "the command line holds bytes that are not UTF-8; write a "
-                                     "script that has them and run that");
+        return err_set(err, -EINVAL,
+                       "the command line holds bytes that are not UTF-8; write a "
+                       "script that has them and run that");
     return 0;
 }

@@ -13,8 +13,8 @@
 struct config_flags {
     const char *const *listen; /* ":8080", ...; at least one */
     size_t listen_count;
-    const char *name;          /* default: the command's program, as a name */
-    const char *protocol;      /* http, tcp */
+    const char *name;     /* default: the command's program, as a name */
+    const char *protocol; /* http, tcp */
     const char *balance;
     const char *min, *max;
     const char *max_concurrency;
@@ -22,7 +22,7 @@ struct config_flags {
     const char *drain;
     const char *const *target; /* "concurrency=20", "cpu=60%" */
     size_t target_count;
-    const char *ready;         /* "/path", "tcp" */
+    const char *ready; /* "/path", "tcp" */
     const char *ready_within;
     const char *admin;
     const char *state;

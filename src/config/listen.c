@@ -108,8 +108,8 @@ int config_check_network(const char *text, struct err *err)
     if (!v4 && inet_pton(AF_INET6, address, binary) != 1)
         return err_set(err, -EINVAL, "\"%.60s\" is not a network; write \"10.0.0.0/8\" or \"::1\"",
                        text);
-    if (slash && (num_parse_i64(slice_of(slash + 1), &bits) < 0 || bits < 0 ||
-                  bits > (v4 ? 32 : 128)))
+    if (slash &&
+        (num_parse_i64(slice_of(slash + 1), &bits) < 0 || bits < 0 || bits > (v4 ? 32 : 128)))
         return err_set(err, -EINVAL, "\"%.60s\": the prefix is 0..%d bits", text, v4 ? 32 : 128);
     return 0;
 }

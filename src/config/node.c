@@ -43,8 +43,7 @@ struct anchor {
     const struct schema_node *node;
 };
 
-static int fail_at(struct builder *b, struct node_place at, const char *format, ...)
-    _printf_(3, 4);
+static int fail_at(struct builder *b, struct node_place at, const char *format, ...) _printf_(3, 4);
 
 static int fail_at(struct builder *b, struct node_place at, const char *format, ...)
 {
@@ -240,8 +239,8 @@ static int new_node(struct builder *b, struct fy_event *e, enum node_kind kind,
 {
     bool empty = e->type == FYET_SCALAR &&
                  (!e->scalar.value || fy_token_get_text_length(e->scalar.value) == 0);
-    bool plain = empty && (!e->scalar.value ||
-                           fy_token_scalar_style(e->scalar.value) == FYSS_PLAIN);
+    bool plain =
+        empty && (!e->scalar.value || fy_token_scalar_style(e->scalar.value) == FYSS_PLAIN);
     struct node_place at = plain ? empty_place(b) : event_place(b, e);
     if (++b->node_count > NODE_COUNT_MAX)
         return fail_at(b, at, "more than %d values; a configuration is smaller", NODE_COUNT_MAX);
@@ -322,7 +321,8 @@ static int on_event(struct builder *b, struct fy_event *e)
     switch (e->type) {
     case FYET_DOCUMENT_START:
         if (b->documents++ > 0)
-            return fail_at(b, event_place(b, e), "a second document; one file is one configuration");
+            return fail_at(b, event_place(b, e),
+                           "a second document; one file is one configuration");
         return 0;
     case FYET_MAPPING_START:
         return on_open(b, e, NODE_MAP);
@@ -388,24 +388,75 @@ static int run_parser(struct builder *b, struct fy_diag *diag, const char *text,
     return rc < 0 ? rc : finish(b, ret);
 }
 
+/* Length of the character at p in UTF-8, 0 when it is none. */
+static size_t character_bytes(const char *p, size_t left)
+{
+    unsigned char c = (unsigned char)p[0];
+    size_t n = c < 0x80             ? 1
+               : (c & 0xe0) == 0xc0 ? 2
+               : (c & 0xf0) == 0xe0 ? 3
+               : (c & 0xf8) == 0xf0 ? 4
+                                    : 0;
+    if (n > left || c == 0xc0 || c == 0xc1 || c > 0xf4)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if (((unsigned char)p[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+/* Any of the characters that YAML 1.1 or 1.2 may take for the end of a line. */
+static bool ends_line(const char *p, size_t n)
+{
+    return *p == '\n' || *p == '\r' || (n == 2 && memcmp(p, "\xc2\x85", 2) == 0) ||
+           (n == 3 && (memcmp(p, "\xe2\x80\xa8", 3) == 0 || memcmp(p, "\xe2\x80\xa9", 3) == 0));
+}
+
+/* What must not reach the library: bytes that are no text, and directives ("%YAML"), which no
+ * configuration needs and over which libfyaml 0.7.12 can loop for ever. */
+static int check_text(struct builder *b)
+{
+    static const char mark[] = "\xef\xbb\xbf"; /* byte order mark */
+    struct node_place at = { 1, 1 };
+    bool line_begins = true;
+    for (size_t i = 0, n; i < b->bytes; i += n) {
+        const char *p = b->text + i;
+        n = character_bytes(p, b->bytes - i);
+        if (n == 0)
+            return fail_at(b, at, "a byte that is not UTF-8 text: 0x%02x", (unsigned char)*p);
+        if (*p == '\0')
+            return fail_at(b, at, "a NUL byte; this is not text");
+        if (line_begins && *p == '%')
+            return fail_at(b, at, "a YAML directive (%%...) at the start of a line; remove it");
+        if (i == 0 && n == 3 && memcmp(p, mark, 3) == 0)
+            continue;
+        line_begins = ends_line(p, n);
+        if (*p == '\n')
+            at = (struct node_place){ at.line + 1, 1 };
+        else
+            at.column++;
+    }
+    return 0;
+}
+
 int node_parse(struct arena *arena, const char *text, size_t bytes, const struct schema_node **ret,
                struct node_place *ret_place, struct err *err)
 {
-    struct builder b = { .arena = arena, .text = text, .bytes = bytes, .place = ret_place,
-                         .err = err };
+    struct builder b = {
+        .arena = arena, .text = text, .bytes = bytes, .place = ret_place, .err = err
+    };
     struct fy_diag_cfg cfg;
     *ret_place = (struct node_place){ 1, 1 };
-    const char *nul = memchr(text, '\0', bytes);
-    if (nul)
-        return fail_at(&b, *ret_place, "there is a NUL byte at offset %zu; this is not text",
-                       (size_t)(nul - text));
+    int rc = check_text(&b);
+    if (rc < 0)
+        return rc;
     fy_diag_cfg_default(&cfg);
     cfg.fp = NULL;
     struct fy_diag *diag = fy_diag_create(&cfg);
     if (!diag)
         return -ENOMEM;
     fy_diag_set_collect_errors(diag, true);
-    int rc = run_parser(&b, diag, text, bytes, ret);
+    rc = run_parser(&b, diag, text, bytes, ret);
     fy_diag_destroy(diag);
     return rc;
 }

@@ -10,7 +10,9 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define NODE_COUNT_MAX 100000 /* values in one file; a configuration of 256 services has ~20,000 */
+#define NODE_COUNT_MAX                                                        \
+    100000 /* values in one file; a configuration of 256 services has ~20,000 \
+            */
 #define NODE_DEPTH_MAX 32
 #define NODE_ANCHORS_MAX 1000
 #define NODE_MERGED_MAX 1000 /* keys of one map that merges others */

@@ -23,9 +23,9 @@ struct schema_context {
     struct str name; /* "services.shop.scale" */
 };
 
-/* Reads a section into `out`, which is zeroed: defaults for what is not written, the table's checks,
- * then the section's own. `node` may be NULL (nothing written: the defaults, and no check). `out` is
- * whole even when there were errors. Returns 0, -EINVAL (reported) or -ENOMEM. */
+/* Reads a section into `out`, which is zeroed: defaults for what is not written, the table's
+ * checks, then the section's own. `node` may be NULL (nothing written: the defaults, and no check).
+ * `out` is whole even when there were errors. Returns 0, -EINVAL (reported) or -ENOMEM. */
 int schema_read(struct schema_context *ctx, const struct schema_section *section,
                 const struct schema_node *node, void *out);
 
@@ -65,5 +65,7 @@ int schema_unknown_key(struct schema_context *ctx, const struct schema_section *
  * the defaults. -EINVAL or -ENOMEM. */
 int schema_read_value(struct arena *arena, const struct schema_key *key, const char *text,
                       void *field, struct err *err);
+/* A bound of a range, in the unit of schema_key.min and max, as a person would write it. */
+void schema_print_bound(enum schema_type type, double bound, struct str *out);
 /* A field as a person would write it. */
 void schema_print_value(const struct schema_key *key, const void *field, struct str *out);

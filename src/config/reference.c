@@ -1,7 +1,5 @@
 /* The reference of all keys as Markdown, printed from the tables that read them, so that it cannot
  * say anything else than the program does. */
-#include "base/fmt.h"
-#include "base/num.h"
 #include "config/tables.h"
 
 static void put_heading(const char *path, int depth, struct str *out)
@@ -39,26 +37,14 @@ static void put_type(const struct schema_key *key, struct str *out)
         str_putf(out, "%s`%s`", i > 0 ? ", " : words ? "" : " or ", key->names[i]);
 }
 
-static void put_bound(enum schema_type type, double bound, struct str *out)
-{
-    char text[48];
-    if (type == SCHEMA_DURATION)
-        num_format_duration(text, sizeof(text), (int64_t)(bound * 1e6));
-    else if (type == SCHEMA_SIZE)
-        num_format_size(text, sizeof(text), (int64_t)bound);
-    else
-        fmt_double(text, sizeof(text), bound, 6);
-    str_put(out, text);
-}
-
 static void put_range(const struct schema_key *key, struct str *out)
 {
     if (key->min == 0 && key->max == 0)
         return;
     str_put(out, ", ");
-    put_bound(key->type, key->min, out);
+    schema_print_bound(key->type, key->min, out);
     str_put(out, " to ");
-    put_bound(key->type, key->max, out);
+    schema_print_bound(key->type, key->max, out);
 }
 
 static void put_key(const struct schema_key *key, struct str *out)
@@ -80,7 +66,7 @@ static void put_key(const struct schema_key *key, struct str *out)
 static void put_section(const struct schema_section *section, const char *path, int depth,
                         struct str *out)
 {
-    put_heading(path, depth, out);
+    put_heading(path[0] ? path : "Top of the file", depth, out);
     if (section->help)
         str_putf(out, "%s\n\n", section->help);
     str_put(out, "| key | value | default | |\n|---|---|---|---|\n");
@@ -112,11 +98,12 @@ static void put_metrics(struct str *out)
 
 void config_print_reference(const struct schema_section *const *sections, struct str *out)
 {
-    str_put(out,
-            "# Configuration\n\nThis page is printed by `plimsoll config --reference` from the "
-            "tables that read the file.\n\nThe file is YAML. Every number has a unit where it could "
-            "have several: durations `250ms`, `10s`, `5m`, `1h30m`; sizes `64KiB`, `10MB`; ratios "
-            "`80%` or `0.8`. Unknown keys and keys written twice are errors.\n");
+    str_put(
+        out,
+        "# Configuration\n\nThis page is printed by `plimsoll config-reference` from the "
+        "tables that read the file.\n\nThe file is YAML. Every number has a unit where it could "
+        "have several: durations `250ms`, `10s`, `5m`, `1h30m`; sizes `64KiB`, `10MB`; ratios "
+        "`80%` or `0.8`. Unknown keys and keys written twice are errors.\n");
     put_section(&config_section_top, "", 0, out);
     for (size_t i = 0; sections && sections[i]; i++) {
         char path[96];

@@ -12,10 +12,9 @@
 #define MONTH_S (31 * 86400.0)
 
 static const char *const stat_names[] = {
-    [SERIES_AVG] = "avg",   [SERIES_MAX] = "max", [SERIES_MIN] = "min",
-    [SERIES_RATE] = "rate", [SERIES_LAST] = "last", [SERIES_P50] = "p50",
-    [SERIES_P90] = "p90",   [SERIES_P95] = "p95", [SERIES_P99] = "p99",
-    [SERIES_STAT_MAX] = NULL,
+    [SERIES_AVG] = "avg",   [SERIES_MAX] = "max",     [SERIES_MIN] = "min", [SERIES_RATE] = "rate",
+    [SERIES_LAST] = "last", [SERIES_P50] = "p50",     [SERIES_P90] = "p90", [SERIES_P95] = "p95",
+    [SERIES_P99] = "p99",   [SERIES_STAT_MAX] = NULL,
 };
 static const char *const step_type_names[] = { "change", "percent", "exact", NULL };
 
@@ -146,10 +145,20 @@ struct tolerance_written {
 };
 
 static const struct schema_key tolerance_keys[] = {
-    { .name = "up", .type = SCHEMA_RATIO, .offset = offsetof(struct tolerance_written, up),
-      .fallback = "10%", .min = 0, .max = 1, .help = "dead band above the target" },
-    { .name = "down", .type = SCHEMA_RATIO, .offset = offsetof(struct tolerance_written, down),
-      .fallback = "10%", .min = 0, .max = 1, .help = "dead band below the target" },
+    { .name = "up",
+      .type = SCHEMA_RATIO,
+      .offset = offsetof(struct tolerance_written, up),
+      .fallback = "10%",
+      .min = 0,
+      .max = 1,
+      .help = "dead band above the target" },
+    { .name = "down",
+      .type = SCHEMA_RATIO,
+      .offset = offsetof(struct tolerance_written, down),
+      .fallback = "10%",
+      .min = 0,
+      .max = 1,
+      .help = "dead band below the target" },
     { 0 },
 };
 
@@ -201,24 +210,41 @@ static int check_target(struct schema_context *ctx, void *section, struct err *e
 }
 
 #define METRIC_KEYS(type_)                                                                        \
-    { .name = "metric", .type = SCHEMA_TEXT, .offset = offsetof(struct type_, m.metric),          \
-      .required = true, .help = "what is measured: concurrency, rps, cpu, latency-p99, ..." },    \
-    { .name = "stat", .type = SCHEMA_ENUM, .offset = offsetof(struct type_, m.stat),              \
-      .fallback = "avg", .names = stat_names, .help = "what of the values in the window counts" },\
-    { .name = "window", .type = SCHEMA_DURATION, .offset = offsetof(struct type_, m.window_us),   \
-      .fallback = "0", .min = 0, .max = 3600, .help = "over this time; 0 = the newest value" }
+    { .name = "metric",                                                                           \
+      .type = SCHEMA_TEXT,                                                                        \
+      .offset = offsetof(struct type_, m.metric),                                                 \
+      .required = true,                                                                           \
+      .help = "what is measured: concurrency, rps, cpu, latency-p99, ..." },                      \
+        { .name = "stat",                                                                         \
+          .type = SCHEMA_ENUM,                                                                    \
+          .offset = offsetof(struct type_, m.stat),                                               \
+          .fallback = "avg",                                                                      \
+          .names = stat_names,                                                                    \
+          .help = "what of the values in the window counts" },                                    \
+    {                                                                                             \
+        .name = "window", .type = SCHEMA_DURATION, .offset = offsetof(struct type_, m.window_us), \
+        .fallback = "0", .min = 0, .max = 3600, .help = "over this time; 0 = the newest value"    \
+    }
 
 static const struct schema_key target_keys[] = {
     METRIC_KEYS(target_written),
-    { .name = "value", .type = SCHEMA_TEXT, .offset = offsetof(struct target_written, value),
+    { .name = "value",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct target_written, value),
       .required = true,
       .help = "what the metric is to be, per instance: 20, 60%, 250ms, 64MiB" },
-    { .name = "tolerance", .type = SCHEMA_CUSTOM,
-      .offset = offsetof(struct target_written, tolerance), .parse = config_keep_node,
+    { .name = "tolerance",
+      .type = SCHEMA_CUSTOM,
+      .offset = offsetof(struct target_written, tolerance),
+      .parse = config_keep_node,
       .help = "dead band around the target, 10% or {up: 5%, down: 20%}; default 10%" },
-    { .name = "window-down", .type = SCHEMA_DURATION,
-      .offset = offsetof(struct target_written, window_down_us), .fallback = "0", .min = 0,
-      .max = 3600, .help = "scale-in looks at this window; 0 = the service's window" },
+    { .name = "window-down",
+      .type = SCHEMA_DURATION,
+      .offset = offsetof(struct target_written, window_down_us),
+      .fallback = "0",
+      .min = 0,
+      .max = 3600,
+      .help = "scale-in looks at this window; 0 = the service's window" },
     { 0 },
 };
 
@@ -282,16 +308,28 @@ static int check_threshold(struct schema_context *ctx, void *section, struct err
 
 static const struct schema_key threshold_keys[] = {
     METRIC_KEYS(threshold_written),
-    { .name = "above", .type = SCHEMA_TEXT, .offset = offsetof(struct threshold_written, above),
+    { .name = "above",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct threshold_written, above),
       .help = "over this, add" },
-    { .name = "below", .type = SCHEMA_TEXT, .offset = offsetof(struct threshold_written, below),
+    { .name = "below",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct threshold_written, below),
       .help = "under this, remove" },
-    { .name = "for", .type = SCHEMA_DURATION, .offset = offsetof(struct threshold_written, for_us),
-      .fallback = "0", .min = 0, .max = 3600,
+    { .name = "for",
+      .type = SCHEMA_DURATION,
+      .offset = offsetof(struct threshold_written, for_us),
+      .fallback = "0",
+      .min = 0,
+      .max = 3600,
       .help = "the condition must hold this long, without a gap in the data" },
-    { .name = "add", .type = SCHEMA_TEXT, .offset = offsetof(struct threshold_written, add),
+    { .name = "add",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct threshold_written, add),
       .help = "so many instances, or percent of the current count" },
-    { .name = "remove", .type = SCHEMA_TEXT, .offset = offsetof(struct threshold_written, remove),
+    { .name = "remove",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct threshold_written, remove),
       .help = "so many instances, or percent of the current count" },
     { 0 },
 };
@@ -312,15 +350,25 @@ struct one_step_written {
 };
 
 static const struct schema_key one_step_keys[] = {
-    { .name = "from", .type = SCHEMA_TEXT, .offset = offsetof(struct one_step_written, from),
+    { .name = "from",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct one_step_written, from),
       .help = "relative to the threshold; absent = no lower end" },
-    { .name = "to", .type = SCHEMA_TEXT, .offset = offsetof(struct one_step_written, to),
+    { .name = "to",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct one_step_written, to),
       .help = "relative to the threshold; absent = no upper end" },
-    { .name = "add", .type = SCHEMA_TEXT, .offset = offsetof(struct one_step_written, add),
+    { .name = "add",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct one_step_written, add),
       .help = "so many instances (percent with type percent)" },
-    { .name = "remove", .type = SCHEMA_TEXT, .offset = offsetof(struct one_step_written, remove),
+    { .name = "remove",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct one_step_written, remove),
       .help = "so many instances (percent with type percent)" },
-    { .name = "set", .type = SCHEMA_TEXT, .offset = offsetof(struct one_step_written, set),
+    { .name = "set",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct one_step_written, set),
       .help = "the count becomes this (type exact)" },
     { 0 },
 };
@@ -345,8 +393,7 @@ static int read_adjustment(struct schema_context *ctx, const struct schema_node 
         digits.n--;
     int64_t value;
     if (num_parse_i64(digits, &value) < 0 || value < 0 || value > 10000)
-        return schema_fail(ctx, node, err,
-                           "\"%.60s\" is not a %s; give 0 to 10000%s", text,
+        return schema_fail(ctx, node, err, "\"%.60s\" is not a %s; give 0 to 10000%s", text,
                            type == RULE_STEP_PERCENT ? "percentage" : "number of instances",
                            type == RULE_STEP_CHANGE ? " (for percent: type: percent)" : "");
     *ret = (double)(text == w->remove && type != RULE_STEP_EXACT ? -value : value);
@@ -392,11 +439,13 @@ static int check_steps_meet(struct schema_context *ctx, const struct schema_node
         metric_format(at[0], sizeof(at[0]), s->metric.metric, MIN(end, start));
         metric_format(at[1], sizeof(at[1]), s->metric.metric, MAX(end, start));
         if (end < start)
-            return schema_fail(ctx, node, err, "no step for values from %s to %s; let each step "
-                                               "begin where the one below it ends",
+            return schema_fail(ctx, node, err,
+                               "no step for values from %s to %s; let each step "
+                               "begin where the one below it ends",
                                at[0], at[1]);
-        return schema_fail(ctx, node, err, "two steps for values from %s to %s; let each step "
-                                           "begin where the one below it ends",
+        return schema_fail(ctx, node, err,
+                           "two steps for values from %s to %s; let each step "
+                           "begin where the one below it ends",
                            at[0], at[1]);
     }
     return 0;
@@ -424,8 +473,8 @@ static int check_step(struct schema_context *ctx, void *section, struct err *err
     struct rule_step_conf *s = &w->m.rule->step;
     int rc = read_metric(ctx, &w->m, &s->metric, err);
     if (rc == 0)
-        rc = read_metric_value(ctx, "threshold", s->metric.metric, w->threshold, &s->threshold,
-                               err);
+        rc =
+            read_metric_value(ctx, "threshold", s->metric.metric, w->threshold, &s->threshold, err);
     if (rc < 0)
         return rc;
     s->type = (enum rule_step_type)w->type;
@@ -442,21 +491,43 @@ static int check_step(struct schema_context *ctx, void *section, struct err *err
 
 static const struct schema_key step_keys[] = {
     METRIC_KEYS(step_written),
-    { .name = "threshold", .type = SCHEMA_TEXT, .offset = offsetof(struct step_written, threshold),
-      .required = true, .help = "the value the steps are relative to" },
-    { .name = "type", .type = SCHEMA_ENUM, .offset = offsetof(struct step_written, type),
-      .fallback = "change", .names = step_type_names,
+    { .name = "threshold",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct step_written, threshold),
+      .required = true,
+      .help = "the value the steps are relative to" },
+    { .name = "type",
+      .type = SCHEMA_ENUM,
+      .offset = offsetof(struct step_written, type),
+      .fallback = "change",
+      .names = step_type_names,
       .help = "steps are instances, percent of the current count, or the count itself" },
-    { .name = "for", .type = SCHEMA_DURATION, .offset = offsetof(struct step_written, for_us),
-      .fallback = "0", .min = 0, .max = 3600, .help = "the breach must hold this long" },
-    { .name = "warm-up", .type = SCHEMA_DURATION,
-      .offset = offsetof(struct step_written, warmup_us), .fallback = "0", .min = 0, .max = 3600,
+    { .name = "for",
+      .type = SCHEMA_DURATION,
+      .offset = offsetof(struct step_written, for_us),
+      .fallback = "0",
+      .min = 0,
+      .max = 3600,
+      .help = "the breach must hold this long" },
+    { .name = "warm-up",
+      .type = SCHEMA_DURATION,
+      .offset = offsetof(struct step_written, warmup_us),
+      .fallback = "0",
+      .min = 0,
+      .max = 3600,
       .help = "instances started within this time count as added already" },
-    { .name = "min-magnitude", .type = SCHEMA_INT,
-      .offset = offsetof(struct step_written, min_magnitude), .fallback = "0", .min = 0,
-      .max = MODEL_COUNT_MAX, .help = "type percent: the least change" },
-    { .name = "steps", .type = SCHEMA_CUSTOM, .offset = offsetof(struct step_written, steps),
-      .parse = config_keep_node, .required = true,
+    { .name = "min-magnitude",
+      .type = SCHEMA_INT,
+      .offset = offsetof(struct step_written, min_magnitude),
+      .fallback = "0",
+      .min = 0,
+      .max = MODEL_COUNT_MAX,
+      .help = "type percent: the least change" },
+    { .name = "steps",
+      .type = SCHEMA_CUSTOM,
+      .offset = offsetof(struct step_written, steps),
+      .parse = config_keep_node,
+      .required = true,
       .help = "a list of {from, to, add | remove | set}" },
     { 0 },
 };
@@ -506,17 +577,30 @@ static int check_schedule(struct schema_context *ctx, void *section, struct err 
     return 0;
 }
 
-#define COUNT_KEY(name_, help_)                                                                   \
-    { .name = #name_, .type = SCHEMA_INT, .offset = offsetof(struct schedule_written, name_),     \
-      .min = 0, .max = MODEL_COUNT_MAX, .help = help_ }
+#define COUNT_KEY(name_, help_)                                                                 \
+    {                                                                                           \
+        .name = #name_, .type = SCHEMA_INT, .offset = offsetof(struct schedule_written, name_), \
+        .min = 0, .max = MODEL_COUNT_MAX, .help = help_                                         \
+    }
 
 static const struct schema_key schedule_keys[] = {
-    { .name = "cron", .type = SCHEMA_TEXT, .offset = offsetof(struct schedule_written, cron),
-      .required = true, .help = "when it begins: \"0 9 * * MON-FRI\", @daily, ..." },
-    { .name = "for", .type = SCHEMA_DURATION, .offset = offsetof(struct schedule_written, for_us),
-      .required = true, .min = 1, .max = MONTH_S, .help = "how long it lasts: 9h" },
-    { .name = "timezone", .type = SCHEMA_TEXT, .offset = offsetof(struct schedule_written, zone),
-      .fallback = "UTC", .help = "of the cron expression: Europe/Berlin, ..." },
+    { .name = "cron",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct schedule_written, cron),
+      .required = true,
+      .help = "when it begins: \"0 9 * * MON-FRI\", @daily, ..." },
+    { .name = "for",
+      .type = SCHEMA_DURATION,
+      .offset = offsetof(struct schedule_written, for_us),
+      .required = true,
+      .min = 1,
+      .max = MONTH_S,
+      .help = "how long it lasts: 9h" },
+    { .name = "timezone",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct schedule_written, zone),
+      .fallback = "UTC",
+      .help = "of the cron expression: Europe/Berlin, ..." },
     COUNT_KEY(min, "scale.min meanwhile"),
     COUNT_KEY(max, "scale.max meanwhile"),
     COUNT_KEY(count, "the count meanwhile, whatever other rules say"),
@@ -535,11 +619,11 @@ static const struct schema_section schedule_section = {
 
 static const struct schema_key kind_keys[] = {
     [RULE_TARGET] = { .name = "target", .type = SCHEMA_SECTION, .section = &target_section },
-    [RULE_THRESHOLD] = { .name = "threshold", .type = SCHEMA_SECTION,
+    [RULE_THRESHOLD] = { .name = "threshold",
+                         .type = SCHEMA_SECTION,
                          .section = &threshold_section },
     [RULE_STEP] = { .name = "step", .type = SCHEMA_SECTION, .section = &step_section },
-    [RULE_SCHEDULE] = { .name = "schedule", .type = SCHEMA_SECTION,
-                        .section = &schedule_section },
+    [RULE_SCHEDULE] = { .name = "schedule", .type = SCHEMA_SECTION, .section = &schedule_section },
     [RULE_KIND_MAX] = { 0 },
 };
 
@@ -563,11 +647,12 @@ static int read_rule(struct schema_context *ctx, const struct schema_node *node,
 {
     union rule_written w = { 0 };
     if (node->kind != NODE_MAP || node->count == 0)
-        return schema_fail(ctx, node, err, "a rule is a map of one key (target, threshold, step "
-                                           "or schedule), not %s",
+        return schema_fail(ctx, node, err,
+                           "a rule is a map of one key (target, threshold, step "
+                           "or schedule), not %s",
                            node->kind == NODE_MAP ? "an empty map" : node_kind_name(node));
-    const struct schema_key *kind = schema_find_key(&config_section_rules,
-                                                    node->pairs[0].key->text);
+    const struct schema_key *kind =
+        schema_find_key(&config_section_rules, node->pairs[0].key->text);
     if (!kind)
         return schema_unknown_key(ctx, &config_section_rules, node->pairs[0].key, err);
     if (node->count > 1)
@@ -595,11 +680,13 @@ int config_read_rules(struct schema_context *ctx, const struct schema_node *node
     if (!node || node_is_null(node))
         return 0;
     if (node->kind != NODE_LIST)
-        return schema_note(ctx, schema_fail(ctx, node, &err, "is %s here; write a list",
-                                            node_kind_name(node)), &err);
+        return schema_note(
+            ctx, schema_fail(ctx, node, &err, "is %s here; write a list", node_kind_name(node)),
+            &err);
     if (node->count > MODEL_RULES_MAX)
-        return schema_note(ctx, schema_fail(ctx, node, &err, "%u rules; at most %d", node->count,
-                                            MODEL_RULES_MAX), &err);
+        return schema_note(
+            ctx, schema_fail(ctx, node, &err, "%u rules; at most %d", node->count, MODEL_RULES_MAX),
+            &err);
     for (uint32_t i = 0; i < node->count && rc != -ENOMEM; i++) {
         char index[16];
         struct str s;

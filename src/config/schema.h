@@ -47,8 +47,9 @@ struct schema_key {
     size_t offset;
     const char *fallback; /* default as it would be written; NULL = absent stays zero */
     double min, max;      /* of numbers, durations (in s) and sizes (in bytes); both 0 = no check */
-    /* SCHEMA_ENUM: NULL-terminated; SCHEMA_TEXT: the only texts possible. SCHEMA_INT, _SIZE, _DURATION: names[0], if any, is a word that
-     * may be written for 0 ("auto", "unlimited"), for a duration for US_NEVER ("never"). */
+    /* SCHEMA_ENUM: NULL-terminated; SCHEMA_TEXT: the only texts possible. SCHEMA_INT, _SIZE,
+     * _DURATION: names[0], if any, is a word that may be written for 0 ("auto", "unlimited"), for a
+     * duration for US_NEVER ("never"). */
     const char *const *names;
     const struct schema_section *section;
     int (*parse)(struct schema_context *ctx, const struct schema_node *node, void *field,

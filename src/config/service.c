@@ -67,8 +67,9 @@ static int check_name(struct schema_context *ctx, const struct schema_node *key,
 {
     size_t n = strlen(key->text);
     if (n > CONFIG_NAME_MAX)
-        return schema_fail(ctx, key, err, "\"%.60s\" is too long for a service's name; at most %d "
-                                          "characters",
+        return schema_fail(ctx, key, err,
+                           "\"%.60s\" is too long for a service's name; at most %d "
+                           "characters",
                            key->text, CONFIG_NAME_MAX);
     for (size_t i = 0; i < n; i++)
         if (!name_char_ok(key->text, i))
@@ -126,8 +127,8 @@ static int canonical_listeners(struct schema_context *ctx, const struct schema_n
     for (size_t i = 0; rc == 0 && i < s->listen.count; i++) {
         char canonical[128];
         struct err why = { 0 };
-        const struct schema_node *at = pair->value->kind == NODE_LIST ? pair->value->items[i]
-                                                                     : pair->value;
+        const struct schema_node *at =
+            pair->value->kind == NODE_LIST ? pair->value->items[i] : pair->value;
         if (config_canonical_listener(s->listen.items[i], canonical, sizeof(canonical), &why) < 0) {
             rc = schema_fail(ctx, at, err, "%s", why.text);
             break;
@@ -149,8 +150,7 @@ static bool host_ok(char *host)
         char c = host[i];
         if (c >= 'A' && c <= 'Z')
             host[i] = c = (char)(c | 0x20);
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-              c == '_'))
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_'))
             return false;
     }
     return true;
@@ -326,9 +326,9 @@ static int read_service(struct reader *r, const struct node_pair *pair, struct c
         return schema_note(ctx, rc, &err);
     }
     rc = schema_read(ctx, &r->with_drivers, node, s);
-    int (*const more[])(struct schema_context *ctx, const struct schema_node *node,
-                        struct config_service *s, struct err *err) = { canonical_listeners,
-                                                                       check_route };
+    int (*const more[])(struct schema_context * ctx, const struct schema_node *node,
+                        struct config_service *s,
+                        struct err *err) = { canonical_listeners, check_route };
     for (size_t i = 0; i < ARRAY_LEN(more) && (i > 0 || s->listen.items); i++) {
         err = (struct err){ 0 };
         int checked = schema_note(ctx, more[i](ctx, node, s, &err), &err);

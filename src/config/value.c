@@ -17,8 +17,7 @@ static int wrong(struct err *err, const char *text, const char *what)
     return err_set(err, -EINVAL, "\"%.60s\" is not %s", text, what);
 }
 
-/* A bound as a person would write it in a value of this type. */
-static void put_bound(enum schema_type type, double bound, struct str *out)
+void schema_print_bound(enum schema_type type, double bound, struct str *out)
 {
     char text[48];
     if (type == SCHEMA_DURATION)
@@ -43,11 +42,11 @@ static int check_range(const struct schema_key *key, const char *text, double va
         return 0;
     str_init(&s, bound, sizeof(bound));
     if (value < key->min) {
-        put_bound(key->type, key->min, &s);
+        schema_print_bound(key->type, key->min, &s);
         return err_set(err, -EINVAL, "%.60s is too small; give at least %s", text, bound);
     }
     if (value > key->max) {
-        put_bound(key->type, key->max, &s);
+        schema_print_bound(key->type, key->max, &s);
         return err_set(err, -EINVAL, "%.60s is too large; give at most %s", text, bound);
     }
     return 0;
@@ -55,7 +54,8 @@ static int check_range(const struct schema_key *key, const char *text, double va
 
 static int read_bool(const char *text, bool *field, struct err *err)
 {
-    static const char *const yes[] = { "true", "yes", "on" }, *const no[] = { "false", "no", "off" };
+    static const char *const yes[] = { "true", "yes", "on" }, *const no[] = { "false", "no",
+                                                                              "off" };
     for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
         if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
             *field = strcmp(text, yes[i]) == 0;
@@ -84,7 +84,8 @@ static int read_integer(const struct schema_key *key, const char *text, int64_t 
         [SCHEMA_INT] = { num_parse_i64, "a whole number" },
         [SCHEMA_DURATION] = { num_parse_duration,
                               "a duration; write a number and its unit: 250ms, 10s, 5m, 1h30m" },
-        [SCHEMA_SIZE] = { num_parse_size, "a size; write a number and its unit: 512B, 64KiB, 10MB" },
+        [SCHEMA_SIZE] = { num_parse_size,
+                          "a size; write a number and its unit: 512B, 64KiB, 10MB" },
     };
     int64_t value;
     if (read_word(key, text, field))
@@ -240,7 +241,7 @@ void schema_print_value(const struct schema_key *key, const void *field, struct 
         return;
     case SCHEMA_RATIO:
     case SCHEMA_NUMBER:
-        put_bound(key->type, *(const double *)field, out);
+        schema_print_bound(key->type, *(const double *)field, out);
         return;
     case SCHEMA_ENUM:
         str_put(out, key->names[*(const int *)field]);

@@ -150,7 +150,8 @@ static int64_t day_number(const struct zone_day *d, int year)
     if (d->form == 'J')
         return first + d->day - 1 + (d->day > 59 && is_leap(year));
     int64_t month = first + month_start(year, d->month);
-    int length = d->month == 12 ? 31 : month_start(year, d->month + 1) - month_start(year, d->month);
+    int length =
+        d->month == 12 ? 31 : month_start(year, d->month + 1) - month_start(year, d->month);
     int weekday = (int)((month + 4) % 7); /* 1970-01-01 was a Thursday */
     int day = (d->day - weekday + 7) % 7 + (d->week - 1) * 7;
     return month + (day >= length ? day - 7 : day);

@@ -88,7 +88,7 @@ static void act_record(struct controller *c, const struct action *a)
     store_put_decision(c->store, d);
     c->totals.service[d->slot].decisions++;
     if (d->before != d->desired)
-        log_info("%s: %d -> %d: %s", d->service, d->before, d->desired, d->summary);
+        log_info("%s: %s", d->service, d->summary);
 }
 
 static void act_alert(struct controller *c, const struct action *a)

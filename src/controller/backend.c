@@ -1,5 +1,6 @@
 /* What the admin API may see and do: facts from the core's views, the fleet and the gauges; commands
  * become operator events. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -60,6 +61,7 @@ static void backend_facts(void *ctx, struct admin_facts *f)
         f->log_dropped += atomic_load(&c->gauges->log_dropped);
     }
     add_trouble(f, c->config_trouble);
+    add_trouble(f, c->admin_trouble);
     journal_trouble(c->journal, journal_text, sizeof(journal_text));
     add_trouble(f, journal_text);
     if (!c->gauges)
@@ -71,7 +73,7 @@ static void put_latency(struct admin_service_facts *f, const struct totals_servi
 {
     for (unsigned i = 0; i < GAUGES_BUCKETS; i++)
         if (t->latency[i] > 0)
-            f->latency[admin_latency_bucket(gauges_bucket_floor_us(i))] += t->latency[i];
+            f->latency[admin_latency_bucket(gauges_bucket_floor_us(i + 1) - 1)] += t->latency[i];
     f->latency_sum_us = t->latency_sum_us;
 }
 

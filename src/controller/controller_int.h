@@ -130,6 +130,7 @@ struct controller {
     const struct config *core_config; /* what the core has been given; NULL = none yet */
     uint32_t stop_asked;
     char listen_error[256]; /* of the newest LISTEN that failed */
+    char admin_trouble[256];  /* the admin address cannot be had; "" = it can, or is off */
     char config_trouble[256]; /* the newest reload that failed; "" = none */
     struct totals totals;
 };

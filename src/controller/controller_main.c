@@ -72,11 +72,17 @@ static int open_admin(struct controller *c, struct err *err)
     int rc = read_token(c->config->admin_token_file, token, sizeof(token), err);
     if (rc < 0)
         return rc;
-    struct admin_options options = { .socket_path = path, .address = address, .token = token };
+    struct admin_options options = { .socket_path = path };
     rc = admin_open(&options, controller_backend(c), &c->admin, err);
-    if (rc == 0)
-        c->admin_watch = watch_open(c, admin_fd(c->admin), on_admin_ready);
-    return rc;
+    if (rc < 0)
+        return rc;
+    c->admin_watch = watch_open(c, admin_fd(c->admin), on_admin_ready);
+    rc = admin_set_address(c->admin, address, token, err);
+    if (rc == 0 || c->first_start)
+        return rc;
+    /* What already serves is not stopped because a port for looking is taken. */
+    fmt(c->admin_trouble, sizeof(c->admin_trouble), "admin: %s", err->text);
+    return 0;
 }
 
 static int open_memory(struct controller *c)
@@ -231,7 +237,9 @@ int controller_main(const struct controller_options *options)
                              .doorbell_fd = -1,
                              .access_log_fd = -1,
                              .started_wall_us = clock_wall_us() };
+    log_init("controller", LOG_LEVEL_INFO);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a full quota is an error of write(2), not an end */
     init_handles(&c);
     int rc = open_all(&c, &err);
     if (rc < 0) {

@@ -56,6 +56,8 @@ static int parse(struct player *p, const struct journal_config *jc, struct arena
     controller_complete_config(*ret);
     for (size_t i = 0; i < jc->template_count && i < (*ret)->service_count; i++)
         (*ret)->services[i].scale->template = jc->templates[i];
+    for (size_t i = 0; i < jc->zone_count && i < (*ret)->model.zone_count; i++)
+        (*ret)->model.zones[i] = jc->zones[i];
     return 0;
 }
 

@@ -21,7 +21,9 @@ struct journal_config controller_journal_config(const struct config *config, uin
                                     .text_bytes = strlen(config->text),
                                     .wall_us = config->now_wall_us,
                                     .templates = templates,
-                                    .template_count = config->service_count };
+                                    .template_count = config->service_count,
+                                    .zones = config->model.zones,
+                                    .zone_count = config->model.zone_count };
 }
 
 /* An earlier boot's journal has later times than the clock: event time goes on from there. */

@@ -144,6 +144,7 @@ static bool launch(struct control *c, struct control_service *s, struct instance
         return false;
     instance_move(i, INSTANCE_STARTING, c->now_us);
     i->started_us = c->now_us;
+    i->launch = ++s->launches;
     i->deadline_us = us_add(c->now_us, s->conf.start_within_us);
     a->deadline_us = i->deadline_us;
     s->publish = true;

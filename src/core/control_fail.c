@@ -66,9 +66,10 @@ void control_start_failed(struct control *c, struct control_service *s, const st
     if (i->ready_us != 0 && c->now_us - i->ready_us >= BACKOFF_WELL_US)
         forgive(s);
     /* Instances that were started together and fail together are one failure. */
-    if (s->start_failures == 0 || i->started_us >= s->failure_us) {
+    if (s->start_failures == 0 || i->launch > s->failure_launch) {
         s->start_failures += s->start_failures < UINT32_MAX;
         s->failure_us = c->now_us;
+        s->failure_launch = s->launches;
         s->backoff_until_us = us_add(c->now_us, delay_us(s->start_failures, soon));
     }
     char wait[32];
@@ -91,7 +92,7 @@ int64_t control_well_us(const struct control_service *s)
     FOR_EACH_INSTANCE(i, s)
     {
         busy |= i->state <= INSTANCE_WARMING || i->state == INSTANCE_FAILING;
-        if (i->state == INSTANCE_READY && i->started_us >= s->failure_us)
+        if (i->state == INSTANCE_READY && i->launch > s->failure_launch)
             at_us = MIN(at_us, us_add(i->ready_us, BACKOFF_WELL_US));
     }
     /* Nobody tries any more: the last failure does not stay news for ever. */

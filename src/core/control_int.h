@@ -52,8 +52,10 @@ struct control_service {
     uint32_t instance_count;
     uint32_t number; /* the highest ever used */
 
+    uint32_t launches; /* ever */
     uint32_t start_failures;
-    int64_t failure_us; /* the newest one that counted */
+    uint32_t failure_launch; /* launches at the newest failure that counted */
+    int64_t failure_us;      /* its time */
     int64_t backoff_until_us;
     bool driver_down;
     int64_t list_until_us; /* nothing is started or stopped until the engine has listed; 0 = none */

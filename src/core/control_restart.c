@@ -41,6 +41,7 @@ int control_on_found(struct control *c, const struct event *e)
     if (i->state == INSTANCE_PENDING) {
         instance_move(i, INSTANCE_STARTING, c->now_us);
         i->started_us = c->now_us;
+        i->launch = ++s->launches;
         i->deadline_us = us_add(c->now_us, s->conf.start_within_us);
     }
     i->template = e->template;

@@ -102,6 +102,7 @@ static void walk_instance(struct walk *w, struct instance *i)
     walk_u32(w, &state, INSTANCE_GONE);
     i->state = (enum instance_state)state;
     walk_u32(w, &i->number, UINT32_MAX);
+    walk_u32(w, &i->launch, UINT32_MAX);
     walk_u64(w, &i->template);
     walk_i64(w, &i->state_us);
     walk_i64(w, &i->started_us);
@@ -231,6 +232,8 @@ static void walk_plan(struct walk *w, const struct control *c, struct control_se
     walk_i32(w, &s->schedule_min, -1, INT32_MAX);
     walk_i32(w, &s->schedule_max, -1, INT32_MAX);
     walk_u32(w, &s->start_failures, UINT32_MAX);
+    walk_u32(w, &s->launches, UINT32_MAX);
+    walk_u32(w, &s->failure_launch, UINT32_MAX);
     walk_i64(w, &s->failure_us);
     walk_i64(w, &s->backoff_until_us);
     walk_bool(w, &s->driver_down);

@@ -73,6 +73,7 @@ enum instance_state {
 struct instance {
     enum instance_state state;
     uint32_t number;    /* within its service; 1.., never used again; the name is service-number */
+    uint32_t launch;    /* how many of its service were launched before it, and itself */
     uint64_t template;  /* what it was started from */
     int64_t state_us;   /* when it entered its state */
     int64_t started_us; /* when START was issued */

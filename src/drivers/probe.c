@@ -1,5 +1,5 @@
-/* libcurl's multi interface on a libuv loop: curl says which sockets and which timeout it waits for,
- * the loop tells it when they are due. */
+/* libcurl's multi interface on a libuv loop: curl says which sockets and which timeout it waits
+ * for, the loop tells it when they are due. */
 #include "drivers/probe.h"
 
 #include <curl/curl.h>

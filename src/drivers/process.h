@@ -83,6 +83,7 @@ uint16_t process_choose_port(int64_t min, int64_t max, int64_t *next,
 /* The name is the service's and the number the instance's: STATE/log/shop-3.log. */
 void process_log_path(const char *state_dir, const char *service, uint32_t number, char *buf,
                       size_t cap);
-/* Larger than size_bytes: its text moves on to PATH.1, and what was there to PATH.2, up to `keep`. */
+/* Larger than size_bytes: its text moves on to PATH.1, and what was there to PATH.2, up to `keep`.
+ */
 int process_log_rotate(const char *path, int64_t size_bytes, int64_t keep);
 void process_log_remove(const char *path);

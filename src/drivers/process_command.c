@@ -238,9 +238,9 @@ static int64_t or_leave(int64_t limit)
 int process_command(const struct process_conf *conf, const struct process_identity *who, bool task,
                     struct arena *arena, struct link_start *ret, struct err *err)
 {
-    static const int64_t core_bytes[] = { [PROCESS_CORE_KEEP] = -1,
-                                          [PROCESS_CORE_NONE] = 0,
-                                          [PROCESS_CORE_UNLIMITED] = INT64_MAX };
+    static const int64_t core_bytes[] = {
+        [PROCESS_CORE_KEEP] = -1, [PROCESS_CORE_NONE] = 0, [PROCESS_CORE_UNLIMITED] = INT64_MAX
+    };
     struct builder b = { .conf = conf, .who = who, .arena = arena, .start = ret, .err = err };
     *ret = (struct link_start){
         .name = slice_of(who->name),

@@ -23,7 +23,7 @@ struct process {
     uint64_t cpu_ticks;
     int64_t rss_pages;
     size_t parent_at; /* index; SIZE_MAX = not there */
-    bool member; /* of the tree asked for */
+    bool member;      /* of the tree asked for */
 };
 
 struct proctree {
@@ -60,17 +60,17 @@ static bool read_stat(int proc_fd, const char *pid, struct process *ret)
         return false;
     text[n] = '\0';
     const char *name_end = strrchr(text, ')');
-    if (!name_end || sscanf(name_end + 2,
-                            "%*c %d %d %d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d "
-                            "%*d %*d %*u %*u %ld",
-                            &parent, &group, &session, &user, &system, &child_user, &child_system,
-                            &rss) != 8)
+    if (!name_end ||
+        sscanf(name_end + 2,
+               "%*c %d %d %d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d "
+               "%*d %*d %*u %*u %ld",
+               &parent, &group, &session, &user, &system, &child_user, &child_system, &rss) != 8)
         return false;
     *ret = (struct process){ .parent = parent,
                              .group = group,
                              .session = session,
-                             .cpu_ticks = user + system + (uint64_t)child_user +
-                                          (uint64_t)child_system,
+                             .cpu_ticks =
+                                 user + system + (uint64_t)child_user + (uint64_t)child_system,
                              .rss_pages = rss };
     return true;
 }
@@ -80,8 +80,7 @@ static bool has_room(struct proctree *t)
     if (t->count < t->cap)
         return true;
     size_t cap = t->cap ? t->cap * 2 : 512;
-    struct process *items =
-        cap <= PROCESSES_MAX ? realloc(t->items, cap * sizeof(*items)) : NULL;
+    struct process *items = cap <= PROCESSES_MAX ? realloc(t->items, cap * sizeof(*items)) : NULL;
     if (!items)
         return false;
     t->items = items;
@@ -100,8 +99,7 @@ static void link_parents(struct proctree *t)
     qsort(t->items, t->count, sizeof(t->items[0]), by_pid);
     for (size_t i = 0; i < t->count; i++) {
         struct process key = { .pid = t->items[i].parent };
-        const struct process *parent =
-            bsearch(&key, t->items, t->count, sizeof(key), by_pid);
+        const struct process *parent = bsearch(&key, t->items, t->count, sizeof(key), by_pid);
         t->items[i].parent_at = parent ? (size_t)(parent - t->items) : SIZE_MAX;
     }
 }
@@ -118,8 +116,7 @@ int proctree_refresh(struct proctree *t, int64_t now_us, int64_t age_us_max)
         struct process *p = &t->items[t->count];
         int64_t pid;
         if (e->d_name[0] < '1' || e->d_name[0] > '9' ||
-            num_parse_i64(slice_of(e->d_name), &pid) < 0 ||
-            !read_stat(dirfd(dir), e->d_name, p))
+            num_parse_i64(slice_of(e->d_name), &pid) < 0 || !read_stat(dirfd(dir), e->d_name, p))
             continue;
         p->pid = (pid_t)pid;
         t->count++;
@@ -128,6 +125,11 @@ int proctree_refresh(struct proctree *t, int64_t now_us, int64_t age_us_max)
     link_parents(t);
     t->at_us = now_us;
     return 0;
+}
+
+int64_t proctree_at_us(const struct proctree *t)
+{
+    return t->at_us;
 }
 
 /* --- the tree --- */

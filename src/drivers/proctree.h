@@ -18,6 +18,7 @@ struct proctree *proctree_new(void); /* NULL = no memory */
 void proctree_free(struct proctree *t);
 /* Look again, unless the last look is younger than `age_us_max`. 0 or -errno. */
 int proctree_refresh(struct proctree *t, int64_t now_us, int64_t age_us_max);
+int64_t proctree_at_us(const struct proctree *t); /* when that look was taken; 0 = never */
 /* What the process and all that belong to it (descendants, its session, its group) use. false = it
  * is not there. */
 bool proctree_read(struct proctree *t, pid_t root, struct proctree_use *ret);

@@ -34,6 +34,7 @@ struct source_proc {
     struct proctree *processes;
     struct host host;
     double ticks_per_s;
+    size_t tree_count; /* slots ever used */
     struct tree trees[TREES_MAX];
 };
 
@@ -88,13 +89,15 @@ static void look_at_host(struct host *h, int64_t now_us)
 static struct tree *tree_of(struct source_proc *s, pid_t pid, int64_t now_us)
 {
     struct tree *free_one = NULL;
-    for (size_t i = 0; i < TREES_MAX; i++) {
+    for (size_t i = 0; i < s->tree_count; i++) {
         struct tree *t = &s->trees[i];
         if (t->pid == pid)
             return t;
         if (!free_one && (t->pid == 0 || now_us - t->at_us > FORGET_US))
             free_one = t;
     }
+    if (!free_one && s->tree_count < TREES_MAX)
+        free_one = &s->trees[s->tree_count++];
     if (free_one)
         *free_one = (struct tree){ .pid = pid, .cpu = -1 };
     return free_one;
@@ -110,16 +113,17 @@ static void note_cpu(const struct source_proc *s, struct tree *t, uint64_t ticks
     t->at_us = now_us;
 }
 
-static void sample_instance(struct source_proc *s, const struct source_instance *i, int64_t now_us,
+static void sample_instance(struct source_proc *s, const struct source_instance *i,
                             struct source_sink *sink)
 {
+    int64_t now_us = proctree_at_us(s->processes);
     struct proctree_use use;
     if (i->pid <= 0 || !proctree_read(s->processes, (pid_t)i->pid, &use))
         return;
     struct tree *t = tree_of(s, (pid_t)i->pid, now_us);
     if (!t)
         return;
-    if (t->at_us == 0 || now_us - t->at_us > AGE_US_MAX)
+    if (t->at_us != now_us)
         note_cpu(s, t, use.cpu_ticks, now_us);
     if (t->cpu >= 0)
         source_add(sink, METRIC_CPU, i->number, t->cpu);
@@ -135,11 +139,10 @@ static void proc_sample(void *self, const struct source_service *service, int64_
         source_add(sink, METRIC_HOST_CPU, 0, s->host.cpu);
     if (s->host.memory >= 0)
         source_add(sink, METRIC_HOST_MEMORY, 0, s->host.memory);
-    if (service->instance_count == 0 ||
-        proctree_refresh(s->processes, now_us, AGE_US_MAX) < 0)
+    if (service->instance_count == 0 || proctree_refresh(s->processes, now_us, AGE_US_MAX) < 0)
         return;
     for (size_t i = 0; i < service->instance_count; i++)
-        sample_instance(s, &service->instances[i], now_us, sink);
+        sample_instance(s, &service->instances[i], sink);
 }
 
 static int proc_open(const struct driver_env *env, void **ret, struct err *err)

@@ -55,9 +55,13 @@ static struct backend *reserve(struct loop *l, struct exchange *x)
             return NULL;
         struct backend *b = x->service->backends[index];
         uint32_t before = atomic_fetch_add(&instance_of(l, b)->in_flight, 1);
-        if (x->service->conf.max_concurrency == 0 || before < x->service->conf.max_concurrency)
+        bool ours = shared_owns(l->shared, b->conf.slot, b->conf.number);
+        if (ours &&
+            (x->service->conf.max_concurrency == 0 || before < x->service->conf.max_concurrency))
             return b;
         shared_count_down(&instance_of(l, b)->in_flight);
+        if (!ours)
+            return NULL; /* replaced: the pool that says so is on its way to this loop */
     }
     return NULL;
 }
@@ -75,16 +79,16 @@ void exchange_leave_backend(struct loop *l, struct exchange *x)
     if (!b)
         return;
     x->backend = NULL;
-    bool mine = atomic_load(&instance_of(l, b)->number) == b->conf.number;
+    bool ours = shared_owns(l->shared, b->conf.slot, b->conf.number);
     if (x->counted_tunnel) {
         x->counted_tunnel = false;
         gauges_tunnels(l, x->service, -1);
-        if (mine)
+        if (ours)
             shared_count_down(&instance_of(l, b)->tunnels);
     }
     if (x->state != EXCHANGE_TUNNEL || x->tcp) {
         gauges_in_flight(l, x->service, -1);
-        if (mine)
+        if (ours)
             shared_count_down(&instance_of(l, b)->in_flight);
     }
     tell_if_drained(l, b);

@@ -9,7 +9,7 @@
 
 struct loop;
 
-enum io_kind { IO_MAILBOX, IO_LISTENER, IO_CLIENT, IO_UPSTREAM };
+enum io_kind { IO_LETTERBOX, IO_LISTENER, IO_CLIENT, IO_UPSTREAM };
 
 struct io {
     int fd; /* -1 = closed; its memory goes when the loop's turn ends */

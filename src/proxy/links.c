@@ -83,7 +83,7 @@ static void share_out(struct links *k)
             listener_set_add(sets[before % s->loop_count], k->socket_address[i], fd);
     }
     for (uint32_t i = 0; i < s->loop_count; i++)
-        mailbox_post_listeners(&s->loops[i]->mailbox, sets[i]);
+        letterbox_post_listeners(&s->loops[i]->letterbox, sets[i]);
 }
 
 static void take_listeners(struct links *k, struct link_msg *m)
@@ -138,7 +138,7 @@ static void take_snapshot(struct links *k, struct link_msg *m)
     pool_unref(k->pool);
     k->pool = p;
     for (uint32_t i = 0; i < k->shared->loop_count; i++)
-        mailbox_post_pool(&k->shared->loops[i]->mailbox, pool_ref(p));
+        letterbox_post_pool(&k->shared->loops[i]->letterbox, pool_ref(p));
 }
 
 static void on_keeper(struct links *k, struct link_msg *m)

@@ -39,9 +39,9 @@ int loop_new(struct shared *s, uint32_t index, struct loop **ret)
     list_init(&l->idle_clients);
     list_init(&l->deferred);
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int rc = l->epoll_fd < 0 ? -errno : mailbox_init(&l->mailbox);
+    int rc = l->epoll_fd < 0 ? -errno : letterbox_init(&l->letterbox);
     if (rc == 0)
-        rc = io_add(l, &l->mailbox_io, l->mailbox.event_fd, IO_MAILBOX, true);
+        rc = io_add(l, &l->letterbox_io, l->letterbox.event_fd, IO_LETTERBOX, true);
     if (rc < 0) {
         free(l);
         return rc;
@@ -61,7 +61,7 @@ static void on_event(struct loop *l, struct io *io, uint32_t events)
     if (io->fd < 0)
         return; /* closed earlier in this turn */
     switch ((enum io_kind)io->kind) {
-    case IO_MAILBOX:
+    case IO_LETTERBOX:
         l->mail = true;
         break;
     case IO_LISTENER:
@@ -137,15 +137,15 @@ static void apply_pool(struct loop *l, struct pool *p)
 static void read_mail(struct loop *l)
 {
     l->mail = false;
-    mailbox_read(&l->mailbox);
-    struct listener_set *set = mailbox_take_listeners(&l->mailbox);
+    letterbox_read(&l->letterbox);
+    struct listener_set *set = letterbox_take_listeners(&l->letterbox);
     if (set)
         listener_replace(l, set);
-    struct pool *p = mailbox_take_pool(&l->mailbox);
+    struct pool *p = letterbox_take_pool(&l->letterbox);
     if (p)
         apply_pool(l, p);
     for (uint32_t word = 0; word < GAUGES_SERVICES_MAX / 64; word++) {
-        uint64_t bits = mailbox_take_wakes(&l->mailbox, word);
+        uint64_t bits = letterbox_take_wakes(&l->letterbox, word);
         for (; bits; bits &= bits - 1)
             queue_serve(l, word * 64 + (uint32_t)__builtin_ctzll(bits));
     }
@@ -198,7 +198,7 @@ void *loop_run(void *arg)
 {
     struct loop *l = arg;
     struct epoll_event events[EVENTS_MAX];
-    while (!atomic_load_explicit(&l->mailbox.quit, memory_order_relaxed)) {
+    while (!atomic_load_explicit(&l->letterbox.quit, memory_order_relaxed)) {
         int wait_ms = list_empty(&l->deferred) ? timer_wait_ms(&l->wheel, l->now_us) : 0;
         int n = epoll_wait(l->epoll_fd, events, EVENTS_MAX, wait_ms);
         l->now_us = clock_now_us();

@@ -1,5 +1,6 @@
 /* One thread's event loop and all that belongs to it. A turn: wait, note the edges and let each
- * connection go on, fire timers, read the mailbox, run what was deferred, free what was closed. */
+ * connection go on, fire timers, read the letterbox, run what was deferred, free what was closed.
+ */
 #pragma once
 
 #include <pthread.h>
@@ -12,8 +13,8 @@
 #include "proxy/buf.h"
 #include "proxy/http1.h"
 #include "proxy/io.h"
+#include "proxy/letterbox.h"
 #include "proxy/listener.h"
-#include "proxy/mailbox.h"
 #include "proxy/service.h"
 #include "proxy/shared.h"
 #include "proxy/slab.h"
@@ -39,12 +40,12 @@ struct loop {
     struct io *dead_ios;      /* closed in this turn */
     struct exchange *dead_exchanges;
 
-    struct io mailbox_io;
-    struct mailbox mailbox;
+    struct io letterbox_io;
+    struct letterbox letterbox;
     struct listener_set *listeners;
     struct timer accept_timer; /* accepting is paused until then */
     bool accept_paused;
-    bool mail;    /* the mailbox has been signalled in this turn */
+    bool mail;    /* the letterbox has been signalled in this turn */
     bool applied; /* has had a snapshot */
     bool stopping;
     uint32_t lingering;                /* clients that only wait for the other side's close */

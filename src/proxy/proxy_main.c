@@ -63,7 +63,7 @@ static int start_loops(void)
 static void stop_loops(void)
 {
     for (uint32_t i = 0; i < shared.loop_count; i++)
-        mailbox_post_quit(&shared.loops[i]->mailbox);
+        letterbox_post_quit(&shared.loops[i]->letterbox);
     for (uint32_t i = 0; i < shared.loop_count; i++)
         pthread_join(shared.loops[i]->thread, NULL);
 }

@@ -82,7 +82,7 @@ void queue_kick(struct shared *shared, uint32_t slot)
         return;
     struct loop *owner = oldest(NULL, q, NULL);
     if (owner)
-        mailbox_post_wake(&owner->mailbox, slot);
+        letterbox_post_wake(&owner->letterbox, slot);
 }
 
 void queue_serve(struct loop *l, uint32_t slot)
@@ -92,7 +92,7 @@ void queue_serve(struct loop *l, uint32_t slot)
         struct exchange *x = NULL;
         struct loop *owner = oldest(l, q, &x);
         if (owner && owner != l)
-            mailbox_post_wake(&owner->mailbox, slot);
+            letterbox_post_wake(&owner->letterbox, slot);
         if (!x || !exchange_resume(l, x))
             return;
     }

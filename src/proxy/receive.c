@@ -104,6 +104,17 @@ static enum step refuse_head(struct loop *l, struct exchange *x, const char *rea
     return STEP_ENDED;
 }
 
+/* Our own shortage, which is not the instance's fault. */
+static enum step starve(struct loop *l, struct exchange *x)
+{
+    gauges_error(l, x->service, GAUGES_ERROR_SHED);
+    if (x->response_started)
+        exchange_abort(l, x, "out of buffers");
+    else
+        exchange_unavailable(l, x, "out of buffers");
+    return STEP_ENDED;
+}
+
 static void note_status(struct loop *l, struct exchange *x, int status)
 {
     x->status = status;
@@ -253,6 +264,8 @@ static enum step pass_body(struct loop *l, struct exchange *x)
     int rc = x->response_chunk     ? pass_as_chunk(l, x)
              : x->response_dechunk ? pass_dechunked(l, x)
                                    : pass_direct(x);
+    if (rc == -ENOBUFS)
+        return starve(l, x);
     if (rc < 0) {
         exchange_upstream_failed(l, x, "the response body is malformed");
         return STEP_ENDED;
@@ -266,10 +279,10 @@ static enum step at_end(struct loop *l, struct exchange *x, int rc)
     if (rc == 0 && x->response_started && x->response.kind == HTTP1_BODY_CLOSE) {
         if (x->response_chunk) {
             struct buf *out = frame_buf(l, x);
-            if (out) {
-                memcpy(buf_tail(out), "0\r\n\r\n", 5);
-                out->end += 5;
-            }
+            if (!out)
+                return starve(l, x);
+            memcpy(buf_tail(out), "0\r\n\r\n", 5);
+            out->end += 5;
         }
         x->response.done = true;
         return STEP_ON;
@@ -285,10 +298,8 @@ static enum step read_upstream(struct loop *l, struct exchange *x)
     struct upstream *u = x->upstream;
     if (!u->io.readable)
         return STEP_WAIT;
-    if (!x->response_in && !(x->response_in = buf_new(&l->bufs, BUF_LARGE_BYTES))) {
-        exchange_upstream_failed(l, x, "out of buffers");
-        return STEP_ENDED;
-    }
+    if (!x->response_in && !(x->response_in = buf_new(&l->bufs, BUF_LARGE_BYTES)))
+        return starve(l, x);
     struct buf *in = x->response_in;
     if (buf_len(in) == 0)
         in->start = in->end = 0;

@@ -115,8 +115,13 @@ static void bad_body(struct loop *l, struct exchange *x)
         exchange_reply(l, x, 400, "the request body is malformed");
 }
 
-static void client_lost(struct loop *l, struct exchange *x)
+static void cannot_read(struct loop *l, struct exchange *x, int rc)
 {
+    if (rc == -ENOBUFS && !x->response_started) {
+        gauges_error(l, x->service, GAUGES_ERROR_SHED);
+        exchange_unavailable(l, x, "out of buffers");
+        return;
+    }
     gauges_error(l, x->service, GAUGES_ERROR_CLIENT);
     exchange_abort(l, x, "the client went away");
 }
@@ -134,11 +139,11 @@ void exchange_send(struct loop *l, struct exchange *x)
         if (rc < 0) {
             /* It may have answered before it closed: what it said counts, if it said anything. */
             x->upstream->io.hup = x->upstream->io.readable = true;
-            return;
+            break;
         }
         rc = read_body(l, x);
         if (rc < 0) {
-            client_lost(l, x);
+            cannot_read(l, x, rc);
             return;
         }
         bool more = buf_len(x->client->in) > 0 && !x->request.done && buf_room(x->request_out) > 0;

@@ -59,19 +59,26 @@ void shared_tell_main(struct shared *s)
     (void)n;
 }
 
+bool shared_owns(struct shared *s, uint32_t slot, uint32_t number)
+{
+    return atomic_load(&s->gauges->instance[slot].number) == number;
+}
+
 void shared_own_slot(struct shared *s, uint32_t slot, uint32_t number)
 {
     struct gauges_instance *g = &s->gauges->instance[slot];
-    if (atomic_load_explicit(&g->number, memory_order_relaxed) == number)
+    if (shared_owns(s, slot, number))
         return;
-    atomic_store_explicit(&g->in_flight, 0, memory_order_relaxed);
-    atomic_store_explicit(&g->tunnels, 0, memory_order_relaxed);
+    /* The number first: a loop that counts for the former owner after this finds out, and one that
+     * counted before is wiped out below. */
+    atomic_store(&g->number, number);
+    atomic_store(&g->in_flight, 0);
+    atomic_store(&g->tunnels, 0);
     atomic_store_explicit(&g->ejected, 0, memory_order_relaxed);
     atomic_store_explicit(&g->requests, 0, memory_order_relaxed);
     atomic_store_explicit(&g->errors, 0, memory_order_relaxed);
-    atomic_store_explicit(&g->number, number, memory_order_release);
-    atomic_store_explicit(&s->instances[slot].failures, 0, memory_order_relaxed);
-    atomic_store_explicit(&s->instances[slot].eject_until_us, 0, memory_order_relaxed);
+    atomic_store(&s->instances[slot].failures, 0);
+    atomic_store(&s->instances[slot].eject_until_us, 0);
 }
 
 void shared_count_down(_Atomic uint32_t *counter)

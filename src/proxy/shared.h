@@ -50,5 +50,6 @@ void shared_tell_main(struct shared *s);
 
 /* Give the slot to instance `number`: counters start at 0 when it had another owner. */
 void shared_own_slot(struct shared *s, uint32_t slot, uint32_t number);
+bool shared_owns(struct shared *s, uint32_t slot, uint32_t number);
 /* One off a counter that may have been zeroed for a new owner meanwhile. */
 void shared_count_down(_Atomic uint32_t *counter);

@@ -108,14 +108,18 @@ void tunnel_pump(struct loop *l, struct exchange *x)
 
 static void count_tunnel(struct loop *l, struct exchange *x)
 {
-    struct gauges_instance *g = &l->shared->gauges->instance[x->backend->conf.slot];
+    const struct snapshot_instance *in = &x->backend->conf;
+    struct gauges_instance *g = &l->shared->gauges->instance[in->slot];
+    bool ours = shared_owns(l->shared, in->slot, in->number);
     x->counted_tunnel = true;
-    atomic_fetch_add(&g->tunnels, 1);
     gauges_tunnels(l, x->service, 1);
+    if (ours)
+        atomic_fetch_add(&g->tunnels, 1);
     if (x->tcp) /* such a connection is load for as long as it is open */
         return;
     gauges_in_flight(l, x->service, -1);
-    shared_count_down(&g->in_flight);
+    if (ours)
+        shared_count_down(&g->in_flight);
     queue_kick(l->shared, x->service->conf.slot);
 }
 

@@ -183,22 +183,12 @@ static int put_line(struct journal *j, json_t *line)
     return rc;
 }
 
-static json_t *config_json(const struct journal_config *c)
-{
-    json_t *templates = json_array();
-    for (size_t i = 0; templates && i < c->template_count; i++)
-        json_array_append_new(templates, codec_hex(c->templates[i]));
-    return json_pack("{s:s, s:o, s:I, s:o}", "path", c->path ? c->path : "", "text",
-                     codec_text(c->text, c->text_bytes), "wall_us", (json_int_t)c->wall_us,
-                     "templates", templates);
-}
-
 static json_t *head_json(const struct journal *j, const struct journal_snapshot *s)
 {
     _cleanup_free_ char *words = s->words ? codec_words(s->words, s->word_count) : NULL;
     if (s->words && !words)
         return NULL;
-    json_t *config = s->config ? config_json(s->config) : json_null();
+    json_t *config = s->config ? journal_config_json(s->config) : json_null();
     return json_pack("{s:I, s:s, s:o, s:I, s:b, s:{s:o, s:s?}}", "segment", (json_int_t)j->sequence,
                      "version", j->version, "time", codec_time(s->wall_us), "wall_us",
                      (json_int_t)s->wall_us, "continues", j->continues, "snapshot", "config",
@@ -319,7 +309,7 @@ void journal_put_event(struct journal *j, const struct event *e,
                        const struct journal_config *config)
 {
     json_t *json = j->fd < 0 ? NULL : event_json(e);
-    if (json && config && json_object_set_new(json, "config", config_json(config)) < 0) {
+    if (json && config && json_object_set_new(json, "config", journal_config_json(config)) < 0) {
         json_decref(json);
         json = NULL;
     }

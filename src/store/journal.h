@@ -6,7 +6,8 @@
  *    "snapshot":{"config":CONFIG|null,"words":"..."|null}}
  *   {"event":{..}}                  see event_json.h; a config event carries "config":CONFIG
  *   {"decision":{..}}               see event_json.h
- *   CONFIG = {"path":..,"text":..,"wall_us":..,"templates":["hex"...]}
+ *   CONFIG = {"path":..,"text":..,"wall_us":..,"templates":["hex"...],
+ *             "zones":[{"name":..,"offset":..,"transitions":[[at, offset]...]}...]}
  * Nothing here knows how to parse a configuration or step a core. Not thread-safe: one owner. */
 #pragma once
 
@@ -28,6 +29,8 @@ struct journal_config {
     int64_t wall_us;           /* config_parse()'s now_wall_us */
     const uint64_t *templates; /* of each service, in the configuration's order */
     size_t template_count;
+    const struct zone_conf *zones; /* of the model: data, not to be read from zone files again */
+    size_t zone_count;
 };
 
 struct journal_snapshot {

@@ -20,52 +20,15 @@ struct reader {
     bool head_only; /* stop with 1 once the head has been found whole */
 };
 
-/* A configuration while its record is shown. */
-struct config_copy {
-    struct journal_config config;
-    char *path, *text;
-    uint64_t *templates;
-};
-
-static void config_copy_done(struct config_copy *c)
-{
-    free(c->path);
-    free(c->text);
-    free(c->templates);
-}
-
-static int config_decode(const json_t *json, struct config_copy *ret)
-{
-    const json_t *wall = json_object_get(json, "wall_us");
-    const json_t *templates = json_object_get(json, "templates");
-    struct journal_config *c = &ret->config;
-    size_t path_bytes, n = json_array_size(templates);
-    ret->path = codec_text_decode(json_object_get(json, "path"), &path_bytes);
-    ret->text = codec_text_decode(json_object_get(json, "text"), &c->text_bytes);
-    ret->templates = calloc(n ? n : 1, sizeof(*ret->templates));
-    if (!ret->path || !ret->text || !ret->templates || !json_is_integer(wall) ||
-        !json_is_array(templates))
-        return -EPROTO;
-    for (size_t i = 0; i < n; i++)
-        if (codec_hex_decode(json_array_get(templates, i), &ret->templates[i]) < 0)
-            return -EPROTO;
-    c->path = ret->path;
-    c->text = ret->text;
-    c->wall_us = json_integer_value(wall);
-    c->templates = ret->templates;
-    c->template_count = n;
-    return 0;
-}
-
 static int show_event(struct reader *r, const json_t *json, struct journal_record *record)
 {
-    _cleanup_(config_copy_done) struct config_copy copy = { 0 };
+    _cleanup_(journal_config_done) struct journal_config_copy copy = { 0 };
     _cleanup_(event_json_done) struct event e = { 0 };
     const json_t *config = json_object_get(json, "config");
     struct err err = { 0 };
     int rc = event_json_decode(json, &e, &err);
     if (rc == 0 && config)
-        rc = config_decode(config, &copy);
+        rc = journal_config_decode(config, &copy);
     if (rc < 0)
         return -EPROTO;
     record->type = JOURNAL_EVENT;
@@ -76,7 +39,7 @@ static int show_event(struct reader *r, const json_t *json, struct journal_recor
 
 static int show_head(struct reader *r, const json_t *json, struct journal_record *record)
 {
-    _cleanup_(config_copy_done) struct config_copy copy = { 0 };
+    _cleanup_(journal_config_done) struct journal_config_copy copy = { 0 };
     _cleanup_free_ uint64_t *words = NULL;
     const json_t *snapshot = json_object_get(json, "snapshot");
     const json_t *config = json_object_get(snapshot, "config");
@@ -89,7 +52,7 @@ static int show_head(struct reader *r, const json_t *json, struct journal_record
     if (!record->version || !config || !text)
         return -EPROTO;
     if (!json_is_null(config)) {
-        if (config_decode(config, &copy) < 0)
+        if (journal_config_decode(config, &copy) < 0)
             return -EPROTO;
         record->snapshot.config = &copy.config;
     }

@@ -18,8 +18,11 @@ struct run {
 };
 
 static const struct schema_key run_keys[] = {
-    { .name = "command", .type = SCHEMA_LIST, .offset = offsetof(struct run, command),
-      .required = true, .help = "a program" },
+    { .name = "command",
+      .type = SCHEMA_LIST,
+      .offset = offsetof(struct run, command),
+      .required = true,
+      .help = "a program" },
     { .name = "env", .type = SCHEMA_MAP, .offset = offsetof(struct run, env) },
     { 0 },
 };

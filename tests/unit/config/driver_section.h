@@ -41,8 +41,12 @@ static int test_ready_check(struct schema_context *ctx, void *section, struct er
 static const struct schema_key test_ready_keys[] = {
     { .name = "http", .type = SCHEMA_TEXT, .offset = offsetof(struct test_ready, http) },
     { .name = "tcp", .type = SCHEMA_BOOL, .offset = offsetof(struct test_ready, tcp) },
-    { .name = "within", .type = SCHEMA_DURATION, .offset = offsetof(struct test_ready, within_us),
-      .fallback = "60s", .min = 0.1, .max = 3600 },
+    { .name = "within",
+      .type = SCHEMA_DURATION,
+      .offset = offsetof(struct test_ready, within_us),
+      .fallback = "60s",
+      .min = 0.1,
+      .max = 3600 },
     { 0 },
 };
 static const struct schema_section test_ready_section = {
@@ -53,7 +57,9 @@ static const struct schema_section test_ready_section = {
 };
 
 static const struct schema_key test_stop_keys[] = {
-    { .name = "grace", .type = SCHEMA_DURATION, .offset = offsetof(struct test_run, grace_us),
+    { .name = "grace",
+      .type = SCHEMA_DURATION,
+      .offset = offsetof(struct test_run, grace_us),
       .fallback = "10s" },
     { .name = "signal", .type = SCHEMA_TEXT, .offset = offsetof(struct test_run, signal) },
     { 0 },
@@ -61,11 +67,16 @@ static const struct schema_key test_stop_keys[] = {
 static const struct schema_section test_stop_section = { .name = "stop", .keys = test_stop_keys };
 
 static const struct schema_key test_run_keys[] = {
-    { .name = "command", .type = SCHEMA_LIST, .offset = offsetof(struct test_run, command),
-      .required = true, .help = "give the program and its arguments" },
+    { .name = "command",
+      .type = SCHEMA_LIST,
+      .offset = offsetof(struct test_run, command),
+      .required = true,
+      .help = "give the program and its arguments" },
     { .name = "env", .type = SCHEMA_MAP, .offset = offsetof(struct test_run, env) },
     { .name = "user", .type = SCHEMA_TEXT, .offset = offsetof(struct test_run, user) },
-    { .name = "ready", .type = SCHEMA_SECTION, .offset = offsetof(struct test_run, ready),
+    { .name = "ready",
+      .type = SCHEMA_SECTION,
+      .offset = offsetof(struct test_run, ready),
       .section = &test_ready_section },
     { .name = "stop", .type = SCHEMA_SECTION, .section = &test_stop_section },
     { .name = "memory", .type = SCHEMA_SIZE, .offset = offsetof(struct test_run, memory_bytes) },

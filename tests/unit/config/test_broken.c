@@ -1,9 +1,10 @@
-/* Every broken file under tests/system/broken_configs is refused at the place and with the text that
- * its first line expects. */
+/* Every broken file under tests/system/broken_configs is refused at the place and with the text
+ * that its first line expects. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 #include <errno.h>
 #include <stdio.h>
@@ -203,8 +204,8 @@ static void test_scale_defaults(void **state)
 /* A target that the limit keeps out of reach would leave the service at its minimum for ever. */
 static void test_default_target_below_limit(void **state)
 {
-    const struct config *c = parse_ok(
-        "services: {a: {listen: 8080, max-concurrency: 10, run: {command: x}}}");
+    const struct config *c =
+        parse_ok("services: {a: {listen: 8080, max-concurrency: 10, run: {command: x}}}");
     assert_true(c->model.services[0].rules[0].target.value == 7);
 }
 
@@ -235,7 +236,8 @@ static const struct rule_conf *parse_rule(const char *rule)
 {
     char text[600];
     snprintf(text, sizeof(text),
-             "services: {a: {listen: 8080, run: {command: x}, scale: {max: 50, rules: [%s]}}}", rule);
+             "services: {a: {listen: 8080, run: {command: x}, scale: {max: 50, rules: [%s]}}}",
+             rule);
     return &parse_ok(text)->model.services[0].rules[0];
 }
 
@@ -350,10 +352,10 @@ static void test_anchors_and_merge(void **state)
 
 static void test_health(void **state)
 {
-    const struct config *c = parse_ok(
-        "services:\n"
-        "  a: {listen: 80, run: {command: x}, health: {http: /up, replace-after: never}}\n"
-        "  b: {listen: 81, run: {command: x}, health: {tcp: true, interval: 5s}}\n");
+    const struct config *c =
+        parse_ok("services:\n"
+                 "  a: {listen: 80, run: {command: x}, health: {http: /up, replace-after: never}}\n"
+                 "  b: {listen: 81, run: {command: x}, health: {tcp: true, interval: 5s}}\n");
     assert_int_equal(c->services[0].probe, CONFIG_PROBE_HTTP);
     assert_string_equal(c->services[0].probe_path, "/up");
     assert_true(c->model.services[0].health.replace_after_us == US_NEVER);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,10 +47,12 @@ static const struct diff_case cases[] = {
     { BASE, "# a comment\n" BASE "    balance: least-conn\n    drain: 30s\n", "" },
     { BASE "    scale: {max: 4}\n", BASE "    scale: {max: 8}\n",
       "services.shop.scale.max: 4 -> 8 (takes effect at once)\n" },
-    { BASE "    max-concurrency: 10\n    scale: {max: 4, rules: [target: {metric: rps, value: 9}]}\n",
+    { BASE
+      "    max-concurrency: 10\n    scale: {max: 4, rules: [target: {metric: rps, value: 9}]}\n",
       BASE "    scale: {max: 4, rules: [target: {metric: rps, value: 9}]}\n",
       "services.shop.max-concurrency: 10 -> unlimited (takes effect at once)\n" },
-    { BASE, "services:\n  shop:\n    listen: [\":8080\", \":8081\"]\n    run: {command: [node, a.js]}\n",
+    { BASE,
+      "services:\n  shop:\n    listen: [\":8080\", \":8081\"]\n    run: {command: [node, a.js]}\n",
       "services.shop.listen: :8080 -> [:8080, :8081] (opens and closes listeners)\n"
       "services.shop.run.command: [node, server.js] -> [node, a.js] (replaces instances one by "
       "one)\n" },
@@ -99,9 +102,19 @@ static void test_diff(void **state)
 static void test_reference(void **state)
 {
     static const char *const wanted[] = {
-        "| `admin` |", "### proxy", "| `loops` |", "## services.NAME", "| `max-concurrency` |",
-        "services.NAME.scale.rules.target", "| `window-down` |", "services.NAME.run", "| `env` |",
-        "| `stabilizationWindowSeconds` |", "| `10s` |", "add \\| remove", "| `concurrency` |",
+        "| `admin` |",
+        "### proxy",
+        "| `loops` |",
+        "## services.NAME",
+        "| `max-concurrency` |",
+        "services.NAME.scale.rules.target",
+        "| `window-down` |",
+        "services.NAME.run",
+        "| `env` |",
+        "| `stabilizationWindowSeconds` |",
+        "| `10s` |",
+        "add \\| remove",
+        "| `concurrency` |",
     };
     static char text[65536];
     struct str out;

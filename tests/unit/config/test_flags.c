@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 #include "unit/config/driver_section.h"
 
 static const char *const listen_8080[] = { ":8080" };
-static const char *const node[] = { "/usr/bin/Node_20.sh", "server.js", "--say=\"a\\b\"\n\x01\xc3\xa4" };
+static const char *const node[] = { "/usr/bin/Node_20.sh", "server.js",
+                                    "--say=\"a\\b\"\n\x01\xc3\xa4" };
 
 static char text[65536];
 static struct arena arena;
@@ -45,10 +47,8 @@ static int teardown(void **state)
 
 static void test_smallest(void **state)
 {
-    const struct config *c = build(&(struct config_flags){ .listen = listen_8080,
-                                                           .listen_count = 1,
-                                                           .command = node,
-                                                           .command_count = 3 });
+    const struct config *c = build(&(struct config_flags){
+        .listen = listen_8080, .listen_count = 1, .command = node, .command_count = 3 });
     const struct config_service *s = &c->services[0];
     const struct test_run *run = s->driver_conf;
     assert_string_equal(s->name, "node-20-sh");
@@ -64,12 +64,25 @@ static void test_everything(void **state)
     static const char *const listens[] = { ":8080", "unix:/run/a.sock" };
     static const char *const targets[] = { "concurrency=20", "cpu=60%" };
     static const char *const env[] = { "A=b=c", "EMPTY=" };
-    const struct config *c = build(&(struct config_flags){
-        .listen = listens, .listen_count = 2, .name = "shop", .balance = "random-two",
-        .min = "0", .max = "8", .max_concurrency = "5", .queue_deadline = "3s", .drain = "7s",
-        .target = targets, .target_count = 2, .ready = "/up", .ready_within = "9s",
-        .admin = "off", .state = "/tmp/x", .env = env, .env_count = 2,
-        .command = node, .command_count = 2 });
+    const struct config *c = build(&(struct config_flags){ .listen = listens,
+                                                           .listen_count = 2,
+                                                           .name = "shop",
+                                                           .balance = "random-two",
+                                                           .min = "0",
+                                                           .max = "8",
+                                                           .max_concurrency = "5",
+                                                           .queue_deadline = "3s",
+                                                           .drain = "7s",
+                                                           .target = targets,
+                                                           .target_count = 2,
+                                                           .ready = "/up",
+                                                           .ready_within = "9s",
+                                                           .admin = "off",
+                                                           .state = "/tmp/x",
+                                                           .env = env,
+                                                           .env_count = 2,
+                                                           .command = node,
+                                                           .command_count = 2 });
     const struct config_service *s = &c->services[0];
     const struct test_run *run = s->driver_conf;
     assert_string_equal(c->admin, "off");
@@ -123,13 +136,24 @@ static void test_refused(void **state)
     } cases[] = {
         { { .listen = listen_8080, .listen_count = 1 }, "nothing to run" },
         { { .command = node, .command_count = 1 }, "nowhere to listen" },
-        { { .listen = listen_8080, .listen_count = 1, .command = node, .command_count = 1,
-            .target = bad_target, .target_count = 1 },
+        { { .listen = listen_8080,
+            .listen_count = 1,
+            .command = node,
+            .command_count = 1,
+            .target = bad_target,
+            .target_count = 1 },
           "--target concurrency: write METRIC=VALUE" },
-        { { .listen = listen_8080, .listen_count = 1, .command = node, .command_count = 1,
-            .env = bad_env, .env_count = 1 },
+        { { .listen = listen_8080,
+            .listen_count = 1,
+            .command = node,
+            .command_count = 1,
+            .env = bad_env,
+            .env_count = 1 },
           "--env =x: write KEY=VALUE" },
-        { { .listen = listen_8080, .listen_count = 1, .command = node, .command_count = 1,
+        { { .listen = listen_8080,
+            .listen_count = 1,
+            .command = node,
+            .command_count = 1,
             .ready = "udp" },
           "--ready udp" },
         { { .listen = listen_8080, .listen_count = 1, .command = bad_bytes, .command_count = 1 },

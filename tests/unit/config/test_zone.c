@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 #include <errno.h>
 #include <stdio.h>
@@ -132,9 +133,20 @@ static void test_rules(void **state)
 static void test_bad_rules(void **state)
 {
     static const char *const rules[] = {
-        "", "A1", "CET", "CET-", "CET-1CEST", "CET-1CEST,M3.5.0", "CET-1CEST,M13.5.0,M10.5.0",
-        "CET-1CEST,M3.6.0,M10.5.0", "CET-1CEST,M3.5.7,M10.5.0", "CET-1CEST,J0,J365",
-        "CET-1CEST,366,1", "CET-168", "<CET-1", "CET-1x",
+        "",
+        "A1",
+        "CET",
+        "CET-",
+        "CET-1CEST",
+        "CET-1CEST,M3.5.0",
+        "CET-1CEST,M13.5.0,M10.5.0",
+        "CET-1CEST,M3.6.0,M10.5.0",
+        "CET-1CEST,M3.5.7,M10.5.0",
+        "CET-1CEST,J0,J365",
+        "CET-1CEST,366,1",
+        "CET-168",
+        "<CET-1",
+        "CET-1x",
     };
     for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
         struct zone_rule r;
@@ -164,8 +176,9 @@ static void test_cut_files(void **state)
 
 static void test_unknown_zones(void **state)
 {
-    static const char *const names[] = { "Mars/Olympus", "../../etc/passwd", "/etc/localtime",
-                                         "Europe", "", "README.md" };
+    static const char *const names[] = {
+        "Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe", "", "README.md"
+    };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         struct zone_conf z;
         struct err err = { 0 };
@@ -177,9 +190,12 @@ static void test_unknown_zones(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_transitions), cmocka_unit_test(test_zones_without_summer),
-        cmocka_unit_test(test_window),            cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_bad_rules),         cmocka_unit_test(test_cut_files),
+        cmocka_unit_test(test_known_transitions),
+        cmocka_unit_test(test_zones_without_summer),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_bad_rules),
+        cmocka_unit_test(test_cut_files),
         cmocka_unit_test(test_unknown_zones),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -251,6 +251,28 @@ static void test_queue_at_limit(void **state)
     close(second);
 }
 
+/* Once when demand crosses the mark, not for each request above it. */
+static void test_mark_rings_once(void **state)
+{
+    struct rig *r = *state;
+    uint64_t rings = 0;
+    int fds[3];
+    rig_apply(r);
+    atomic_store(&r->gauges->service[3].mark, 1);
+    atomic_store(&r->servers[0].hold, true);
+    for (uint32_t i = 0; i < ARRAY_LEN(fds); i++) {
+        fds[i] = rig_connect(r->port);
+        rig_write(fds[i], "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+        RIG_WAIT_FOR(atomic_load(&r->gauges->service[3].in_flight) == i + 1);
+    }
+    assert_int_equal(read(r->doorbell_fd, &rings, sizeof(rings)), sizeof(rings));
+    assert_int_equal(rings, 1);
+    atomic_store(&r->servers[0].hold, false);
+    RIG_WAIT_FOR(atomic_load(&r->gauges->service[3].in_flight) == 0);
+    for (uint32_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+}
+
 static void test_queue_deadline_and_leaving(void **state)
 {
     struct rig *r = *state;
@@ -712,7 +734,6 @@ static void test_storm(void **state)
             if (k != (i + 1) % RIG_INSTANCES)
                 continue;
             r->instances[k].number += RIG_INSTANCES; /* another instance in its place */
-            r->instances[k].slot += RIG_INSTANCES;
         }
         rig_apply(r);
     }
@@ -746,6 +767,7 @@ int main(int argc, char **argv)
         CASE(test_retry_and_ejection),
         CASE(test_retry_of_stale_connections),
         CASE(test_queue_at_limit),
+        CASE(test_mark_rings_once),
         CASE(test_queue_deadline_and_leaving),
         CASE(test_unavailable_says_why),
         CASE(test_drain),

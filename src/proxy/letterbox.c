@@ -1,5 +1,5 @@
-/* The mailbox: any thread posts, its loop takes. */
-#include "proxy/mailbox.h"
+/* The letterbox: any thread posts, its loop takes. */
+#include "proxy/letterbox.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -8,7 +8,7 @@
 #include "proxy/listener.h"
 #include "proxy/pool.h"
 
-int mailbox_init(struct mailbox *m)
+int letterbox_init(struct letterbox *m)
 {
     m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (m->event_fd < 0)
@@ -17,7 +17,7 @@ int mailbox_init(struct mailbox *m)
     return 0;
 }
 
-static void signal_reader(struct mailbox *m)
+static void signal_reader(struct letterbox *m)
 {
     if (atomic_exchange(&m->signalled, true))
         return;
@@ -26,7 +26,7 @@ static void signal_reader(struct mailbox *m)
     (void)n;
 }
 
-void mailbox_post_pool(struct mailbox *m, struct pool *p)
+void letterbox_post_pool(struct letterbox *m, struct pool *p)
 {
     pthread_mutex_lock(&m->lock);
     struct pool *older = m->pool;
@@ -36,7 +36,7 @@ void mailbox_post_pool(struct mailbox *m, struct pool *p)
     signal_reader(m);
 }
 
-void mailbox_post_listeners(struct mailbox *m, struct listener_set *set)
+void letterbox_post_listeners(struct letterbox *m, struct listener_set *set)
 {
     pthread_mutex_lock(&m->lock);
     struct listener_set *older = m->listeners;
@@ -46,20 +46,20 @@ void mailbox_post_listeners(struct mailbox *m, struct listener_set *set)
     signal_reader(m);
 }
 
-void mailbox_post_wake(struct mailbox *m, uint32_t slot)
+void letterbox_post_wake(struct letterbox *m, uint32_t slot)
 {
     uint64_t bit = UINT64_C(1) << (slot % 64);
     if (!(atomic_fetch_or(&m->wake[slot / 64], bit) & bit))
         signal_reader(m);
 }
 
-void mailbox_post_quit(struct mailbox *m)
+void letterbox_post_quit(struct letterbox *m)
 {
     atomic_store(&m->quit, true);
     signal_reader(m);
 }
 
-void mailbox_read(struct mailbox *m)
+void letterbox_read(struct letterbox *m)
 {
     uint64_t ignored;
     ssize_t n = read(m->event_fd, &ignored, sizeof(ignored));
@@ -68,7 +68,7 @@ void mailbox_read(struct mailbox *m)
     atomic_store(&m->signalled, false);
 }
 
-struct pool *mailbox_take_pool(struct mailbox *m)
+struct pool *letterbox_take_pool(struct letterbox *m)
 {
     pthread_mutex_lock(&m->lock);
     struct pool *p = m->pool;
@@ -77,7 +77,7 @@ struct pool *mailbox_take_pool(struct mailbox *m)
     return p;
 }
 
-struct listener_set *mailbox_take_listeners(struct mailbox *m)
+struct listener_set *letterbox_take_listeners(struct letterbox *m)
 {
     pthread_mutex_lock(&m->lock);
     struct listener_set *set = m->listeners;
@@ -86,7 +86,7 @@ struct listener_set *mailbox_take_listeners(struct mailbox *m)
     return set;
 }
 
-uint64_t mailbox_take_wakes(struct mailbox *m, uint32_t word)
+uint64_t letterbox_take_wakes(struct letterbox *m, uint32_t word)
 {
     return atomic_exchange(&m->wake[word], 0);
 }

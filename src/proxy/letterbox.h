@@ -12,7 +12,7 @@
 struct pool;
 struct listener_set;
 
-struct mailbox {
+struct letterbox {
     int event_fd;
     pthread_mutex_t lock;
     struct pool *pool;              /* a reference; under lock */
@@ -22,15 +22,15 @@ struct mailbox {
     _Atomic uint64_t wake[GAUGES_SERVICES_MAX / 64]; /* queues whose oldest waiter is this loop's */
 };
 
-int mailbox_init(struct mailbox *m);
+int letterbox_init(struct letterbox *m);
 /* Take over the reference; a pool nobody took is let go. */
-void mailbox_post_pool(struct mailbox *m, struct pool *p);
-void mailbox_post_listeners(struct mailbox *m, struct listener_set *set);
-void mailbox_post_wake(struct mailbox *m, uint32_t slot);
-void mailbox_post_quit(struct mailbox *m);
+void letterbox_post_pool(struct letterbox *m, struct pool *p);
+void letterbox_post_listeners(struct letterbox *m, struct listener_set *set);
+void letterbox_post_wake(struct letterbox *m, uint32_t slot);
+void letterbox_post_quit(struct letterbox *m);
 
 /* The reader: quiet the eventfd, then take what is there. */
-void mailbox_read(struct mailbox *m);
-struct pool *mailbox_take_pool(struct mailbox *m);
-struct listener_set *mailbox_take_listeners(struct mailbox *m);
-uint64_t mailbox_take_wakes(struct mailbox *m, uint32_t word);
+void letterbox_read(struct letterbox *m);
+struct pool *letterbox_take_pool(struct letterbox *m);
+struct listener_set *letterbox_take_listeners(struct letterbox *m);
+uint64_t letterbox_take_wakes(struct letterbox *m, uint32_t word);

@@ -1,6 +1,6 @@
 /* Talks to a running plimsoll with libcurl. It knows where to find one and how to say that there is
  * none; what the answers mean is the commands' business. */
-#include "cli/client.h"
+#include "cli/remote.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
@@ -18,7 +18,7 @@
 #define ANSWER_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define TIMEOUT_S 30L
 
-struct client {
+struct remote {
     CURL *curl;
     char where[PATH_MAX];     /* as a person reads it */
     char socket[PATH_MAX];    /* "" = by address */
@@ -26,21 +26,21 @@ struct client {
     char authorization[1024]; /* "" = no token */
 };
 
-const struct option_spec client_options[] = {
+const struct option_spec remote_options[] = {
     { "admin", 0, "ADDR", "the running plimsoll's admin address, or its socket's path" },
     { "state", 0, "DIR", "the running plimsoll's state directory" },
     { "token-file", 0, "FILE", "token for --admin over TCP (or PLIMSOLL_ADMIN_TOKEN)" },
     { 0 },
 };
 
-static void use_socket(struct client *c, const char *path)
+static void use_socket(struct remote *c, const char *path)
 {
     str_copy(c->socket, sizeof(c->socket), path);
     str_copy(c->where, sizeof(c->where), path);
     str_copy(c->base, sizeof(c->base), "http://plimsoll");
 }
 
-static void use_address(struct client *c, const char *address)
+static void use_address(struct remote *c, const char *address)
 {
     struct str s;
     if (strncmp(address, "unix:", 5) == 0)
@@ -57,7 +57,7 @@ static void use_address(struct client *c, const char *address)
     str_copy(c->where, sizeof(c->where), c->base);
 }
 
-static int locate(struct client *c, const struct options *o, struct err *err)
+static int locate(struct remote *c, const struct options *o, struct err *err)
 {
     char dir[PATH_MAX], path[PATH_MAX];
     struct str s;
@@ -81,7 +81,7 @@ static int locate(struct client *c, const struct options *o, struct err *err)
     return 0;
 }
 
-static int read_token(struct client *c, const struct options *o, struct err *err)
+static int read_token(struct remote *c, const struct options *o, struct err *err)
 {
     char token[512] = "";
     const char *path = options_text(o, "token-file");
@@ -102,10 +102,10 @@ static int read_token(struct client *c, const struct options *o, struct err *err
     return 0;
 }
 
-int client_open(const struct options *o, struct client **ret)
+int remote_open(const struct options *o, struct remote **ret)
 {
     struct err err = { 0 };
-    struct client *c = calloc(1, sizeof(*c));
+    struct remote *c = calloc(1, sizeof(*c));
     if (!c)
         return command_fail(COMMAND_FAILED, "out of memory");
     if (locate(c, o, &err) < 0 || read_token(c, o, &err) < 0) {
@@ -121,7 +121,7 @@ int client_open(const struct options *o, struct client **ret)
     return 0;
 }
 
-void client_close(struct client *c)
+void remote_close(struct remote *c)
 {
     if (!c)
         return;
@@ -129,14 +129,14 @@ void client_close(struct client *c)
     free(c);
 }
 
-bool client_is_local(const struct client *c)
+bool remote_is_local(const struct remote *c)
 {
     return c->socket[0] != 0;
 }
 
 static size_t on_body(char *data, size_t one, size_t bytes, void *ctx)
 {
-    struct client_answer *a = ctx;
+    struct remote_answer *a = ctx;
     if (a->bytes + bytes > ANSWER_BYTES_MAX)
         return 0;
     char *grown = realloc(a->body, a->bytes + bytes + 1);
@@ -152,7 +152,7 @@ static size_t on_body(char *data, size_t one, size_t bytes, void *ctx)
 static size_t on_header(char *data, size_t one, size_t bytes, void *ctx)
 {
     static const char name[] = "x-log-offset:";
-    struct client_answer *a = ctx;
+    struct remote_answer *a = ctx;
     size_t n = sizeof(name) - 1;
     if (bytes > n && strncasecmp(data, name, n) == 0) {
         struct slice value = { data + n, bytes - n };
@@ -164,7 +164,7 @@ static size_t on_header(char *data, size_t one, size_t bytes, void *ctx)
 }
 
 /* Nobody there, not allowed, or something else: each calls for other advice. */
-static int connect_error(const struct client *c, CURLcode code, struct err *err)
+static int connect_error(const struct remote *c, CURLcode code, struct err *err)
 {
     long os = 0;
     curl_easy_getinfo(c->curl, CURLINFO_OS_ERRNO, &os);
@@ -180,14 +180,14 @@ static int connect_error(const struct client *c, CURLcode code, struct err *err)
                    c->where);
 }
 
-int client_ask(struct client *c, const char *method, const char *path, const char *body,
-               struct client_answer *ret, struct err *err)
+int remote_ask(struct remote *c, const char *method, const char *path, const char *body,
+               struct remote_answer *ret, struct err *err)
 {
     char url[PATH_MAX + 1024];
     struct str s;
     str_init(&s, url, sizeof(url));
     str_putf(&s, "%s%s", c->base, path);
-    struct client_answer answer = { .log_offset = -1 };
+    struct remote_answer answer = { .log_offset = -1 };
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
     if (c->authorization[0])
         headers = curl_slist_append(headers, c->authorization);
@@ -219,7 +219,7 @@ int client_ask(struct client *c, const char *method, const char *path, const cha
 }
 
 /* An error answer, as text: {"error":"..","errors":[{"place","text"}]}. */
-static int refuse(const struct client_answer *a)
+static int refuse(const struct remote_answer *a)
 {
     _cleanup_json_ json_t *root = json_loads(a->body, 0, NULL);
     const char *text = json_string_value(json_object_get(root, "error"));
@@ -232,14 +232,14 @@ static int refuse(const struct client_answer *a)
     return a->status == 400 ? COMMAND_USAGE : COMMAND_FAILED;
 }
 
-int client_call(struct client *c, const char *method, const char *path, json_t *body,
-                struct client_answer *ret)
+int remote_call(struct remote *c, const char *method, const char *path, json_t *body,
+                struct remote_answer *ret)
 {
     struct err err = { 0 };
-    struct client_answer answer = { 0 };
+    struct remote_answer answer = { 0 };
     _cleanup_free_ char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
-    int rc = client_ask(c, method, path, text, &answer, &err);
+    int rc = remote_ask(c, method, path, text, &answer, &err);
     if (rc < 0)
         return command_fail_err(rc == -ENOENT ? COMMAND_NOT_RUNNING : COMMAND_FAILED, &err);
     if (answer.status < 200 || answer.status > 299) {
@@ -251,12 +251,12 @@ int client_call(struct client *c, const char *method, const char *path, json_t *
     return 0;
 }
 
-int client_call_json(struct client *c, const char *method, const char *path, json_t *body,
+int remote_call_json(struct remote *c, const char *method, const char *path, json_t *body,
                      json_t **ret)
 {
-    struct client_answer answer = { 0 };
+    struct remote_answer answer = { 0 };
     json_error_t error;
-    int rc = client_call(c, method, path, body, &answer);
+    int rc = remote_call(c, method, path, body, &answer);
     if (rc != 0)
         return rc;
     json_t *root = json_loads(answer.body, 0, &error);
@@ -267,19 +267,19 @@ int client_call_json(struct client *c, const char *method, const char *path, jso
     return 0;
 }
 
-int client_simple(const struct options *o, const char *method, const char *path, json_t *body,
+int remote_simple(const struct options *o, const char *method, const char *path, json_t *body,
                   json_t **ret)
 {
-    _cleanup_client_ struct client *c = NULL;
-    struct client_answer answer = { 0 };
-    int rc = client_open(o, &c);
+    _cleanup_remote_ struct remote *c = NULL;
+    struct remote_answer answer = { 0 };
+    int rc = remote_open(o, &c);
     if (rc != 0) {
         json_decref(body);
         return rc;
     }
     if (!options_flag(o, "json"))
-        return client_call_json(c, method, path, body, ret);
-    rc = client_call(c, method, path, body, &answer);
+        return remote_call_json(c, method, path, body, ret);
+    rc = remote_call(c, method, path, body, &answer);
     if (rc != 0)
         return rc;
     while (answer.bytes > 0 && answer.body[answer.bytes - 1] == '\n')
@@ -289,7 +289,7 @@ int client_simple(const struct options *o, const char *method, const char *path,
     return 0;
 }
 
-int client_path(char *ret, size_t cap, const char *before, const char *name, const char *after)
+int remote_path(char *ret, size_t cap, const char *before, const char *name, const char *after)
 {
     struct str s;
     str_init(&s, ret, cap);

@@ -1,0 +1,269 @@
+/* What happens to instances: starts that fail, crashes, health, drains, replacing, adoption. */
+#include <errno.h>
+
+#include "control_fixture.h"
+
+static void test_ready_needs_the_probe(void **state)
+{
+    struct fixture *f = fixture_new(1);
+    configure(f);
+    about(f, EVENT_STARTED, 0, 1, false);
+    assert_int_equal(state_of(f, 0, 1), INSTANCE_STARTING);
+    about(f, EVENT_PROBE, 0, 1, false);
+    assert_int_equal(state_of(f, 0, 1), INSTANCE_STARTING);
+    about(f, EVENT_PROBE, 0, 1, true);
+    assert_int_equal(state_of(f, 0, 1), INSTANCE_READY);
+    assert_int_equal(said(f, ACTION_PUBLISH), 1);
+    fixture_free(f);
+}
+
+static void test_crash_loop_backs_off(void **state)
+{
+    static const int64_t delays_us[] = { SEC / 2, SEC, 2 * SEC, 4 * SEC, 8 * SEC };
+    struct fixture *f = fixture_new(1);
+    configure(f);
+    for (uint32_t n = 0; n < ARRAY_LEN(delays_us); n++) {
+        about(f, EVENT_EXITED, 0, n + 1, false);
+        assert_int_equal(said(f, ACTION_ALERT), 1);
+        assert_int_equal(said(f, ACTION_START), 0);
+        assert_non_null(strstr(view(f, 0).trouble, "exited before it was ready with status 1"));
+        assert_int_equal(view(f, 0).start_failures, n + 1);
+        assert_int_equal(state_of(f, 0, n + 2), INSTANCE_PENDING);
+        assert_int_equal(control_next_us(f->c), f->now_us + delays_us[n]);
+        f->now_us += delays_us[n] - 1;
+        tick(f);
+        assert_int_equal(said(f, ACTION_START), 0);
+        f->now_us += 1;
+        tick(f);
+        assert_int_equal(number_of(f, ACTION_START, 0), n + 2);
+    }
+    for (uint32_t n = 6; n < 16; n++) {
+        about(f, EVENT_START_FAILED, 0, n, false);
+        f->now_us += 60 * SEC;
+        tick(f);
+        assert_int_equal(said(f, ACTION_START), 1);
+    }
+    about(f, EVENT_PROBE, 0, 16, true);
+    assert_string_not_equal(view(f, 0).trouble, "");
+    f->now_us += 30 * SEC;
+    tick(f);
+    assert_string_equal(view(f, 0).trouble, "");
+    assert_int_equal(said(f, ACTION_ALERT), 1);
+    assert_int_equal(view(f, 0).start_failures, 0);
+    fixture_free(f);
+}
+
+static void test_first_crash_is_replaced_at_once(void **state)
+{
+    struct fixture *f = fixture_ready(2);
+    f->now_us += 40 * SEC;
+    about(f, EVENT_EXITED, 0, 1, false);
+    assert_int_equal(number_of(f, ACTION_START, 0), 3);
+    assert_int_equal(said(f, ACTION_PUBLISH), 1);
+    about(f, EVENT_PROBE, 0, 3, true);
+    f->now_us += 2 * SEC;
+    about(f, EVENT_EXITED, 0, 3, false);
+    assert_int_equal(said(f, ACTION_START), 0);
+    assert_int_equal(state_of(f, 0, 2), INSTANCE_READY);
+    fixture_free(f);
+}
+
+static void test_failing_together_is_one_failure(void **state)
+{
+    struct fixture *f = fixture_new(1);
+    f->services[0].initial = 5;
+    configure(f);
+    for (uint32_t n = 1; n <= 5; n++)
+        about(f, EVENT_START_FAILED, 0, n, false);
+    assert_int_equal(view(f, 0).start_failures, 1);
+    fixture_free(f);
+}
+
+static void test_not_ready_in_time(void **state)
+{
+    struct fixture *f = fixture_new(1);
+    configure(f);
+    f->now_us += 30 * SEC - 1;
+    tick(f);
+    assert_int_equal(said(f, ACTION_STOP), 0);
+    f->now_us += 1;
+    tick(f);
+    assert_int_equal(number_of(f, ACTION_STOP, 0), 1);
+    assert_non_null(strstr(view(f, 0).trouble, "is not ready within 30s"));
+    f->now_us += SEC;
+    tick(f);
+    assert_int_equal(number_of(f, ACTION_START, 0), 2);
+    fixture_free(f);
+}
+
+static void test_ill_well_and_replaced(void **state)
+{
+    struct fixture *f = fixture_ready(2);
+    for (int n = 0; n < 3; n++)
+        about(f, EVENT_PROBE, 0, 1, false);
+    assert_int_equal(state_of(f, 0, 1), INSTANCE_FAILING);
+    assert_int_equal(said(f, ACTION_PUBLISH), 1);
+    assert_int_equal(said(f, ACTION_ALERT), 1);
+    assert_int_equal(said(f, ACTION_START), 0); /* its replacement is itself, for now */
+    about(f, EVENT_PROBE, 0, 1, true);
+    about(f, EVENT_PROBE, 0, 1, true);
+    assert_int_equal(state_of(f, 0, 1), INSTANCE_READY);
+    for (int n = 0; n < 3; n++)
+        about(f, EVENT_PROBE, 0, 1, false);
+    f->now_us += 60 * SEC;
+    tick(f);
+    assert_int_equal(number_of(f, ACTION_DRAIN, 0), 1);
+    assert_int_equal(view(f, 0).starting, 1);
+    fixture_free(f);
+}
+
+static void test_drain_comes_before_stop(void **state)
+{
+    struct fixture *f = fixture_ready(3);
+    operate(f, OPERATOR_SCALE, 0, 0, 1, false);
+    assert_int_equal(said(f, ACTION_DRAIN), 2);
+    assert_int_equal(said(f, ACTION_STOP), 0);
+    assert_int_equal(number_of(f, ACTION_DRAIN, 0), 3); /* the newest goes first */
+    about(f, EVENT_DRAINED, 0, 3, false);
+    assert_int_equal(number_of(f, ACTION_STOP, 0), 3);
+    f->now_us += 20 * SEC;
+    tick(f);
+    assert_int_equal(number_of(f, ACTION_STOP, 0), 2);
+    operate(f, OPERATOR_SCALE, 0, 0, 2, false); /* a draining one does not come back */
+    assert_int_equal(number_of(f, ACTION_START, 0), 4);
+    f->now_us += 60 * SEC; /* no exit was reported: asked again */
+    tick(f);
+    assert_int_equal(said(f, ACTION_STOP), 3 - 1 + 1); /* and 4 was not ready in time */
+    fixture_free(f);
+}
+
+/* New template or restart: one more, ready, then one less; ready never below three. */
+static void replace_all(struct fixture *f)
+{
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(said(f, ACTION_START), 1);
+        uint32_t fresh = number_of(f, ACTION_START, 0);
+        tick(f);
+        assert_int_equal(f->actions.count, 0);
+        about(f, EVENT_PROBE, 0, fresh, true);
+        assert_int_equal(said(f, ACTION_DRAIN), 1);
+        assert_true(number_of(f, ACTION_DRAIN, 0) <= 3);
+        assert_int_equal(view(f, 0).ready, 3);
+    }
+    assert_int_equal(said(f, ACTION_START), 0);
+}
+
+static void test_template_change_replaces(void **state)
+{
+    struct fixture *f = fixture_ready(3);
+    operate(f, OPERATOR_SCALE, 0, 0, 3, false);
+    f->services[0].template = 8;
+    configure(f);
+    replace_all(f);
+    fixture_free(f);
+}
+
+static void test_restart_replaces(void **state)
+{
+    struct fixture *f = fixture_ready(3);
+    operate(f, OPERATOR_SCALE, 0, 0, 3, false);
+    operate(f, OPERATOR_RESTART, 0, 0, 0, false);
+    replace_all(f);
+    fixture_free(f);
+}
+
+static void test_operator_drains_and_protects(void **state)
+{
+    struct fixture *f = fixture_ready(3);
+    operate(f, OPERATOR_PROTECT, 0, 3, 0, true);
+    operate(f, OPERATOR_SCALE, 0, 0, 2, false);
+    assert_int_equal(number_of(f, ACTION_DRAIN, 0), 2);
+    operate(f, OPERATOR_DRAIN, 0, 1, 0, false);
+    assert_int_equal(number_of(f, ACTION_DRAIN, 0), 1);
+    assert_int_equal(said(f, ACTION_START), 1); /* the count is as it was */
+    operate(f, OPERATOR_DRAIN, 0, 77, 0, false);
+    assert_int_equal(f->rc, -EINVAL);
+    fixture_free(f);
+}
+
+static void test_restart_without_memory_adopts(void **state)
+{
+    struct fixture *f = fixture_new(1);
+    about(f, EVENT_RESTART, -1, 0, false);
+    configure(f);
+    assert_int_equal(said(f, ACTION_START), 0);
+    about(f, EVENT_FOUND, 0, 4, true);
+    about(f, EVENT_FOUND, 0, 9, true);
+    about(f, EVENT_FOUND, 0, 6, false);
+    ring(f, 0, 0, 90);
+    assert_int_equal(said(f, ACTION_START), 0); /* not before the list is complete */
+    about(f, EVENT_FOUND_ALL, 0, 0, false);
+    assert_int_equal(view(f, 0).ready, 2);
+    assert_int_equal(said(f, ACTION_START), 6);
+    assert_int_equal(number_of(f, ACTION_START, 0), 10);
+    assert_int_equal(said(f, ACTION_DRAIN), 0);
+    fixture_free(f);
+}
+
+static void test_restart_with_memory(void **state)
+{
+    struct fixture *f = fixture_ready(3);
+    about(f, EVENT_RESTART, -1, 0, false);
+    about(f, EVENT_FOUND, 0, 1, true);
+    about(f, EVENT_FOUND, 0, 3, true);
+    assert_int_equal(view(f, 0).ready, 3);
+    about(f, EVENT_FOUND_ALL, 0, 0, false);
+    assert_int_equal(state_of(f, 0, 2), INSTANCE_GONE);
+    assert_int_equal(number_of(f, ACTION_START, 0), 4);
+    assert_int_equal(view(f, 0).start_failures, 0); /* nobody's fault */
+    fixture_free(f);
+}
+
+static void test_clock_of_another_boot(void **state)
+{
+    struct fixture *f = fixture_ready(2);
+    operate(f, OPERATOR_SCALE, 0, 0, 2, false);
+    f->now_us = 5 * SEC;
+    about(f, EVENT_RESTART, -1, 0, false);
+    about(f, EVENT_FOUND_ALL, 0, 0, false);
+    assert_int_equal(said(f, ACTION_START), 2);
+    assert_int_equal(control_decision(f->c, 0)->now_us, 5 * SEC);
+    fixture_free(f);
+}
+
+static void test_engine_away(void **state)
+{
+    struct fixture *f = fixture_ready(2);
+    about(f, EVENT_DRIVER, 0, 0, false);
+    assert_int_equal(said(f, ACTION_ALERT), 1);
+    ring(f, 0, 40, 0);
+    assert_int_equal(said(f, ACTION_START), 0);
+    assert_int_equal(said(f, ACTION_RECORD), 1); /* decisions go on */
+    assert_int_equal(view(f, 0).desired, 4);
+    assert_int_equal(view(f, 0).starting, 2);
+    about(f, EVENT_DRIVER, 0, 0, true);
+    assert_int_equal(said(f, ACTION_START), 2);
+    assert_string_equal(view(f, 0).trouble, "");
+    fixture_free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ready_needs_the_probe),
+        cmocka_unit_test(test_crash_loop_backs_off),
+        cmocka_unit_test(test_first_crash_is_replaced_at_once),
+        cmocka_unit_test(test_failing_together_is_one_failure),
+        cmocka_unit_test(test_not_ready_in_time),
+        cmocka_unit_test(test_ill_well_and_replaced),
+        cmocka_unit_test(test_drain_comes_before_stop),
+        cmocka_unit_test(test_template_change_replaces),
+        cmocka_unit_test(test_restart_replaces),
+        cmocka_unit_test(test_operator_drains_and_protects),
+        cmocka_unit_test(test_restart_without_memory_adopts),
+        cmocka_unit_test(test_restart_with_memory),
+        cmocka_unit_test(test_clock_of_another_boot),
+        cmocka_unit_test(test_engine_away),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
