@@ -111,8 +111,15 @@ class Watcher(threading.Thread):
         self.began = time.monotonic()
         self.points = []        # (t, existing, ready, desired, in flight, queued)
         self.instance_seconds = 0.0
+        self.error = None
 
     def run(self):
+        try:
+            self.watch()
+        except Exception as error:
+            self.error = error
+
+    def watch(self):
         before = time.monotonic()
         while not self.ended.wait(0.25):
             status = self.plimsoll.ask("status")
@@ -120,7 +127,7 @@ class Watcher(threading.Thread):
             if not status:
                 continue
             s = status["services"][0]
-            existing = sum(1 for i in s["instances"] if i.get("pid", 0) > 0)
+            existing = sum(1 for i in s["instances"] if i["pid"])
             self.instance_seconds += existing * (now - before)
             before = now
             self.points.append((now - self.began, existing, s["ready"], s["desired"],
@@ -200,6 +207,8 @@ they come. An instance of the app answers {WORKERS} requests at a time, {SERVICE
         length = time.monotonic() - began
         watcher.ended.set()
         watcher.join()
+        if watcher.error:
+            raise watcher.error
         print_result(summary, watcher, length)
         os.makedirs(OUT, exist_ok=True)
         path = os.path.join(OUT, "demo.svg")

@@ -18,7 +18,6 @@
 struct logs_tail {
     char id[128];
     int64_t offset; /* where the next piece begins; -1 = from the tail */
-    bool gone;
 };
 
 struct logs {
@@ -63,6 +62,19 @@ static const char *last_lines(const char *text, int64_t lines)
     return text;
 }
 
+/* An instance that has just been started may have no log yet, and one that has just gone none any
+ * more: nothing to complain about when it is one of many. */
+static int ask_log(struct logs *l, const char *path, struct remote_answer *ret)
+{
+    struct err err = { 0 };
+    int rc = remote_ask(l->remote, "GET", path, NULL, ret, &err);
+    if (rc < 0)
+        return remote_fail(rc, &err);
+    if (ret->status == 200 || (ret->status == 404 && l->prefix))
+        return 0;
+    return remote_refuse(ret);
+}
+
 static int read_tail(struct logs *l, struct logs_tail *t)
 {
     char path[512], query[64];
@@ -75,14 +87,14 @@ static int read_tail(struct logs *l, struct logs_tail *t)
     struct remote_answer answer = { 0 };
     int rc = remote_path(path, sizeof(path), "/v1/logs/", t->id, query);
     if (rc == 0)
-        rc = remote_call(l->remote, "GET", path, NULL, &answer);
-    if (rc != 0)
-        return rc;
-    print_text(l, t, t->offset < 0 ? last_lines(answer.body, l->lines) : answer.body);
-    t->offset =
-        answer.log_offset >= 0 ? answer.log_offset : MAX(t->offset, 0) + (int64_t)answer.bytes;
+        rc = ask_log(l, path, &answer);
+    if (rc == 0 && answer.status == 200) {
+        print_text(l, t, t->offset < 0 ? last_lines(answer.body, l->lines) : answer.body);
+        t->offset =
+            answer.log_offset >= 0 ? answer.log_offset : MAX(t->offset, 0) + (int64_t)answer.bytes;
+    }
     free(answer.body);
-    return 0;
+    return rc;
 }
 
 static bool known(const struct logs *l, const char *id)

@@ -78,20 +78,31 @@ static int read_stdin(struct str *yaml, struct err *err)
     return 0;
 }
 
+static int write_file(const struct str *yaml, char *path, struct err *err)
+{
+    _cleanup_close_ int fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0 && write(fd, yaml->p, yaml->len) == (ssize_t)yaml->len)
+        return 0;
+    err_at(err, -EIO, path, "cannot write the configuration: %s", strerror(errno));
+    if (fd >= 0)
+        (void)unlink(path);
+    return -EIO;
+}
+
 /* Beside the state, where a restarted controller and a reload find it again; its environment may
- * hold secrets, so nobody else reads it. On a read-only state directory, a file of its own. */
+ * hold secrets, so nobody else reads it. Where the state directory has no room for it, a file of
+ * its own. */
 static int write_config(struct run *r, const struct str *yaml, struct err *err)
 {
     struct str s;
     str_init(&s, r->config, sizeof(r->config));
-    if (r->read_only)
-        str_put(&s, "/tmp/plimsoll-run-XXXXXX");
-    else
-        str_putf(&s, "%s/run.yaml.XXXXXX", r->state);
-    _cleanup_close_ int fd = s.cut ? -1 : mkostemp(r->config, O_CLOEXEC);
-    if (fd < 0 || write(fd, yaml->p, yaml->len) != (ssize_t)yaml->len)
-        return err_at(err, -EIO, r->config, "cannot write the configuration: %s", strerror(errno));
-    return 0;
+    str_putf(&s, "%s/run.yaml.XXXXXX", r->state);
+    if (!r->read_only && !s.cut && write_file(yaml, r->config, err) == 0)
+        return 0;
+    r->read_only = true;
+    str_init(&s, r->config, sizeof(r->config));
+    str_put(&s, "/tmp/plimsoll-run-XXXXXX");
+    return write_file(yaml, r->config, err);
 }
 
 /* It takes its place only when it has been found right: another plimsoll may be running from the

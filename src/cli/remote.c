@@ -218,8 +218,13 @@ int remote_ask(struct remote *c, const char *method, const char *path, const cha
     return 0;
 }
 
-/* An error answer, as text: {"error":"..","errors":[{"place","text"}]}. */
-static int refuse(const struct remote_answer *a)
+int remote_fail(int rc, const struct err *err)
+{
+    return command_fail_err(rc == -ENOENT ? COMMAND_NOT_RUNNING : COMMAND_FAILED, err);
+}
+
+/* {"error":"..","errors":[{"place","text"}]} */
+int remote_refuse(const struct remote_answer *a)
 {
     _cleanup_json_ json_t *root = json_loads(a->body, 0, NULL);
     const char *text = json_string_value(json_object_get(root, "error"));
@@ -241,9 +246,9 @@ int remote_call(struct remote *c, const char *method, const char *path, json_t *
     json_decref(body);
     int rc = remote_ask(c, method, path, text, &answer, &err);
     if (rc < 0)
-        return command_fail_err(rc == -ENOENT ? COMMAND_NOT_RUNNING : COMMAND_FAILED, &err);
+        return remote_fail(rc, &err);
     if (answer.status < 200 || answer.status > 299) {
-        rc = refuse(&answer);
+        rc = remote_refuse(&answer);
         free(answer.body);
         return rc;
     }

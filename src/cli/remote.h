@@ -37,6 +37,11 @@ bool remote_is_local(const struct remote *c); /* over a Unix socket: its pids ar
 int remote_ask(struct remote *c, const char *method, const char *path, const char *body,
                struct remote_answer *ret, struct err *err);
 
+/* Say what went wrong with remote_ask(), or what an error answer says; both return the exit status.
+ */
+int remote_fail(int rc, const struct err *err);
+int remote_refuse(const struct remote_answer *a);
+
 /* The usual request: complains and returns an exit status unless the answer is a 2xx. */
 int remote_call(struct remote *c, const char *method, const char *path, json_t *body,
                 struct remote_answer *ret);

@@ -58,8 +58,11 @@ static bool use_number(struct laws *l, uint32_t service, uint32_t number)
     return used;
 }
 
-void laws_forget(struct laws *l)
+void laws_restart(struct laws *l, bool amnesia)
 {
+    l->fresh = amnesia;
+    if (!amnesia)
+        return;
     memset(l->entries, 0, sizeof(l->entries));
     l->amnesia = true;
 }
@@ -131,21 +134,12 @@ static void check_action(struct laws *l, const struct world *w, const struct act
         check_drain(l, (uint32_t)service, a);
     else if (a->type == ACTION_STOP)
         check_stop(l, w, (uint32_t)service, a);
-    if (l->calm && a->type != ACTION_PUBLISH)
+    if (l->calm)
         laws_break(l, "6 calm", "action %d on svc%d-%u under constant load (%s)", a->type, service,
                    a->number, a->decision ? a->decision->summary : a->text);
 }
 
 /* -- laws 1 and 3, and the bounds: of each new decision ----------------------------------------- */
-
-static bool has_step(const struct decision *d, enum limit_kind k)
-{
-    for (uint32_t n = 0; n < d->step_count; n++) {
-        if (d->steps[n].kind == k)
-            return true;
-    }
-    return false;
-}
 
 static bool only_rules(const struct decision *d)
 {
@@ -179,6 +173,21 @@ static void check_opinions(struct laws *l, const struct decision *d)
                    d->desired);
 }
 
+/* Law 3, for the rules that look at a mean: what is left carries the load of all. */
+static void check_projection(struct laws *l, const struct service_conf *conf,
+                             const struct decision *d)
+{
+    for (uint32_t n = 0; n < d->opinion_count && n < conf->rule_count; n++) {
+        const struct rule_conf *r = &conf->rules[n];
+        const struct opinion *o = &d->opinions[n].opinion;
+        if (r->kind != RULE_THRESHOLD || !r->threshold.has_above || !o->known || d->desired == 0)
+            continue;
+        if (o->value * d->ready / d->desired > r->threshold.above)
+            laws_break(l, "3 project", "%s: %d -> %d, and then %s would ask for more at once",
+                       d->service, d->steps[0].from, d->desired, r->name);
+    }
+}
+
 static void check_decision(struct laws *l, const struct control *c, const struct decision *d)
 {
     struct service_view v;
@@ -190,15 +199,57 @@ static void check_decision(struct laws *l, const struct control *c, const struct
         laws_break(l, "4 max", "%s: %d is over max %d", d->service, d->desired, max);
     if (d->desired < MIN(min, max) && v.operator_count < 0 && !v.paused && !l->lease_lost)
         laws_break(l, "4 min", "%s: %d is under min %d", d->service, d->desired, min);
-    if (only_rules(d) && d->desired < d->steps[0].from)
+    if (only_rules(d) && d->desired < d->steps[0].from) {
         check_opinions(l, d);
+        check_projection(l, v.conf, d);
+    }
     if (l->lease_lost && d->step_count > 0 && d->desired != d->steps[0].from)
         laws_break(l, "4 lease", "%s: %d -> %d without the lease", d->service, d->before,
                    d->desired);
-    if (v.conf->mode == SERVICE_AUTO && has_step(d, LIMIT_PROJECTION) && d->queued > 0 &&
-        only_rules(d) && d->desired < d->steps[0].from)
-        laws_break(l, "3 project", "%s: %d -> %d while %d wait", d->service, d->before, d->desired,
-                   d->queued);
+}
+
+/* -- replacing and scaling in: those that are wanted stay until others are ready in their place --- */
+
+static bool was_evicted(const struct service_view *v, uint32_t number)
+{
+    for (uint32_t n = 0; n < v->instance_count; n++) {
+        if (v->instances[n].number == number && v->instances[n].state == INSTANCE_DRAINING)
+            return v->instances[n].evict;
+    }
+    return false;
+}
+
+static void check_capacity(struct laws *l, const struct world *w, const struct control *c,
+                           const struct actions *actions)
+{
+    for (size_t n = 0; n < actions->count; n++) {
+        const struct action *a = &actions->items[n];
+        int32_t service = a->type == ACTION_DRAIN ? world_service_of(w, a->service) : -1;
+        const struct laws_entry *x = service >= 0 ? find(l, (uint32_t)service, a->number) : NULL;
+        struct service_view v;
+        if (!x || !x->is_ready || !control_view(c, a->service, &v) || v.leaving ||
+            v.conf->mode != SERVICE_AUTO || was_evicted(&v, a->number))
+            continue;
+        if (v.ready < v.desired)
+            laws_break(l, "2 capacity", "svc%d-%u drains and leaves %d ready of %d wanted", service,
+                       a->number, v.ready, v.desired);
+    }
+}
+
+/* -- law 5: a core without memory goes on with what it finds -------------------------------------- */
+
+static void check_adopted(struct laws *l, const struct world *w, const struct control *c,
+                          const struct event *e)
+{
+    int32_t service = e->service >= 0 ? world_service_of(w, (uint32_t)e->service) : -1;
+    struct service_view v;
+    if (e->type != EVENT_FOUND_ALL || service < 0 || !l->listing[service] || !l->fresh ||
+        !control_view(c, (uint32_t)e->service, &v) || v.leaving || v.operator_count >= 0)
+        return;
+    int32_t max = v.schedule_max >= 0 ? v.schedule_max : v.conf->max;
+    if (v.conf->mode == SERVICE_AUTO && v.desired < MIN(max, l->found[service]))
+        laws_break(l, "5 adopt", "svc%d: %d run, and a restart makes that %d", service,
+                   l->found[service], v.desired);
 }
 
 /* -- law 2: nothing is started twice ------------------------------------------------------------- */
@@ -266,8 +317,12 @@ static void take_event(struct laws *l, const struct world *w, const struct event
     struct laws_entry *x = service >= 0 ? find(l, (uint32_t)service, e->number) : NULL;
     if (e->type == EVENT_LEASE)
         l->lease_lost = !e->flag;
-    if (e->type == EVENT_RESTART)
+    if (e->type == EVENT_RESTART) {
         memset(l->listing, 1, sizeof(l->listing));
+        memset(l->found, 0, sizeof(l->found));
+        for (uint32_t n = 0; n < LAWS_INSTANCES_MAX; n++)
+            l->entries[n].found = false;
+    }
     for (uint32_t n = 0; n < w->service_count && e->type == EVENT_FOUND_ALL; n++)
         l->listing[n] = l->listing[n] && (int32_t)n != service && w->services[n].slot >= 0;
     if (e->type == EVENT_OPERATOR && e->op == OPERATOR_STOP)
@@ -278,6 +333,15 @@ static void take_event(struct laws *l, const struct world *w, const struct event
         x->used = false;
 }
 
+static void take_found(struct laws *l, uint32_t service, uint32_t number)
+{
+    struct laws_entry *x = find_or_add(l, service, number);
+    if (!x || x->found)
+        return;
+    x->found = true;
+    l->found[service]++;
+}
+
 static void take_states(struct laws *l, const struct world *w, const struct control *c)
 {
     for (uint32_t n = 0; n < w->service_count; n++) {
@@ -286,9 +350,12 @@ static void take_states(struct laws *l, const struct world *w, const struct cont
             continue;
         for (uint32_t k = 0; k < v.instance_count; k++) {
             const struct instance *i = &v.instances[k];
-            struct laws_entry *x = i->state == INSTANCE_READY ? find_or_add(l, n, i->number) : NULL;
-            if (x)
-                x->was_ready = true;
+            bool ready = i->state == INSTANCE_READY;
+            struct laws_entry *x = ready ? find_or_add(l, n, i->number) : find(l, n, i->number);
+            if (!x)
+                continue;
+            x->was_ready |= ready;
+            x->is_ready = ready;
         }
     }
 }
@@ -297,6 +364,10 @@ void laws_check(struct laws *l, const struct world *w, const struct control *c,
                 const struct event *e, const struct actions *actions)
 {
     l->now_us = w->now_us;
+    int32_t service = e->service >= 0 ? world_service_of(w, (uint32_t)e->service) : -1;
+    if (e->type == EVENT_FOUND && service >= 0)
+        take_found(l, (uint32_t)service, e->number);
+    check_adopted(l, w, c, e);
     take_event(l, w, e);
     for (size_t n = 0; n < actions->count; n++)
         check_action(l, w, &actions->items[n]);
@@ -306,6 +377,7 @@ void laws_check(struct laws *l, const struct world *w, const struct control *c,
         if (d && d->now_us == w->now_us)
             check_decision(l, c, d);
     }
+    check_capacity(l, w, c, actions);
     take_states(l, w, c);
     check_pool(l, w, c, actions);
 }
@@ -335,6 +407,9 @@ void laws_check_end(struct laws *l, const struct world *w, const struct scenario
         if (v.draining > 0 || v.starting > 0 || v.failing > 0)
             laws_break(l, "6 calm", "%s: %d starting, %d failing, %d draining after all has settled",
                        s->name, v.starting, v.failing, v.draining);
+        if (v.ready != (int32_t)s->ready)
+            laws_break(l, "alive", "%s: the core believes in %d ready ones, %u serve", s->name,
+                       v.ready, s->ready);
         if (v.conf->mode == SERVICE_AUTO && v.ready != v.desired)
             laws_break(l, "alive", "%s: %d ready, %d desired: %s", s->name, v.ready, v.desired,
                        v.trouble);

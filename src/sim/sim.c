@@ -20,6 +20,7 @@
 #define STRIKE_US (5 * US_PER_S)
 #define SHADOW_EVENTS 200
 #define WORDS_MAX 65536
+#define EVENTS_MAX 300000
 
 enum own { OWN_STRIKE, OWN_LEASE_BACK, OWN_BRAIN_BACK, OWN_WAKE };
 
@@ -195,7 +196,8 @@ static void feed(struct sim *s, const struct event *original)
     struct actions actions = { .items = s->items, .cap = ARRAY_LEN(s->items) };
     int rc = control_step(s->core, &e, &actions);
     step_shadow(s, &e, &actions);
-    s->report->events++;
+    if (++s->report->events > EVENTS_MAX)
+        laws_break(&s->laws, "6 busy", "more than %d events: the core never sleeps", EVENTS_MAX);
     mix_actions(&s->report->hash, &actions);
     tell_event(s, &e, rc);
     tell_actions(s, &actions);
@@ -292,10 +294,10 @@ static void revive_brain(struct sim *s)
     s->down = false;
     s->wake_us = US_NEVER;
     bool amnesia = s->word_count == 0;
+    laws_restart(&s->laws, amnesia);
     if (amnesia) {
         memset(s->memory, 0, control_bytes(&caps));
         s->core = control_init(s->memory, &caps);
-        laws_forget(&s->laws);
     } else {
         s->core = restore(s, s->memory);
     }

@@ -12,6 +12,8 @@ def scripts():
         folders[:] = [f for f in folders if not f.startswith(SKIP)]
         for name in names:
             path = os.path.join(place, name)
+            if not os.path.isfile(path):
+                continue
             with open(path, "rb") as f:
                 if f.readline().startswith((b"#!/bin/sh", b"#!/bin/bash")):
                     yield os.path.relpath(path, tree.ROOT)

@@ -209,16 +209,23 @@ class Plimsoll:
                 self.process.wait(within * SLOW)
         return self.process.returncode if self.process else None
 
+    def identity(self):
+        """Of the state directory, as the keeper puts it into its instances' environment."""
+        st = os.stat(self.state)
+        return f"PLIMSOLL_TOKEN={st.st_dev:x}-{st.st_ino:x}/"
+
     def own_pids(self):
         """Every process whose environment or command line names this state directory."""
-        mark = str(self.state).encode()
+        marks = [str(self.state).encode()]
+        with contextlib.suppress(OSError):
+            marks.append(self.identity().encode())
         found = []
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
             with contextlib.suppress(OSError):
                 text = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
-                if mark in text and alive(int(entry.name)):
+                if any(m in text for m in marks) and alive(int(entry.name)):
                     found.append(int(entry.name))
         return found
 

@@ -34,7 +34,7 @@ def test_never_ready(make):
     code, body, _ = p.get("/")
     assert code == 503 and body
     assert p.service()["ready"] == 0
-    assert any("ready" in e["text"] for e in p.events())
+    wait(lambda: any("ready" in e["text"] for e in p.events()), 10, "an event that says so")
 
 
 def test_exits_at_once_backs_off_and_says_so(make):

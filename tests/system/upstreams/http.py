@@ -283,6 +283,13 @@ def stop_accepting(r):
     return True
 
 
+def deafen(r):
+    """From here on connections are refused."""
+    listener.shutdown(socket.SHUT_RDWR)
+    ok(r)
+    return False
+
+
 ROUTES = {
     "/healthz": healthz, "/head": head, "/hold": hold, "/close-delimited": close_delimited,
     "/http10": http10, "/http10-length": http10_length, "/chunked": chunked, "/hints": hints,
@@ -290,6 +297,7 @@ ROUTES = {
     "/download": download, "/expect": expect, "/refuse": refuse, "/early": early,
     "/then-close": then_close, "/cut": cut, "/broken": broken, "/bad-chunk": bad_chunk,
     "/unasked": unasked, "/upgrade": upgrade, "/stop-accepting": stop_accepting,
+    "/deafen": deafen,
 }
 
 
@@ -312,16 +320,19 @@ def serve(c):
 
 
 def main():
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", int(os.environ["PORT"])))
-    listener.listen(int(os.environ.get("BACKLOG", "128")))
     number = 0
     while accepting.wait():
-        sock, _ = listener.accept()
+        try:
+            sock, _ = listener.accept()
+        except OSError:
+            threading.Event().wait()  # deafened: what is open goes on
         number += 1
         note(event="open", connection=number)
         threading.Thread(target=serve, args=[Connection(sock, number)], daemon=True).start()
 
 
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("127.0.0.1", int(os.environ["PORT"])))
+listener.listen(int(os.environ.get("BACKLOG", "128")))
 main()

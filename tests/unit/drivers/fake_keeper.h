@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +82,8 @@ static int fake_start(const struct link_start *s)
     c->pid = fork();
     if (c->pid == 0)
         fake_exec(s);
+    while (getpgid(c->pid) != c->pid) /* it can be signalled as a group from here on */
+        sched_yield();
     return 0;
 }
 

@@ -10,10 +10,10 @@
 #include <ftw.h>
 #include <sys/stat.h>
 
-#include "unit/drivers/app.h"
 #include "base/us.h"
 #include "config/config.h"
 #include "drivers/process.h"
+#include "unit/drivers/app.h"
 #include "unit/drivers/fake_keeper.h"
 
 static char state_dir[64];
@@ -203,7 +203,9 @@ static void test_foreign_listener_is_not_ready(void **state)
     struct sockaddr_in a = { .sin_family = AF_INET,
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                              .sin_port = htons((uint16_t)atoi(fake.addresses[at - 1] + 14)) };
+    const int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
     assert_int_equal(listen(fd, 16), 0);
     const struct event *e;
@@ -311,7 +313,6 @@ int main(int argc, char **argv)
     if (!realpath("/proc/self/exe", program))
         return 1;
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-    cmocka_set_test_filter(argc > 1 ? argv[1] : NULL);
     const struct CMUnitTest tests[] = {
         TEST(test_life),
         TEST(test_http_and_back),

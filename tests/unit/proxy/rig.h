@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -471,6 +473,7 @@ static inline void rig_child(int keeper_fd)
     rig_rendezvous(getppid(), name, &un);
     setenv("PLIMSOLL_RENDEZVOUS", name, 1);
     fcntl(keeper_fd, F_SETFD, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a proxy outlives its keeper, but not a failed test */
     execl("/proc/self/exe", "proxy", "--proxy", fd, NULL);
     _exit(127);
 }
