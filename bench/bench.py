@@ -6,6 +6,7 @@ and is taken away at the end.
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import pathlib
@@ -28,6 +29,8 @@ from plimsoll import Plimsoll, free_port, wait  # noqa: E402
 
 LOADGEN = peers.BUILD / "examples" / "loadgen" / "loadgen"
 IDLE_CONNECTIONS = 5000
+SMALL_CONNECTIONS = 128
+CONNECTIONS = 9000
 
 
 def status(directory):
@@ -59,22 +62,34 @@ def paced(peer, rate, seconds, directory):
     s = json.loads(summary.read_text())
     if s["failed"]:
         raise SystemExit(f"bench: {peer.name} failed {s['failed']} requests")
-    return s["p50_ms"] * 1000, s["p99_ms"] * 1000
+    return s["latency_ms"]["p50"] * 1000, s["latency_ms"]["p99"] * 1000
 
 
 def idle_memory(peer):
-    """Bytes that an idle keep-alive client connection costs the proxy process."""
+    """Memory of the proxy process while IDLE_CONNECTIONS keep-alive clients sit idle on it."""
     request = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
-    before, connections = peer.memory_bytes(), []
+    connections = []
     for _ in range(IDLE_CONNECTIONS):
         s = socket.create_connection(("127.0.0.1", peer.port), timeout=10)
         s.sendall(request)
         s.recv(4096)
         connections.append(s)
-    used = peer.memory_bytes() - before
+    used = peer.memory_bytes()
     for s in connections:
         s.close()
-    return used / IDLE_CONNECTIONS
+    return used
+
+
+def idle_cost(start):
+    """Bytes an idle connection: sized for the connections and full of them, against sized for few and
+    empty. So a table that is laid out at the start counts as well as what is allocated later."""
+    few = start(SMALL_CONNECTIONS)
+    empty = few.memory_bytes()
+    few.stop()
+    full = start(IDLE_CONNECTIONS + SMALL_CONNECTIONS)
+    used = idle_memory(full)
+    full.stop()
+    return (used - empty) / IDLE_CONNECTIONS
 
 
 STEP = """
@@ -125,6 +140,11 @@ def moment(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
+def age_s(pid):
+    started = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
+
+
 def proxy_restart(directory):
     """From kill -9 of the proxy to the next answer on the same port, in milliseconds."""
     directory.mkdir()
@@ -134,6 +154,7 @@ def proxy_restart(directory):
         times = []
         for _ in range(7):
             old = p.status()["proxy"]["pid"]
+            wait(lambda: age_s(old) > 1.5, 10, "a proxy that is no crash loop")
             began = time.monotonic()
             os.kill(old, 9)
             while True:
@@ -164,9 +185,9 @@ def measure(args, directory):
     log = open(directory / "servers.log", "wb")
     running = []
     try:
-        ours, backend = peers.start_plimsoll(directory, free_port(), log, status)
-        running = [ours, peers.start_nginx(directory, free_port(), backend, log),
-                   peers.start_haproxy(directory, free_port(), backend, log)]
+        ours, backend = peers.start_plimsoll(directory / "p0", free_port(), log, status, CONNECTIONS)
+        running = [ours, peers.start_nginx(directory, free_port(), backend, log, CONNECTIONS),
+                   peers.start_haproxy(directory, free_port(), backend, log, CONNECTIONS)]
         result = {p.name: {"version": p.version, "cpu": [], "rps": [], "p50": [], "p99": []}
                   for p in running}
         for p in running:
@@ -182,8 +203,15 @@ def measure(args, directory):
                 p50, p99 = paced(p, rate, args.seconds, directory)
                 result[p.name]["p50"].append(p50)
                 result[p.name]["p99"].append(p99)
-        for p in running:
-            result[p.name]["idle"] = idle_memory(p)
+        numbers = itertools.count(1)
+        starts = {
+            "plimsoll": lambda n: peers.start_plimsoll(
+                directory / f"p{next(numbers)}", free_port(), log, status, n)[0],
+            "nginx": lambda n: peers.start_nginx(directory, free_port(), backend, log, n),
+            "HAProxy": lambda n: peers.start_haproxy(directory, free_port(), backend, log, n),
+        }
+        for name, start in starts.items():
+            result[name]["idle"] = idle_cost(start)
         return result, rate
     finally:
         for p in reversed(running):
@@ -213,6 +241,8 @@ def report(args, result, rate, steps, restart):
         lines.append(f"| {name} | {m['cpu']:.1f} | {m['rps']:.0f} | {m['p50']:.0f} | {m['p99']:.0f} | "
                      f"{idle[name]:.0f} |")
     lines += [
+        "", f"Idle connection: memory (Pss) with {IDLE_CONNECTIONS} idle keep-alive clients and room for as "
+        f"many, less that of a fresh one with room for {SMALL_CONNECTIONS}, divided by them.",
         "", f"p50 and p99: open loop at {rate:.0f} requests a second, 70 % of HAProxy's saturation, "
         "counted from the intended moment of sending.", "",
         "| goal | measured | |", "|---|---|---|",

@@ -24,9 +24,9 @@ http {{
 """
 
 NGINX = """
-daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.err;
+daemon off; worker_processes 1; pid {dir}/nginx-{port}.pid; error_log {dir}/nginx.err;
 worker_rlimit_nofile 19000;
-events {{ worker_connections 19000; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 300s;
   client_body_temp_path {dir}/n1; proxy_temp_path {dir}/n2; fastcgi_temp_path {dir}/n3;
@@ -41,7 +41,7 @@ http {{
 HAPROXY = """
 global
   nbthread 1
-  maxconn 9000
+  maxconn {connections}
 defaults
   mode http
   timeout connect 5s
@@ -57,7 +57,7 @@ backend b
 """
 
 PLIMSOLL = """
-proxy: {{loops: 1, access-log: off, max-connections: 16000}}
+proxy: {{loops: 1, access-log: off, max-connections: {connections}}}
 services:
   bench:
     listen: "127.0.0.1:{port}"
@@ -125,10 +125,12 @@ def popen(argv, log):
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
-def start_plimsoll(directory, port, log, status):
+def start_plimsoll(directory, port, log, status, connections):
+    directory.mkdir(exist_ok=True)
     (directory / "backend.conf").write_text(BACKEND.format(dir=directory, body="x" * 100))
     conf = directory / "plimsoll.yaml"
-    conf.write_text(PLIMSOLL.format(port=port, dir=directory, core=OTHER_CORE))
+    conf.write_text(PLIMSOLL.format(port=port, dir=directory, core=OTHER_CORE,
+                                    connections=connections))
     process = popen([str(BUILD / "plimsoll"), "run", "--state", str(directory / "state"), "--admin",
                      "off", str(conf)], log)
     s = wait(lambda: status(directory) if answers(port) else None)
@@ -136,23 +138,25 @@ def start_plimsoll(directory, port, log, status):
     subprocess.run(["taskset", "-a", "-p", "-c", PROXY_CORE, str(pid)], check=True,
                    stdout=subprocess.DEVNULL)
     version = subprocess.run([str(BUILD / "plimsoll"), "--version"], capture_output=True,
-                             text=True).stdout.splitlines()[0]
+                             text=True).stdout.splitlines()[0].removeprefix("plimsoll ")
     backend = s["services"][0]["instances"][0]["address"].removeprefix("tcp:")
     return Peer("plimsoll", version, port, process, [pid]), backend
 
 
-def start_nginx(directory, port, backend, log):
-    conf = directory / "nginx.conf"
-    conf.write_text(NGINX.format(dir=directory, port=port, backend=backend))
+def start_nginx(directory, port, backend, log, connections):
+    conf = directory / f"nginx-{port}.conf"
+    # One connection more for each to the backend, and some for itself.
+    conf.write_text(NGINX.format(dir=directory, port=port, backend=backend,
+                                 connections=connections + 200))
     process = popen(["taskset", "-c", PROXY_CORE, "nginx", "-c", str(conf)], log)
     wait(lambda: answers(port))
     version = subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr.strip()
     return Peer("nginx", version.replace("nginx version: ", ""), port, process, children(process.pid))
 
 
-def start_haproxy(directory, port, backend, log):
-    conf = directory / "haproxy.cfg"
-    conf.write_text(HAPROXY.format(port=port, backend=backend))
+def start_haproxy(directory, port, backend, log, connections):
+    conf = directory / f"haproxy-{port}.cfg"
+    conf.write_text(HAPROXY.format(port=port, backend=backend, connections=connections))
     process = popen(["taskset", "-c", PROXY_CORE, "haproxy", "-db", "-f", str(conf)], log)
     wait(lambda: answers(port))
     version = subprocess.run(["haproxy", "-v"], capture_output=True, text=True).stdout

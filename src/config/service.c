@@ -203,13 +203,17 @@ static int64_t core_count(void)
     return CLAMP(n, 1, MODEL_COUNT_MAX);
 }
 
-/* In ctx->node = `scale`, which may not be written. */
-static int check_counts(struct schema_context *ctx, struct config_scale *scale, struct err *err)
+/* In ctx->node = `scale`, which may not be written. `whole` = all of the service could be read:
+ * what is left at 0 for an error's sake must not cause a second one. */
+static int check_counts(struct schema_context *ctx, struct config_scale *scale, bool whole,
+                        struct err *err)
 {
     if (!schema_given(ctx, "max"))
         scale->max = MAX(core_count(), scale->min);
     if (!schema_given(ctx, "min"))
         scale->min = MIN(scale->min, scale->max);
+    if (!whole)
+        return 0;
     if (scale->min > scale->max)
         return schema_error(ctx, "min", err, "%lld is above max: %lld", (long long)scale->min,
                             (long long)scale->max);
@@ -283,7 +287,7 @@ void config_default_rules(const struct config_service *s, struct service_conf *c
 }
 
 static int read_scale(struct schema_context *ctx, const struct schema_node *node,
-                      struct config_service *s)
+                      struct config_service *s, bool whole)
 {
     static const struct schema_node nothing = { .kind = NODE_MAP };
     const struct node_pair *pair = node_find(node, "scale");
@@ -292,7 +296,7 @@ static int read_scale(struct schema_context *ctx, const struct schema_node *node
     struct service_conf *conf = s->scale;
     size_t entered = schema_enter(ctx, "scale"), inner;
     ctx->node = pair && pair->value->kind == NODE_MAP ? pair->value : &nothing;
-    int rc = schema_note(ctx, check_counts(ctx, &s->scale_written, &err), &err);
+    int rc = schema_note(ctx, check_counts(ctx, &s->scale_written, whole, &err), &err);
     fill_model(s, conf);
     inner = schema_enter(ctx, "rules");
     int rules = rc == -ENOMEM ? rc : config_read_rules(ctx, s->scale_written.rules, conf);
@@ -326,6 +330,7 @@ static int read_service(struct reader *r, const struct node_pair *pair, struct c
         return schema_note(ctx, rc, &err);
     }
     rc = schema_read(ctx, &r->with_drivers, node, s);
+    bool whole = rc == 0;
     int (*const more[])(struct schema_context * ctx, const struct schema_node *node,
                         struct config_service *s,
                         struct err *err) = { canonical_listeners, check_route };
@@ -336,7 +341,7 @@ static int read_service(struct reader *r, const struct node_pair *pair, struct c
     }
     err = (struct err){ 0 };
     int driver = schema_note(ctx, read_driver(r, node, s, &err), &err);
-    int scale = read_scale(ctx, node, s);
+    int scale = read_scale(ctx, node, s, whole);
     schema_leave(ctx, entered);
     return driver < 0 ? driver : scale < 0 ? scale : rc;
 }

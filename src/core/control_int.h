@@ -69,8 +69,8 @@ struct control_service {
     struct rule_state rule_states[MODEL_RULES_MAX];
     struct behavior_state behavior;
 
-    bool due;     /* to be decided on */
-    bool publish; /* its pool changed */
+    bool due;        /* to be decided on */
+    bool publish;    /* its pool changed */
     bool unfinished; /* something did not fit into the actions of the last step */
     uint8_t cause;
     int64_t decide_next_us; /* when rules or behavior may say something else by themselves */
@@ -104,7 +104,7 @@ struct control {
     struct actions *out; /* during control_step() only */
 };
 
-#define FOR_EACH_SERVICE(s, c)                                                                  \
+#define FOR_EACH_SERVICE(s, c)                                                                   \
     for (struct control_service *s = (c)->services; s < (c)->services + (c)->caps.services; s++) \
         if (s->used)
 

@@ -105,8 +105,7 @@ static void driver_back(struct control *c, struct control_service *s)
     FOR_EACH_INSTANCE(i, s)
     {
         if (i->state == INSTANCE_STARTING || i->state == INSTANCE_WARMING)
-            i->deadline_us =
-                MAX(i->deadline_us, us_add(c->now_us, s->conf.start_within_us));
+            i->deadline_us = MAX(i->deadline_us, us_add(c->now_us, s->conf.start_within_us));
         else if (i->state == INSTANCE_STOPPING)
             i->again = true;
     }

@@ -58,12 +58,18 @@ const char *operator_op_name(enum operator_op op)
 const char *limit_kind_name(enum limit_kind k)
 {
     static const char *const names[LIMIT_KIND_MAX] = {
-        [LIMIT_RULES] = "rules",         [LIMIT_PROJECTION] = "projection",
-        [LIMIT_STABILIZE] = "stabilize", [LIMIT_RATE] = "rate",
-        [LIMIT_MIN] = "min",             [LIMIT_MAX] = "max",
-        [LIMIT_SCHEDULE] = "schedule",   [LIMIT_BUDGET] = "budget",
-        [LIMIT_OPERATOR] = "operator",   [LIMIT_PAUSED] = "paused",
-        [LIMIT_LEASE] = "lease",         [LIMIT_BACKOFF] = "backoff",
+        [LIMIT_RULES] = "rules",
+        [LIMIT_PROJECTION] = "projection",
+        [LIMIT_STABILIZE] = "stabilize",
+        [LIMIT_RATE] = "rate",
+        [LIMIT_MIN] = "min",
+        [LIMIT_MAX] = "max",
+        [LIMIT_SCHEDULE] = "schedule",
+        [LIMIT_BUDGET] = "budget",
+        [LIMIT_OPERATOR] = "operator",
+        [LIMIT_PAUSED] = "paused",
+        [LIMIT_LEASE] = "lease",
+        [LIMIT_BACKOFF] = "backoff",
     };
     return name_of(names, ARRAY_LEN(names), k);
 }

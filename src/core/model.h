@@ -72,14 +72,14 @@ enum instance_state {
 
 struct instance {
     enum instance_state state;
-    uint32_t number;    /* within its service; 1.., never used again; the name is service-number */
-    uint32_t launch;    /* how many of its service were launched before it, and itself */
-    uint64_t template;  /* what it was started from */
-    int64_t state_us;   /* when it entered its state */
-    int64_t started_us; /* when START was issued */
+    uint32_t number;     /* within its service; 1.., never used again; the name is service-number */
+    uint32_t launch;     /* how many of its service were launched before it, and itself */
+    uint64_t template;   /* what it was started from */
+    int64_t state_us;    /* when it entered its state */
+    int64_t started_us;  /* when START was issued */
     int64_t deadline_us; /* starting: a failed start from then on; draining: stopped then, drained
                             or not; stopping: asked again then */
-    int64_t ready_us;   /* when it first became ready; 0 = never was */
+    int64_t ready_us;    /* when it first became ready; 0 = never was */
     uint32_t probes_failed; /* in a row */
     uint32_t probes_passed;
     bool protected_; /* the operator: never chosen as a victim */

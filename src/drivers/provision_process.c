@@ -147,6 +147,9 @@ static bool port_taken(void *ctx, uint16_t port)
 
 static int choose_port(struct process *p, const struct process_conf *conf, struct err *err)
 {
+    if (p->driver->next_port == 0) /* not where every other plimsoll on this machine begins */
+        p->driver->next_port =
+            conf->port_min + getpid() * INT64_C(101) % (conf->port_max - conf->port_min + 1);
     uint16_t port = process_choose_port(conf->port_min, conf->port_max, &p->driver->next_port,
                                         port_taken, p->driver);
     if (port == 0)

@@ -27,9 +27,10 @@ static void note_peer(struct client *c, const void *sockaddr)
         c->ip_bytes = 4;
         memcpy(c->ip, &((const struct sockaddr_in *)sockaddr)->sin_addr, 4);
     } else if (sa->sa_family == AF_INET6) {
+        const struct in6_addr *in6 = &((const struct sockaddr_in6 *)sockaddr)->sin6_addr;
         c->ip_bytes = 16;
-        memcpy(c->ip, &((const struct sockaddr_in6 *)sockaddr)->sin6_addr, 16);
-        if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)c->ip)) {
+        memcpy(c->ip, in6, 16);
+        if (IN6_IS_ADDR_V4MAPPED(in6)) {
             c->ip_bytes = 4;
             memmove(c->ip, c->ip + 12, 4);
         }

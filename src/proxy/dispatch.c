@@ -302,16 +302,20 @@ static void give_up(struct loop *l, struct exchange *x, int status, const char *
         exchange_reply(l, x, status, reason);
 }
 
+/* Parking forgets who was tried, so it is the resends that are bounded: what breaks every instance
+ * it meets has to end some time. */
 void exchange_upstream_failed(struct loop *l, struct exchange *x, const char *reason)
 {
     bool stale = x->upstream->reused && !x->response_any;
     bool again = !x->response_any && x->replayable && (x->idempotent || x->request_sent == 0);
+    uint32_t resends_max = MAX(x->service->conf.retry_attempts, stale ? 1u : 0u);
     if (!stale)
         eject_note_failure(l, x->backend, EJECT_BROKEN);
-    if (!again || (!stale && x->tried_count >= x->service->conf.retry_attempts)) {
+    if (!again || x->resends >= resends_max) {
         give_up(l, x, 502, reason);
         return;
     }
+    x->resends++;
     if (stale)
         upstream_close_idle(l, x->backend); /* its fellows will be as old */
     try_another(l, x, stale);

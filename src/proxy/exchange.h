@@ -89,6 +89,7 @@ struct exchange {
 
     uint32_t tried[EXCHANGE_TRIED_MAX]; /* instance numbers not to choose again */
     uint32_t tried_count, retries;
+    uint32_t resends; /* of the retries, those that an instance may already have seen */
 
     int status;
     const char *reason; /* for the log and the answer's body; static, or the service's */

@@ -76,6 +76,18 @@ static void on_event(struct loop *l, struct io *io, uint32_t events)
     }
 }
 
+/* Instances go first: an idle connection that one has closed, or on which it spoke unasked, must be
+ * out of the pool before a client's request of the same turn could be given it. */
+static void on_events(struct loop *l, const struct epoll_event *events, int n)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < n; i++) {
+            struct io *io = events[i].data.ptr;
+            if ((io->kind == IO_UPSTREAM) == (pass == 0))
+                on_event(l, io, events[i].events);
+        }
+}
+
 static void on_timer(struct loop *l, struct timer *t)
 {
     switch ((enum timer_kind)t->kind) {
@@ -202,8 +214,7 @@ void *loop_run(void *arg)
         int wait_ms = list_empty(&l->deferred) ? timer_wait_ms(&l->wheel, l->now_us) : 0;
         int n = epoll_wait(l->epoll_fd, events, EVENTS_MAX, wait_ms);
         l->now_us = clock_now_us();
-        for (int i = 0; i < n; i++)
-            on_event(l, events[i].data.ptr, events[i].events);
+        on_events(l, events, n);
         struct timer *t;
         while ((t = timer_expired(&l->wheel, l->now_us)))
             on_timer(l, t);

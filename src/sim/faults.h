@@ -8,23 +8,23 @@
 #include "base/rng.h"
 
 enum fault_kind {
-    FAULT_START_FAILS,   /* the engine refuses, or the instance exits before it is ready */
-    FAULT_START_HANGS,   /* never ready */
-    FAULT_CRASH,         /* a ready instance exits */
-    FAULT_PROBE_HANGS,   /* a ready instance fails its probes for a while */
-    FAULT_DRAIN_SLOW,    /* longer than the deadline */
-    FAULT_LOST,          /* completions that never arrive */
-    FAULT_TWICE,         /* completions that arrive twice */
-    FAULT_DRIVER,        /* the engine is away for a while */
-    FAULT_SAMPLES,       /* missing, NaN, negative */
-    FAULT_RESTART,       /* the controller is killed; its state was saved */
-    FAULT_AMNESIA,       /* as RESTART, and its state is lost */
-    FAULT_SWAP,          /* saved, loaded and compared at any moment */
-    FAULT_WALL,          /* the wall clock jumps */
-    FAULT_CONFIG,        /* reloads */
-    FAULT_OPERATOR,      /* commands */
-    FAULT_LEASE,         /* lost for a while */
-    FAULT_STILL,         /* the monotonic clock goes back a little */
+    FAULT_START_FAILS, /* the engine refuses, or the instance exits before it is ready */
+    FAULT_START_HANGS, /* never ready */
+    FAULT_CRASH,       /* a ready instance exits */
+    FAULT_PROBE_HANGS, /* a ready instance fails its probes for a while */
+    FAULT_DRAIN_SLOW,  /* longer than the deadline */
+    FAULT_LOST,        /* completions that never arrive */
+    FAULT_TWICE,       /* completions that arrive twice */
+    FAULT_DRIVER,      /* the engine is away for a while */
+    FAULT_SAMPLES,     /* missing, NaN, negative */
+    FAULT_RESTART,     /* the controller is killed; its state was saved */
+    FAULT_AMNESIA,     /* as RESTART, and its state is lost */
+    FAULT_SWAP,        /* saved, loaded and compared at any moment */
+    FAULT_WALL,        /* the wall clock jumps */
+    FAULT_CONFIG,      /* reloads */
+    FAULT_OPERATOR,    /* commands */
+    FAULT_LEASE,       /* lost for a while */
+    FAULT_STILL,       /* the monotonic clock goes back a little */
     FAULT_KIND_MAX,
 };
 

@@ -67,7 +67,8 @@ void laws_restart(struct laws *l, bool amnesia)
     l->amnesia = true;
 }
 
-/* -- law 4: nothing without the lease; law 5: nothing before the list ---------------------------- */
+/* -- law 4: nothing without the lease; law 5: nothing before the list ----------------------------
+ */
 
 static void check_right_to_act(struct laws *l, uint32_t service, const struct action *a)
 {
@@ -85,8 +86,7 @@ static void check_start(struct laws *l, const struct world *w, uint32_t service,
     check_right_to_act(l, service, a);
     if (l->stopping)
         laws_break(l, "4 stop", "svc%u-%u is started while all stops", service, a->number);
-    if (use_number(l, service, a->number) &&
-        (!l->amnesia || world_find(w, service, a->number)))
+    if (use_number(l, service, a->number) && (!l->amnesia || world_find(w, service, a->number)))
         laws_break(l, "2 number", "svc%u-%u is started a second time", service, a->number);
     if (!find_or_add(l, service, a->number))
         laws_break(l, "2 twice", "svc%u has more instances than the book holds", service);
@@ -139,7 +139,8 @@ static void check_action(struct laws *l, const struct world *w, const struct act
                    a->number, a->decision ? a->decision->summary : a->text);
 }
 
-/* -- laws 1 and 3, and the bounds: of each new decision ----------------------------------------- */
+/* -- laws 1 and 3, and the bounds: of each new decision -----------------------------------------
+ */
 
 static bool only_rules(const struct decision *d)
 {
@@ -208,7 +209,8 @@ static void check_decision(struct laws *l, const struct control *c, const struct
                    d->desired);
 }
 
-/* -- replacing and scaling in: those that are wanted stay until others are ready in their place --- */
+/* -- replacing and scaling in: those that are wanted stay until others are ready in their place ---
+ */
 
 static bool was_evicted(const struct service_view *v, uint32_t number)
 {
@@ -217,6 +219,17 @@ static bool was_evicted(const struct service_view *v, uint32_t number)
             return v->instances[n].evict;
     }
     return false;
+}
+
+/* Protected ones keep their seat, ready or not. */
+static int32_t protected_seats(const struct service_view *v)
+{
+    int32_t seats = 0;
+    for (uint32_t n = 0; n < v->instance_count; n++) {
+        const struct instance *i = &v->instances[n];
+        seats += i->protected_ && instance_counts(i) && i->state != INSTANCE_READY;
+    }
+    return seats;
 }
 
 static void check_capacity(struct laws *l, const struct world *w, const struct control *c,
@@ -230,13 +243,14 @@ static void check_capacity(struct laws *l, const struct world *w, const struct c
         if (!x || !x->is_ready || !control_view(c, a->service, &v) || v.leaving ||
             v.conf->mode != SERVICE_AUTO || was_evicted(&v, a->number))
             continue;
-        if (v.ready < v.desired)
+        if (v.ready + protected_seats(&v) < v.desired)
             laws_break(l, "2 capacity", "svc%d-%u drains and leaves %d ready of %d wanted", service,
                        a->number, v.ready, v.desired);
     }
 }
 
-/* -- law 5: a core without memory goes on with what it finds -------------------------------------- */
+/* -- law 5: a core without memory goes on with what it finds --------------------------------------
+ */
 
 static void check_adopted(struct laws *l, const struct world *w, const struct control *c,
                           const struct event *e)
@@ -246,13 +260,18 @@ static void check_adopted(struct laws *l, const struct world *w, const struct co
     if (e->type != EVENT_FOUND_ALL || service < 0 || !l->listing[service] || !l->fresh ||
         !control_view(c, (uint32_t)e->service, &v) || v.leaving || v.operator_count >= 0)
         return;
+    /* When the list was long in coming, the rules may know enough by then to want fewer. */
+    const struct decision *d = control_decision(c, v.slot);
+    if (d && d->step_count > 0 && d->steps[0].kind == LIMIT_RULES)
+        return;
     int32_t max = v.schedule_max >= 0 ? v.schedule_max : v.conf->max;
     if (v.conf->mode == SERVICE_AUTO && v.desired < MIN(max, l->found[service]))
         laws_break(l, "5 adopt", "svc%d: %d run, and a restart makes that %d", service,
                    l->found[service], v.desired);
 }
 
-/* -- law 2: nothing is started twice ------------------------------------------------------------- */
+/* -- law 2: nothing is started twice -------------------------------------------------------------
+ */
 
 static void check_count(struct laws *l, const struct world *w, const struct control *c,
                         uint32_t service)
@@ -273,11 +292,13 @@ static void check_count(struct laws *l, const struct world *w, const struct cont
         staying += !x || (!x->told_drain && !x->told_stop);
     }
     if (!l->listing[service] && staying > counted)
-        laws_break(l, "2 twice", "svc%u: %d instances run that were not told to go, the core knows %d",
-                   service, staying, counted);
+        laws_break(l, "2 twice",
+                   "svc%u: %d instances run that were not told to go, the core knows %d", service,
+                   staying, counted);
 }
 
-/* -- law 4: what is in the pool is published ------------------------------------------------------ */
+/* -- law 4: what is in the pool is published ------------------------------------------------------
+ */
 
 static uint64_t pool_of(const struct service_view *v)
 {
@@ -309,7 +330,8 @@ static void check_pool(struct laws *l, const struct world *w, const struct contr
     }
 }
 
-/* -- the book -------------------------------------------------------------------------------------- */
+/* -- the book
+ * -------------------------------------------------------------------------------------- */
 
 static void take_event(struct laws *l, const struct world *w, const struct event *e)
 {
@@ -382,10 +404,11 @@ void laws_check(struct laws *l, const struct world *w, const struct control *c,
     check_pool(l, w, c, actions);
 }
 
-/* -- the end: enough, and not too much -------------------------------------------------------------- */
+/* -- the end: enough, and not too much
+ * -------------------------------------------------------------- */
 
-static void check_served(struct laws *l, const struct world_service *s, const struct service_view *v,
-                         double target)
+static void check_served(struct laws *l, const struct world_service *s,
+                         const struct service_view *v, double target)
 {
     double most = v->ready * target * 1.1 + 1;
     double demand = load_at(&s->load, 0);
@@ -405,8 +428,9 @@ void laws_check_end(struct laws *l, const struct world *w, const struct scenario
             continue;
         }
         if (v.draining > 0 || v.starting > 0 || v.failing > 0)
-            laws_break(l, "6 calm", "%s: %d starting, %d failing, %d draining after all has settled",
-                       s->name, v.starting, v.failing, v.draining);
+            laws_break(l, "6 calm",
+                       "%s: %d starting, %d failing, %d draining after all has settled", s->name,
+                       v.starting, v.failing, v.draining);
         if (v.ready != (int32_t)s->ready)
             laws_break(l, "alive", "%s: the core believes in %d ready ones, %u serve", s->name,
                        v.ready, s->ready);

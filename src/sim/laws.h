@@ -26,14 +26,14 @@ struct laws_entry {
 struct laws {
     struct laws_entry entries[LAWS_INSTANCES_MAX];
     uint64_t used[WORLD_SERVICES_MAX][LAWS_NUMBERS_MAX / 64]; /* numbers ever started */
-    uint64_t pool[WORLD_SERVICES_MAX];    /* hash of what was published last */
+    uint64_t pool[WORLD_SERVICES_MAX];                        /* hash of what was published last */
     bool lease_lost, stopping, stopped;
     bool fresh;   /* the controller has no memory of before its restart */
     bool amnesia; /* nor had one before it */
     bool listing[WORLD_SERVICES_MAX];
     int32_t found[WORLD_SERVICES_MAX]; /* since the restart */
-    int64_t now_us; /* of the newest event */
-    bool calm; /* nothing may move any more */
+    int64_t now_us;                    /* of the newest event */
+    bool calm;                         /* nothing may move any more */
     int64_t at_us;
     char law[32];
     char text[320]; /* "" = all held so far */

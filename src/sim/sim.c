@@ -37,15 +37,16 @@ struct sim {
     struct control *shadow; /* saved from the core and loaded: must say the same; NULL = none */
     uint32_t shadow_left;   /* events that it goes along */
     void *memory, *shadow_memory;
-    bool down;              /* the controller is not there */
+    bool down; /* the controller is not there */
     bool lease_lost;
-    int64_t wake_us;        /* when the core is ticked next, out of turn */
+    int64_t wake_us; /* when the core is ticked next, out of turn */
     uint64_t words[WORDS_MAX], again[WORDS_MAX];
     size_t word_count;
     struct action items[CONTROL_ACTIONS_MIN], shadow_items[CONTROL_ACTIONS_MIN];
 };
 
-/* -- what is said, as one number ----------------------------------------------------------------- */
+/* -- what is said, as one number -----------------------------------------------------------------
+ */
 
 static void mix(uint64_t *hash, const void *p, size_t n)
 {
@@ -56,8 +57,10 @@ static void mix(uint64_t *hash, const void *p, size_t n)
 
 static void mix_decision(uint64_t *hash, const struct decision *d)
 {
-    int64_t numbers[] = { (int64_t)d->sequence, d->now_us, d->slot, d->cause, d->before, d->desired,
-                          d->ready, d->starting, d->draining, d->in_flight, d->queued };
+    int64_t numbers[] = {
+        (int64_t)d->sequence, d->now_us,   d->slot,      d->cause, d->before, d->desired, d->ready,
+        d->starting,          d->draining, d->in_flight, d->queued
+    };
     mix(hash, numbers, sizeof(numbers));
     mix(hash, d->summary, strlen(d->summary));
     for (uint32_t n = 0; n < d->step_count; n++)
@@ -79,7 +82,8 @@ static void mix_actions(uint64_t *hash, const struct actions *actions)
     }
 }
 
-/* -- the run, told to a person ------------------------------------------------------------------- */
+/* -- the run, told to a person -------------------------------------------------------------------
+ */
 
 static void tell_event(const struct sim *s, const struct event *e, int rc)
 {
@@ -103,8 +107,7 @@ static void tell_decision(const struct decision *d)
 static void tell_actions(const struct sim *s, const struct actions *actions)
 {
     static const char *const names[ACTION_TYPE_MAX] = {
-        "START",  "DRAIN", "STOP",   "RESIZE",  "PUBLISH",
-        "RECORD", "ALERT", "FORGET", "STOPPED",
+        "START", "DRAIN", "STOP", "RESIZE", "PUBLISH", "RECORD", "ALERT", "FORGET", "STOPPED",
     };
     for (size_t n = 0; s->verbose && n < actions->count; n++) {
         const struct action *a = &actions->items[n];
@@ -116,7 +119,8 @@ static void tell_actions(const struct sim *s, const struct actions *actions)
     }
 }
 
-/* -- the controller's part ------------------------------------------------------------------------ */
+/* -- the controller's part ------------------------------------------------------------------------
+ */
 
 static void drop_shadow(struct sim *s)
 {
@@ -233,7 +237,8 @@ static void feed_operator(struct sim *s, enum operator_op op, int32_t slot, uint
     feed(s, &e);
 }
 
-/* -- save, load, kill, restart ---------------------------------------------------------------------- */
+/* -- save, load, kill, restart
+ * ---------------------------------------------------------------------- */
 
 static void save(struct sim *s)
 {
@@ -309,7 +314,8 @@ static void revive_brain(struct sim *s)
         world_list(&s->world);
 }
 
-/* -- strikes ----------------------------------------------------------------------------------------- */
+/* -- strikes
+ * ----------------------------------------------------------------------------------------- */
 
 static void random_command(struct sim *s)
 {
@@ -397,7 +403,8 @@ static uint32_t mark_of(void *ctx, int32_t slot)
     return s->down ? UINT32_MAX : control_mark(s->core, (uint32_t)slot);
 }
 
-/* -- phases ------------------------------------------------------------------------------------------ */
+/* -- phases
+ * ------------------------------------------------------------------------------------------ */
 
 /* All faults end; what the operator said is taken back; the load becomes constant. */
 static void calm_down(struct sim *s)

@@ -129,7 +129,8 @@ static struct world_instance *new_entry(struct world *w)
     return NULL;
 }
 
-/* -- what the core asks for --------------------------------------------------------------------- */
+/* -- what the core asks for ---------------------------------------------------------------------
+ */
 
 static void start(struct world *w, uint32_t service, const struct action *a)
 {
@@ -208,7 +209,8 @@ void world_publish(struct world *w, uint32_t service, const uint32_t *ready, uin
     }
 }
 
-/* -- what happens by itself --------------------------------------------------------------------- */
+/* -- what happens by itself ---------------------------------------------------------------------
+ */
 
 static void crash(struct world *w, struct world_instance *i)
 {
@@ -344,7 +346,8 @@ void world_run(struct world *w, int64_t until_us)
     pass_time(w, until_us);
 }
 
-/* -- the engine away and back ------------------------------------------------------------------- */
+/* -- the engine away and back -------------------------------------------------------------------
+ */
 
 void world_driver_away(struct world *w, int64_t us)
 {

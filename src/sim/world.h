@@ -34,11 +34,11 @@ struct world_service {
     char name[MODEL_NAME_MAX];
     int32_t slot; /* the core's; -1 = not configured */
     struct load load;
-    double capacity;               /* requests in flight an instance can serve */
+    double capacity; /* requests in flight an instance can serve */
     int64_t start_us, start_spread_us;
-    int64_t drain_us;    /* at most */
-    int64_t stop_us;     /* at most */
-    uint32_t ready;      /* serving and alive */
+    int64_t drain_us; /* at most */
+    int64_t stop_us;  /* at most */
+    uint32_t ready;   /* serving and alive */
     uint32_t in_flight, queued;
     uint32_t rung; /* the demand at which the doorbell rang last */
 };
@@ -88,8 +88,8 @@ struct world {
 
     void *ctx;
     void (*deliver)(void *ctx, const struct event *e);
-    void (*own)(void *ctx, int64_t arg);          /* a WORLD_OWN event */
-    uint32_t (*mark)(void *ctx, int32_t slot);    /* the doorbell's */
+    void (*own)(void *ctx, int64_t arg);       /* a WORLD_OWN event */
+    uint32_t (*mark)(void *ctx, int32_t slot); /* the doorbell's */
 };
 
 void world_init(struct world *w, uint64_t seed);

@@ -133,6 +133,8 @@ class Plimsoll:
 
     def api(self, method, path, body=None):
         c = UnixConnection(self.state / "admin.sock")
+        if not os.path.exists(c.path) and self.admin != "off":
+            c = http.client.HTTPConnection(self.admin, timeout=10)
         try:
             c.request(method, path, body=None if body is None else json.dumps(body))
             r = c.getresponse()

@@ -166,7 +166,9 @@ def test_the_first_command_of_the_readme(tmp_path):
         assert (service["name"], service["min"], service["max"]) == ("app", 1, 8)
         assert any("concurrency" in o["rule"] for o in
                    wait(lambda: p.why("app")["current"], 10, "a decision")["opinions"])
+        assert b"X-Forwarded-For: 127.0.0.1\r\n" in p.get("/headers")[1]
         assert p.stop() == 0
+        assert "runtime error:" not in p.log.read_text()
     finally:
         p.clean_up()
 

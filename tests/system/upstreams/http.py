@@ -2,7 +2,7 @@
 every byte of what it was asked.
 
 PORT says where to listen, RECORD is a directory: PID.jsonl in it gets a line for each connection
-opened, request read and connection closed, always before the answer leaves. Tests let go of a
+opened, request read and connection closed, a request's before its answer leaves. Tests let go of a
 request that waits (/hold?until=NAME) by making the file NAME there.
 """
 
@@ -264,6 +264,7 @@ def unasked(r):
     """An answer too many: whoever is next on this connection must not get it."""
     ok(r, b"asked")
     r.c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nunasked")
+    note(event="unasked")
     return True
 
 
@@ -315,8 +316,8 @@ def serve(c):
                 break
     except (OSError, ValueError):
         pass
-    note(event="close", connection=c.number)
     c.sock.close()
+    note(event="close", connection=c.number)
 
 
 def main():

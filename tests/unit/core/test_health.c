@@ -18,9 +18,9 @@ static void test_rows_of_probes(void **state)
         enum instance_state from;
         const char *probes, *verdicts;
     } cases[] = {
-        { INSTANCE_STARTING, "ffp", "..w" }, { INSTANCE_WARMING, "p", "w" },
-        { INSTANCE_READY, "ffpfff", ".....i" }, { INSTANCE_READY, "pppp", "...." },
-        { INSTANCE_FAILING, "pfpp", "...w" }, { INSTANCE_FAILING, "ffff", "...." },
+        { INSTANCE_STARTING, "ffp", "..w" },       { INSTANCE_WARMING, "p", "w" },
+        { INSTANCE_READY, "ffpfff", ".....i" },    { INSTANCE_READY, "pppp", "...." },
+        { INSTANCE_FAILING, "pfpp", "...w" },      { INSTANCE_FAILING, "ffff", "...." },
         { INSTANCE_DRAINING, "ffffpp", "......" }, { INSTANCE_STOPPING, "ffff", "...." },
     };
     const struct health_conf conf = { .fail_after = 3, .pass_after = 2 };

@@ -11,11 +11,10 @@
 #include "core/model.h"
 
 static const char allowed[INSTANCE_STATE_MAX][INSTANCE_STATE_MAX + 1] = {
-    /* to:             PSWRFYDTG  (pending starting warming ready failing standby draining
-                                   stopping gone) */
-    [INSTANCE_PENDING] = ".x......x", [INSTANCE_STARTING] = "..xx.x.xx",
-    [INSTANCE_WARMING] = "...x...xx", [INSTANCE_READY] = "....x.x.x",
-    [INSTANCE_FAILING] = "...x..x.x", [INSTANCE_STANDBY] = "...x...xx",
+    /* to: pending, starting, warming, ready, failing, standby, draining, stopping, gone */
+    [INSTANCE_PENDING] = ".x......x",  [INSTANCE_STARTING] = "..xx.x.xx",
+    [INSTANCE_WARMING] = "...x...xx",  [INSTANCE_READY] = "....x.x.x",
+    [INSTANCE_FAILING] = "...x..x.x",  [INSTANCE_STANDBY] = "...x...xx",
     [INSTANCE_DRAINING] = ".......xx", [INSTANCE_STOPPING] = "........x",
     [INSTANCE_GONE] = "x........",
 };

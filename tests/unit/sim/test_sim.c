@@ -31,14 +31,16 @@ static void test_same_seed_same_run(void **state)
 
 static void test_loads(void **state)
 {
-    struct load l = { .low = 10, .high = 50, .period_us = 100 * US_PER_S, .width_us = 5 * US_PER_S };
+    struct load l = {
+        .low = 10, .high = 50, .period_us = 100 * US_PER_S, .width_us = 5 * US_PER_S
+    };
     static const struct {
         enum load_kind kind;
         int64_t at_s;
         double value;
     } cases[] = {
-        { LOAD_CONSTANT, 7, 50 }, { LOAD_STEP, 99, 10 },   { LOAD_STEP, 100, 50 },
-        { LOAD_SINE, 0, 10 },     { LOAD_SINE, 50, 50 },   { LOAD_SINE, 250, 50 },
+        { LOAD_CONSTANT, 7, 50 }, { LOAD_STEP, 99, 10 },    { LOAD_STEP, 100, 50 },
+        { LOAD_SINE, 0, 10 },     { LOAD_SINE, 50, 50 },    { LOAD_SINE, 250, 50 },
         { LOAD_SPIKES, 104, 50 }, { LOAD_SPIKES, 105, 10 },
     };
     for (size_t n = 0; n < ARRAY_LEN(cases); n++) {
@@ -64,7 +66,8 @@ static void test_faults_come_in_all_mixtures(void **state)
         assert_in_range(on[k], 100, 200);
 }
 
-/* -- broken laws are seen ------------------------------------------------------------------------- */
+/* -- broken laws are seen -------------------------------------------------------------------------
+ */
 
 struct court {
     struct world world;
