@@ -104,8 +104,8 @@ static void act_stopped(struct controller *c, const struct action *a)
 }
 
 static void (*const carry_out[ACTION_TYPE_MAX])(struct controller *, const struct action *) = {
-    [ACTION_START] = act_start,     [ACTION_DRAIN] = act_drain,   [ACTION_STOP] = act_stop,
-    [ACTION_PUBLISH] = act_publish, [ACTION_RECORD] = act_record, [ACTION_ALERT] = act_alert,
+    [ACTION_START] = act_start,     [ACTION_DRAIN] = act_drain,     [ACTION_STOP] = act_stop,
+    [ACTION_PUBLISH] = act_publish, [ACTION_RECORD] = act_record,   [ACTION_ALERT] = act_alert,
     [ACTION_FORGET] = act_publish,  [ACTION_STOPPED] = act_stopped,
 };
 

@@ -1,5 +1,5 @@
-/* What the admin API may see and do: facts from the core's views, the fleet and the gauges; commands
- * become operator events. */
+/* What the admin API may see and do: facts from the core's views, the fleet and the gauges;
+ * commands become operator events. */
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -115,7 +115,8 @@ static void backend_instance_facts(void *ctx, uint32_t slot, uint32_t number,
 {
     struct controller *c = ctx;
     const struct fleet_instance *i = fleet_find(&c->fleet, slot, number);
-    *f = (struct admin_instance_facts){ .address = "", .cpu = (double)NAN,
+    *f = (struct admin_instance_facts){ .address = "",
+                                        .cpu = (double)NAN,
                                         .memory_bytes = (double)NAN };
     if (!i)
         return;
@@ -150,8 +151,8 @@ static void reply_errors(struct admin_reply *reply, const struct err *errors, si
 {
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s}", "place", errors[i].place, "text",
-                                              errors[i].text));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s}", "place", errors[i].place, "text", errors[i].text));
     admin_reply_error(reply, 400, "%s: %s", errors[0].place, errors[0].text);
     json_object_set_new(reply->body, "errors", list);
 }

@@ -1,5 +1,5 @@
-/* The controller process: wires drivers, core, store and admin together, and decides nothing itself.
- * This header is what the command line may use of it. */
+/* The controller process: wires drivers, core, store and admin together, and decides nothing
+ * itself. This header is what the command line may use of it. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,8 +25,8 @@ int controller_main(const struct controller_options *options);
 /* The sections that the drivers bring to the configuration, NULL-terminated. */
 const struct schema_section *const *controller_sections(void);
 
-/* Reads a configuration file ("-" = standard input) with the drivers' sections. 0; -EINVAL with up to
- * `errors_cap` errors; another -errno when the file cannot be read (one error). */
+/* Reads a configuration file ("-" = standard input) with the drivers' sections. 0; -EINVAL with up
+ * to `errors_cap` errors; another -errno when the file cannot be read (one error). */
 int controller_load_config(struct arena *arena, const char *path, struct config **ret,
                            struct err *errors, size_t errors_cap, size_t *ret_error_count);
 

@@ -1,6 +1,6 @@
 /* The controller's parts and the state they share. Everything here runs on one libuv loop, on one
- * thread; the order of things is: something happens -> an event is queued -> controller_pump() writes
- * it to the journal, steps the core and carries the actions out. */
+ * thread; the order of things is: something happens -> an event is queued -> controller_pump()
+ * writes it to the journal, steps the core and carries the actions out. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,11 +8,11 @@
 #include <uv.h>
 
 #include "admin/admin.h"
-#include "config/config.h"
-#include "controller/controller.h"
 #include "base/fmt.h"
 #include "base/num.h"
 #include "base/us.h"
+#include "config/config.h"
+#include "controller/controller.h"
 #include "core/control.h"
 #include "drivers/driver.h"
 #include "link/gauges.h"
@@ -124,12 +124,11 @@ struct controller {
     bool detach; /* the stop that was asked for leaves proxy and instances running */
     uv_prepare_t prepare;
     int64_t started_wall_us;
-    int64_t offset_us; /* event time - CLOCK_MONOTONIC: a journal of an earlier boot goes on */
     bool recovered;
     bool all_stopped;
     const struct config *core_config; /* what the core has been given; NULL = none yet */
     uint32_t stop_asked;
-    char listen_error[256]; /* of the newest LISTEN that failed */
+    char listen_error[256];   /* of the newest LISTEN that failed */
     char admin_trouble[256];  /* the admin address cannot be had; "" = it can, or is off */
     char config_trouble[256]; /* the newest reload that failed; "" = none */
     struct totals totals;
@@ -202,9 +201,6 @@ void fleet_remove(struct fleet *f, struct fleet_instance *i, uint64_t generation
 void fleet_applied(struct fleet *f, uint64_t generation);
 /* A proxy that was there before us knows the instances by these slots. */
 void fleet_take_gauges(struct fleet *f, const struct gauges *g);
-
-/* Event time, and back to the monotonic clock that the proxy and the timers live by. */
-int64_t controller_now_us(const struct controller *c);
 
 /* sampling.c */
 void sampling_tick(struct controller *c);

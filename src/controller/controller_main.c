@@ -1,5 +1,5 @@
-/* The controller process: opens its parts in the order in which they need each other, runs the loop,
- * closes them in reverse. */
+/* The controller process: opens its parts in the order in which they need each other, runs the
+ * loop, closes them in reverse. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -131,11 +131,11 @@ static int open_drivers(struct controller *c, struct err *err)
     return 0;
 }
 
-/* Without the lease nothing acts, and after a restart an unknown interval ends: so the core learns what
- * runs before it wants anything.
+/* Without the lease nothing acts, and after a restart an unknown interval ends: so the core learns
+ * what runs before it wants anything.
  *
- * A restarted controller goes on with the configuration that ran; only a new start of the keeper reads
- * the file afresh. */
+ * A restarted controller goes on with the configuration that ran; only a new start of the keeper
+ * reads the file afresh. */
 static int take_config(struct controller *c, struct err *err)
 {
     struct arena arena;

@@ -21,8 +21,8 @@ static bool gauge_is_used(const struct fleet *f, uint32_t slot)
 static void gauge_set(struct fleet *f, uint32_t slot, bool used)
 {
     uint64_t bit = UINT64_C(1) << (slot % 64);
-    f->gauge_used[slot / 64] = used ? f->gauge_used[slot / 64] | bit
-                                    : f->gauge_used[slot / 64] & ~bit;
+    f->gauge_used[slot / 64] =
+        used ? f->gauge_used[slot / 64] | bit : f->gauge_used[slot / 64] & ~bit;
 }
 
 static uint32_t gauge_take(struct fleet *f)

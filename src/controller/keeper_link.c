@@ -1,5 +1,5 @@
-/* The controller's end of the link to the keeper. When it closes, the controller has nothing left to
- * act with and ends; proxy and instances go on. */
+/* The controller's end of the link to the keeper. When it closes, the controller has nothing left
+ * to act with and ends; proxy and instances go on. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -89,8 +89,9 @@ static void on_keeper(struct controller *c, const struct link_msg *m)
 }
 
 static void (*const handlers[LINK_TYPE_MAX])(struct controller *, const struct link_msg *) = {
-    [LINK_KEEPER] = on_keeper, [LINK_LISTENING] = on_listening, [LINK_PROXY] = on_proxy,
-    [LINK_TERM] = on_term,     [LINK_HUP] = on_hup,
+    [LINK_KEEPER] = on_keeper, [LINK_LISTENING] = on_listening,
+    [LINK_PROXY] = on_proxy,   [LINK_TERM] = on_term,
+    [LINK_HUP] = on_hup,
 };
 
 static void dispatch(struct controller *c, const struct link_msg *m)
@@ -185,8 +186,9 @@ int keeper_link_open(struct controller *c, struct err *err)
     const char *text = getenv("PLIMSOLL_KEEPER_FD");
     int64_t fd;
     if (!text || num_parse_i64(slice_of(text), &fd) < 0 || fd < 0 || fd > INT32_MAX)
-        return err_set(err, -EINVAL, "PLIMSOLL_KEEPER_FD is missing: a controller is started by "
-                                     "`plimsoll run`, not by hand");
+        return err_set(err, -EINVAL,
+                       "PLIMSOLL_KEEPER_FD is missing: a controller is started by "
+                       "`plimsoll run`, not by hand");
     unsetenv("PLIMSOLL_KEEPER_FD");
     c->keeper.fd = (int)fd;
     fcntl(c->keeper.fd, F_SETFD, FD_CLOEXEC);
@@ -200,10 +202,9 @@ int keeper_link_open(struct controller *c, struct err *err)
 
 void keeper_link_exit(struct controller *c, int status, bool detach, const char *reason)
 {
-    struct link_msg m = { .type = LINK_EXIT,
-                          .number = status,
-                          .flag = detach,
-                          .text = slice_of(reason) };
+    struct link_msg m = {
+        .type = LINK_EXIT, .number = status, .flag = detach, .text = slice_of(reason)
+    };
     int rc = keeper_link_send(c, &m);
     if (rc < 0)
         log_error("the keeper cannot be told to end: %s", strerror(-rc));

@@ -1,4 +1,5 @@
-/* Reading a configuration with the drivers' sections, and completing what only drivers can compute. */
+/* Reading a configuration with the drivers' sections, and completing what only drivers can compute.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -74,9 +75,9 @@ int controller_load_config(struct arena *arena, const char *path, struct config 
     bool standard_input = strcmp(path, "-") == 0;
     _cleanup_close_ int file = standard_input ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     *ret_error_count = 0;
-    int rc = !standard_input && file < 0 ? -errno
-                                         : read_all(standard_input ? STDIN_FILENO : file, arena,
-                                                    &text, &bytes);
+    int rc = !standard_input && file < 0
+                 ? -errno
+                 : read_all(standard_input ? STDIN_FILENO : file, arena, &text, &bytes);
     if (rc < 0) {
         *ret_error_count = 1;
         return err_at(&errors[0], rc, path, "cannot read the configuration: %s", strerror(-rc));

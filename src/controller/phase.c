@@ -2,6 +2,7 @@
  * stop lets the proxy finish what it has, then the core drains and stops the instances. */
 #include "base/fmt.h"
 #include "controller/controller_int.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 
 static void go_live(struct controller *c)
@@ -52,8 +53,8 @@ void controller_stop(struct controller *c)
     controller_note(c, STORE_EVENT_OPERATOR, "", "", "stopping: draining everything");
     c->phase = PHASE_FINISHING;
     c->proxy_idle = false;
-    uv_timer_start(&c->finish_timer, on_finish_timeout,
-                   (uint64_t)(longest_drain_us(c) / US_PER_MS), 0);
+    uv_timer_start(&c->finish_timer, on_finish_timeout, (uint64_t)(longest_drain_us(c) / US_PER_MS),
+                   0);
     proxy_link_publish(c);
     controller_stop_next(c);
 }
@@ -68,7 +69,7 @@ void controller_stop_next(struct controller *c)
         controller_pump(c);
     }
     if (c->phase == PHASE_STOPPING && c->all_stopped) {
-        journal_flush(c->journal, controller_now_us(c));
+        journal_flush(c->journal, clock_now_us());
         keeper_link_exit(c, 0, false, "stopped");
     }
 }
@@ -76,6 +77,6 @@ void controller_stop_next(struct controller *c)
 void controller_detach(struct controller *c)
 {
     controller_note(c, STORE_EVENT_OPERATOR, "", "", "detaching: proxy and instances go on");
-    journal_flush(c->journal, controller_now_us(c));
+    journal_flush(c->journal, clock_now_us());
     keeper_link_exit(c, 0, true, "detached");
 }

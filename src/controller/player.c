@@ -1,5 +1,5 @@
-/* The walk over a journal. A head loads its snapshot unless the reader comes from the segment before
- * it; a CONFIG event parses its text again. */
+/* The walk over a journal. A head loads its snapshot unless the reader comes from the segment
+ * before it; a CONFIG event parses its text again. */
 #include "controller/player.h"
 
 #include <errno.h>
@@ -65,8 +65,6 @@ static int step(struct player *p, const struct event *e)
 {
     struct actions actions = { .items = p->actions, .cap = CONTROLLER_ACTIONS_MAX };
     control_step(p->control, e, &actions);
-    p->last_now_us = MAX(p->last_now_us, e->now_us);
-    p->last_wall_us = e->wall_us;
     for (size_t i = 0; p->on_decision && i < actions.count; i++) {
         if (actions.items[i].type != ACTION_RECORD)
             continue;

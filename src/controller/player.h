@@ -15,7 +15,6 @@ struct player {
     struct control *control;
     struct config *config; /* NULL until the first; lies in `arena` */
     struct arena arena;
-    int64_t last_now_us, last_wall_us;
     uint64_t segment; /* of the newest head, 0 = none yet */
     /* For replay; NULL in recovery. */
     int (*on_decision)(void *ctx, const struct decision *d);

@@ -29,10 +29,9 @@ void proxy_link_publish(struct controller *c)
     _cleanup_close_ int fd = publish_snapshot(c, generation);
     if (fd < 0)
         return;
-    struct link_msg m = { .type = LINK_SNAPSHOT,
-                          .number = (int64_t)generation,
-                          .fd_count = 1,
-                          .fds = { fd } };
+    struct link_msg m = {
+        .type = LINK_SNAPSHOT, .number = (int64_t)generation, .fd_count = 1, .fds = { fd }
+    };
     int rc = proxy_send(c, &m);
     if (rc < 0) {
         log_warn("snapshot not sent: %s", strerror(-rc)); /* the tick tries again */
@@ -181,12 +180,11 @@ static void on_ejected(struct controller *c, const struct link_msg *m)
     char name[MODEL_NAME_MAX], id[MODEL_NAME_MAX + 16];
     fmt(name, sizeof(name), "%.*s", (int)m->name.n, m->name.p);
     fmt(id, sizeof(id), "%s-%ld", name, (long)m->number);
-    controller_note(c, STORE_EVENT_PROXY, name, id, m->flag ? "ejected by the proxy: %.*s"
-                                                  : "back in the pool%.*s",
-                    (int)m->text.n, m->text.p);
+    controller_note(c, STORE_EVENT_PROXY, name, id,
+                    m->flag ? "ejected by the proxy: %.*s" : "back in the pool%.*s", (int)m->text.n,
+                    m->text.p);
     if (driver >= 0 && provision_all[driver]->probe)
-        provision_all[driver]->probe(c->provisioners[driver], (uint32_t)slot,
-                                     (uint32_t)m->number);
+        provision_all[driver]->probe(c->provisioners[driver], (uint32_t)slot, (uint32_t)m->number);
 }
 
 static void on_idle(struct controller *c, const struct link_msg *m)
@@ -228,8 +226,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         if (n == -EAGAIN)
             break;
         if (n <= 0) {
-            controller_note(c, STORE_EVENT_PROXY, "", "", "the proxy (pid %ld) is gone; the keeper starts "
-                                                "another", (long)c->proxy.pid);
+            controller_note(c, STORE_EVENT_PROXY, "", "",
+                            "the proxy (pid %ld) is gone; the keeper starts "
+                            "another",
+                            (long)c->proxy.pid);
             detach(c);
             break;
         }

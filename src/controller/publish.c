@@ -1,9 +1,9 @@
 /* What the proxy must know, built from the configuration, the core's view and the fleet. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/fmt.h"
@@ -79,7 +79,7 @@ static void put_instances(struct controller *c, struct snapshot_service *t,
         to->slot = f->gauge;
         to->weight = weight;
         to->draining = i->state == INSTANCE_DRAINING;
-        to->ready_us = us_sub(i->ready_us, c->offset_us);
+        to->ready_us = i->ready_us;
         str_copy(to->address, sizeof(to->address), f->address);
     }
 }

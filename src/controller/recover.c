@@ -26,14 +26,6 @@ struct journal_config controller_journal_config(const struct config *config, uin
                                     .zone_count = config->model.zone_count };
 }
 
-/* An earlier boot's journal has later times than the clock: event time goes on from there. */
-static void set_offset(struct controller *c, const struct player *p)
-{
-    if (p->last_now_us > clock_now_us())
-        c->offset_us = p->last_now_us - clock_now_us() +
-                       CLAMP(clock_wall_us() - p->last_wall_us, 0, 365 * US_PER_DAY);
-}
-
 int controller_recover(struct controller *c)
 {
     char directory[512];
@@ -56,7 +48,6 @@ int controller_recover(struct controller *c)
         c->control = control_init(memset(c->control_memory, 0, p.control_bytes), &player_caps);
         return 0;
     }
-    set_offset(c, &p);
     c->config = p.config;
     c->config_arena = p.arena;
     p.config = NULL;
@@ -84,5 +75,5 @@ void controller_rotate_journal(struct controller *c)
         snapshot.word_count = control_save(c->control, words, n);
         snapshot.words = words;
     }
-    journal_rotate(c->journal, &snapshot, controller_now_us(c));
+    journal_rotate(c->journal, &snapshot, clock_now_us());
 }

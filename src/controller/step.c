@@ -23,11 +23,6 @@ void controller_note(struct controller *c, enum store_event_kind kind, const cha
     store_put_event(c->store, kind, service, instance, text, clock_wall_us());
 }
 
-int64_t controller_now_us(const struct controller *c)
-{
-    return clock_now_us() + c->offset_us;
-}
-
 void controller_emit(struct controller *c, const struct event *e, const char *address)
 {
     if (c->event_count == CONTROLLER_EVENTS_MAX) {
@@ -38,7 +33,7 @@ void controller_emit(struct controller *c, const struct event *e, const char *ad
     struct queued_event *q = &c->events[at];
     q->event = *e;
     if (q->event.now_us == 0)
-        q->event.now_us = controller_now_us(c);
+        q->event.now_us = clock_now_us();
     if (q->event.wall_us == 0)
         q->event.wall_us = clock_wall_us();
     str_copy(q->address, sizeof(q->address), address ? address : "");
@@ -71,8 +66,8 @@ static void note_instance(struct controller *c, const struct queued_event *q)
         controller_note(c, STORE_EVENT_INSTANCE, service_name(c, e->service), id,
                         "found running, pid %ld, %s", (long)e->pid, q->address);
     else if (e->type == EVENT_START_FAILED)
-        controller_note(c, STORE_EVENT_ALERT, service_name(c, e->service), id,
-                        "start failed: %s", e->text);
+        controller_note(c, STORE_EVENT_ALERT, service_name(c, e->service), id, "start failed: %s",
+                        e->text);
     else if (e->type == EVENT_EXITED)
         controller_note(c, STORE_EVENT_INSTANCE, service_name(c, e->service), id, "%s",
                         e->text[0] ? e->text : "exited");
@@ -146,7 +141,7 @@ static void set_wake(struct controller *c)
         uv_timer_stop(&c->wake_timer);
         return;
     }
-    int64_t wait_ms = (us_sub(next_us, controller_now_us(c)) + US_PER_MS - 1) / US_PER_MS;
+    int64_t wait_ms = (us_sub(next_us, clock_now_us()) + US_PER_MS - 1) / US_PER_MS;
     uv_update_time(&c->loop);
     uv_timer_start(&c->wake_timer, on_wake, (uint64_t)CLAMP(wait_ms, 1, 60000), 0);
 }

@@ -1,5 +1,5 @@
-/* Descriptors on the loop. libuv wants a handle to live until its close callback has run, so each is
- * an allocation of its own. */
+/* Descriptors on the loop. libuv wants a handle to live until its close callback has run, so each
+ * is an allocation of its own. */
 #include <stdlib.h>
 
 #include "controller/controller_int.h"

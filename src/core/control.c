@@ -73,8 +73,7 @@ struct control_service *control_service(const struct control *c, int32_t slot)
 
 struct instance *control_find_instance(const struct control_service *s, uint32_t number)
 {
-    FOR_EACH_INSTANCE(i, s)
-    {
+    FOR_EACH_INSTANCE (i, s) {
         if (i->number == number)
             return i;
     }
@@ -95,8 +94,8 @@ bool control_is_leaving(const struct control *c, const struct control_service *s
 
 static int on_tick(struct control *c, const struct event *e)
 {
-    FOR_EACH_SERVICE(s, c)
-    control_mark_due(s, EVENT_TICK);
+    FOR_EACH_SERVICE (s, c)
+        control_mark_due(s, EVENT_TICK);
     return 0;
 }
 
@@ -122,8 +121,8 @@ static handler *const handlers[EVENT_TYPE_MAX] = {
 
 static bool has_instances(const struct control_service *s)
 {
-    FOR_EACH_INSTANCE(i, s)
-    return true;
+    FOR_EACH_INSTANCE (i, s)
+        return true;
     return false;
 }
 
@@ -133,8 +132,7 @@ static void settle_stop(struct control *c)
     if (!c->stopping || c->stop_said)
         return;
     if (!c->lease_lost) {
-        FOR_EACH_SERVICE(s, c)
-        {
+        FOR_EACH_SERVICE (s, c) {
             if (has_instances(s))
                 return;
         }
@@ -170,8 +168,7 @@ int control_step(struct control *c, const struct event *e, struct actions *actio
     c->now_us = MAX(MAX(c->now_us, e->now_us), 1);
     c->wall_us = e->wall_us;
     int rc = handlers[e->type](c, e);
-    FOR_EACH_SERVICE(s, c)
-    {
+    FOR_EACH_SERVICE (s, c) {
         if (concerns(e, s))
             settle(c, s);
     }
@@ -183,8 +180,7 @@ int control_step(struct control *c, const struct event *e, struct actions *actio
 int64_t control_next_us(const struct control *c)
 {
     int64_t next_us = US_NEVER;
-    FOR_EACH_SERVICE(s, c)
-    {
+    FOR_EACH_SERVICE (s, c) {
         int64_t at_us = control_act_next_us(c, s);
         next_us = MIN(next_us, at_us);
     }
@@ -193,8 +189,7 @@ int64_t control_next_us(const struct control *c)
 
 int32_t control_find(const struct control *c, const char *service)
 {
-    FOR_EACH_SERVICE(s, c)
-    {
+    FOR_EACH_SERVICE (s, c) {
         if (strcmp(s->conf.name, service) == 0)
             return (int32_t)s->slot;
     }
@@ -234,8 +229,7 @@ bool control_stopping(const struct control *c)
 
 static void count_states(const struct control_service *s, struct service_view *v)
 {
-    FOR_EACH_INSTANCE(i, s)
-    {
+    FOR_EACH_INSTANCE (i, s) {
         v->ready += i->state == INSTANCE_READY;
         v->starting += i->state <= INSTANCE_WARMING;
         v->failing += i->state == INSTANCE_FAILING;
@@ -264,6 +258,6 @@ bool control_view(const struct control *c, uint32_t slot, struct service_view *r
         .instances = s->instances,
     };
     count_states(s, ret);
-    strcpy(ret->trouble, control_trouble_text(s));
+    str_copy(ret->trouble, sizeof(ret->trouble), control_trouble_text(s));
     return true;
 }

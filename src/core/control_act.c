@@ -208,8 +208,7 @@ static bool may_act(const struct control *c, const struct control_service *s)
 static void watch_health(struct control_service *s)
 {
     uint32_t ill = 0, all = 0;
-    FOR_EACH_INSTANCE(i, s)
-    {
+    FOR_EACH_INSTANCE (i, s) {
         ill += i->state == INSTANCE_FAILING;
         all += instance_counts(i);
     }
@@ -244,8 +243,7 @@ void control_settle(struct control *c, struct control_service *s)
     if (s->due && !control_is_leaving(c, s) && s->list_until_us == 0)
         control_decide(c, s);
     if (may_act(c, s)) {
-        FOR_EACH_INSTANCE(i, s)
-        {
+        FOR_EACH_INSTANCE (i, s) {
             if (!s->driver_down)
                 check_instance(c, s, i);
         }
@@ -278,8 +276,7 @@ int64_t control_act_next_us(const struct control *c, const struct control_servic
     if (c->lease_lost || s->driver_down)
         return next_us;
     bool waiting = false;
-    FOR_EACH_INSTANCE(i, s)
-    {
+    FOR_EACH_INSTANCE (i, s) {
         int64_t at_us = instance_next_us(s, i);
         next_us = MIN(next_us, at_us);
         waiting |= i->state == INSTANCE_PENDING;

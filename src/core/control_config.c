@@ -158,8 +158,7 @@ void control_add_services(struct control *c)
 
 static void match_services(struct control *c)
 {
-    FOR_EACH_SERVICE(s, c)
-    {
+    FOR_EACH_SERVICE (s, c) {
         const struct service_conf *conf = find_conf(c, s->conf.name);
         if (conf) {
             change(c, s, conf);
@@ -177,8 +176,8 @@ static bool fits(const struct control *c, const struct model_conf *m)
     if (m->service_count > c->caps.services || m->zone_count > MODEL_ZONES_MAX)
         return false;
     uint32_t used = 0, fresh = 0;
-    FOR_EACH_SERVICE(s, c)
-    used++;
+    FOR_EACH_SERVICE (s, c)
+        used++;
     for (uint32_t n = 0; n < m->service_count; n++)
         fresh += control_find(c, m->services[n].name) < 0;
     return used + fresh <= c->caps.services;
@@ -187,8 +186,7 @@ static bool fits(const struct control *c, const struct model_conf *m)
 /* A custom metric is its place in a list: another list, other series. */
 static void forget_custom(struct control *c)
 {
-    FOR_EACH_SERVICE(s, c)
-    {
+    FOR_EACH_SERVICE (s, c) {
         for (unsigned m = METRIC_CUSTOM; m < METRIC_MAX; m++)
             free_ring(c, s, m);
     }
@@ -212,7 +210,7 @@ int control_on_config(struct control *c, const struct event *e)
     c->custom_hash = hash;
     match_services(c);
     control_add_services(c);
-    FOR_EACH_SERVICE(s, c)
-    control_mark_due(s, EVENT_CONFIG);
+    FOR_EACH_SERVICE (s, c)
+        control_mark_due(s, EVENT_CONFIG);
     return 0;
 }

@@ -27,8 +27,7 @@ void control_rule_context(const struct control *c, const struct control_service 
         .zone_count = c->zone_count,
         .scratch = c->scratch,
     };
-    FOR_EACH_INSTANCE(i, s)
-    {
+    FOR_EACH_INSTANCE (i, s) {
         ret->ready += i->state == INSTANCE_READY;
         ret->starting += i->state <= INSTANCE_WARMING;
     }
@@ -54,9 +53,9 @@ static void begin(const struct control *c, const struct control_service *s,
         .in_flight = as_count(s->demand.in_flight),
         .queued = as_count(s->demand.queued),
     };
-    strcpy(d->service, s->conf.name);
-    FOR_EACH_INSTANCE(i, s)
-    d->draining += i->state == INSTANCE_DRAINING || i->state == INSTANCE_STOPPING;
+    str_copy(d->service, sizeof(d->service), s->conf.name);
+    FOR_EACH_INSTANCE (i, s)
+        d->draining += i->state == INSTANCE_DRAINING || i->state == INSTANCE_STOPPING;
     explain_begin(d, s->count);
 }
 
@@ -68,7 +67,7 @@ static void ask_rules(struct control_service *s, const struct rule_context *ctx,
         const struct rule_conf *r = &s->conf.rules[n];
         rule_eval(r, &s->rule_states[n], ctx, &opinions[n]);
         d->opinions[n].opinion = opinions[n];
-        strcpy(d->opinions[n].rule, r->name);
+        str_copy(d->opinions[n].rule, sizeof(d->opinions[n].rule), r->name);
     }
 }
 

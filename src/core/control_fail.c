@@ -89,8 +89,7 @@ int64_t control_well_us(const struct control_service *s)
         return US_NEVER;
     int64_t at_us = US_NEVER;
     bool busy = false;
-    FOR_EACH_INSTANCE(i, s)
-    {
+    FOR_EACH_INSTANCE (i, s) {
         busy |= i->state <= INSTANCE_WARMING || i->state == INSTANCE_FAILING;
         if (i->state == INSTANCE_READY && i->launch > s->failure_launch)
             at_us = MIN(at_us, us_add(i->ready_us, BACKOFF_WELL_US));

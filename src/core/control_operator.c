@@ -47,16 +47,16 @@ static int protect(struct control *c, struct control_service *s, const struct ev
 
 static int restart(struct control *c, struct control_service *s, const struct event *e)
 {
-    FOR_EACH_INSTANCE(i, s)
-    i->replace = i->state != INSTANCE_PENDING;
+    FOR_EACH_INSTANCE (i, s)
+        i->replace = i->state != INSTANCE_PENDING;
     return 0;
 }
 
 static int stop(struct control *c)
 {
     c->stopping = true;
-    FOR_EACH_SERVICE(s, c)
-    s->publish = true;
+    FOR_EACH_SERVICE (s, c)
+        s->publish = true;
     return 0;
 }
 
@@ -86,8 +86,7 @@ int control_on_operator(struct control *c, const struct event *e)
             control_mark_due(s, EVENT_OPERATOR);
         return rc;
     }
-    FOR_EACH_SERVICE(s, c)
-    {
+    FOR_EACH_SERVICE (s, c) {
         command->run(c, s, e);
         control_mark_due(s, EVENT_OPERATOR);
     }

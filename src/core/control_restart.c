@@ -66,8 +66,8 @@ static bool is_lost(const struct control_service *s, const struct instance *i)
 static void adopt_count(struct control_service *s)
 {
     int32_t found = 0;
-    FOR_EACH_INSTANCE(i, s)
-    found += instance_counts(i);
+    FOR_EACH_INSTANCE (i, s)
+        found += instance_counts(i);
     if (s->adopting && found > 0)
         s->count = found;
     s->adopting = false;
@@ -78,8 +78,7 @@ int control_on_found_all(struct control *c, const struct event *e)
     struct control_service *s = control_service(c, e->service);
     if (!s)
         return -EINVAL;
-    FOR_EACH_INSTANCE(i, s)
-    {
+    FOR_EACH_INSTANCE (i, s) {
         if (is_lost(s, i)) {
             instance_move(i, INSTANCE_GONE, c->now_us);
             s->publish = true;
@@ -102,8 +101,7 @@ static void driver_back(struct control *c, struct control_service *s)
     if (s->list_until_us != 0) /* it can answer only now */
         s->list_until_us = us_add(c->now_us, CONTROL_LIST_US);
     /* While the engine was away nothing could start: the time does not count. */
-    FOR_EACH_INSTANCE(i, s)
-    {
+    FOR_EACH_INSTANCE (i, s) {
         if (i->state == INSTANCE_STARTING || i->state == INSTANCE_WARMING)
             i->deadline_us = MAX(i->deadline_us, us_add(c->now_us, s->conf.start_within_us));
         else if (i->state == INSTANCE_STOPPING)
@@ -117,8 +115,7 @@ int control_on_driver(struct control *c, const struct event *e)
         return -EINVAL;
     if (e->service < 0)
         c->driver_down = !e->flag;
-    FOR_EACH_SERVICE(s, c)
-    {
+    FOR_EACH_SERVICE (s, c) {
         if (e->service >= 0 && s->slot != (uint32_t)e->service)
             continue;
         if (e->flag) {
@@ -137,11 +134,10 @@ int control_on_lease(struct control *c, const struct event *e)
 {
     bool gained = e->flag && c->lease_lost;
     c->lease_lost = !e->flag;
-    FOR_EACH_SERVICE(s, c)
-    {
+    FOR_EACH_SERVICE (s, c) {
         control_mark_due(s, EVENT_LEASE);
-        FOR_EACH_INSTANCE(i, s)
-        i->again = i->again || (gained && i->state == INSTANCE_STOPPING);
+        FOR_EACH_INSTANCE (i, s)
+            i->again = i->again || (gained && i->state == INSTANCE_STOPPING);
     }
     return 0;
 }
@@ -149,10 +145,10 @@ int control_on_lease(struct control *c, const struct event *e)
 /* Law 5. Nothing is started or stopped until the engine has said what runs. */
 int control_on_restart(struct control *c, const struct event *e)
 {
+    c->stopping = c->stopping && !e->flag;
     c->list_until_us = us_add(c->now_us, CONTROL_LIST_US);
     c->driver_down = false; /* until it says so itself */
-    FOR_EACH_SERVICE(s, c)
-    {
+    FOR_EACH_SERVICE (s, c) {
         s->list_until_us = c->list_until_us;
         s->driver_down = false;
         control_trouble_over(s, TROUBLE_DRIVER);
@@ -161,8 +157,8 @@ int control_on_restart(struct control *c, const struct event *e)
             if (s->ring[m] != 0)
                 series_gap(&s->series[m], c->now_us);
         }
-        FOR_EACH_INSTANCE(i, s)
-        i->found = false;
+        FOR_EACH_INSTANCE (i, s)
+            i->found = false;
     }
     return 0;
 }
@@ -181,15 +177,14 @@ static void rebase_instance(const struct control_service *s, struct instance *i,
 void control_rebase(struct control *c, int64_t now_us)
 {
     c->now_us = MAX(now_us, 1);
-    FOR_EACH_SERVICE(s, c)
-    {
+    FOR_EACH_SERVICE (s, c) {
         control_free_series(c, s);
         control_fit_series(c, s);
         memset(s->rule_states, 0, sizeof(s->rule_states));
         s->behavior = (struct behavior_state){ 0 };
         s->failure_us = s->backoff_until_us = s->recorded_us = 0;
         s->decide_next_us = c->now_us;
-        FOR_EACH_INSTANCE(i, s)
-        rebase_instance(s, i, c->now_us);
+        FOR_EACH_INSTANCE (i, s)
+            rebase_instance(s, i, c->now_us);
     }
 }

@@ -26,7 +26,8 @@ enum event_type {
     EVENT_LEASE,     /* flag = held */
     EVENT_RESTART,   /* the controller was away: an unknown interval ends now. Comes first, before a
                         CONFIG even: nothing is started or stopped until FOUND_ALL (30 s at most).
-                        A clock that has begun anew (another boot) is recognised */
+                        A clock that has begun anew (another boot) is recognised. flag = a person
+                        started it again: a stop that was asked for is over */
     EVENT_TYPE_MAX,
 };
 

@@ -62,9 +62,10 @@ static void read_service(const struct gauges *g, uint32_t slot, int64_t now_us, 
         add_loop(ret, &g->loop[i][slot]);
 }
 
-/* The latency below which `share` of the requests between two readings were answered; the end of the
- * bucket, in seconds. False when there was none. */
-static bool percentile(const struct reading *a, const struct reading *b, double share, double *ret_s)
+/* The latency below which `share` of the requests between two readings were answered; the end of
+ * the bucket, in seconds. False when there was none. */
+static bool percentile(const struct reading *a, const struct reading *b, double share,
+                       double *ret_s)
 {
     uint64_t total = 0, seen = 0;
     for (size_t i = 0; i < GAUGES_BUCKETS; i++)
@@ -90,9 +91,9 @@ static void add_latency(const struct reading *a, const struct reading *b, bool i
     static const struct {
         enum metric metric;
         double share;
-    } wanted[] = {
-        { METRIC_LATENCY_P50, 0.50 }, { METRIC_LATENCY_P95, 0.95 }, { METRIC_LATENCY_P99, 0.99 }
-    };
+    } wanted[] = { { METRIC_LATENCY_P50, 0.50 },
+                   { METRIC_LATENCY_P95, 0.95 },
+                   { METRIC_LATENCY_P99, 0.99 } };
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
         double seconds;
         if (percentile(a, b, wanted[i].share, &seconds))
@@ -115,8 +116,8 @@ static void add_rates(const struct reading *a, const struct reading *b, bool idl
     add_latency(a, b, idle, sink);
 }
 
-static void sample_instance(struct source_proxy *p, const struct source_instance *i, uint32_t service,
-                            int64_t now_us, struct source_sink *sink)
+static void sample_instance(struct source_proxy *p, const struct source_instance *i,
+                            uint32_t service, int64_t now_us, struct source_sink *sink)
 {
     if (i->gauge >= GAUGES_INSTANCES_MAX || i->number == 0)
         return;

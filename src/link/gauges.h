@@ -66,7 +66,8 @@ struct gauges_instance {
     _Atomic uint32_t tunnels;
     _Atomic uint32_t ejected; /* 1 while passively ejected */
     _Atomic uint32_t number;  /* which instance the slot holds; 0 = none */
-    _Atomic uint32_t service; /* and of which gauges.service slot: a new controller reads both back */
+    _Atomic uint32_t
+        service; /* and of which gauges.service slot: a new controller reads both back */
     _Atomic uint64_t requests;
     _Atomic uint64_t errors; /* connect failures, broken responses, timeouts and 5xx */
 };

@@ -23,7 +23,7 @@ static struct rule_conf *add_rule(struct service_conf *c, enum rule_kind kind, c
     struct rule_conf *r = &c->rules[c->rule_count++];
     memset(r, 0, sizeof(*r));
     r->kind = kind;
-    strcpy(r->name, name);
+    str_copy(r->name, sizeof(r->name), name);
     return r;
 }
 
@@ -118,7 +118,7 @@ static void random_service(struct scenario *x, struct world *w, uint32_t n)
     struct service_conf *c = &x->services[n];
     memset(c, 0, sizeof(*c));
     snprintf(s->name, sizeof(s->name), "svc%u", n);
-    strcpy(c->name, s->name);
+    str_copy(c->name, sizeof(c->name), s->name);
     s->slot = -1;
     s->capacity = 10 + (double)rng_below(r, 40);
     s->start_us = seconds(r, 0, 4);
@@ -154,7 +154,7 @@ void scenario_init(struct scenario *x, struct world *w, uint64_t seed)
     x->model.services = x->services;
     x->model.service_count = w->service_count;
     x->model.zone_count = 1;
-    strcpy(x->model.zones[0].name, "UTC");
+    str_copy(x->model.zones[0].name, sizeof(x->model.zones[0].name), "UTC");
 }
 
 const struct model_conf *scenario_model(struct scenario *x)

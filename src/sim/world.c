@@ -84,7 +84,7 @@ static void deliver_about(struct world *w, enum event_type type, const struct wo
     if (type == EVENT_EXITED)
         e.status = i->stopping ? 0 : 1;
     if (type == EVENT_PROBE && !flag)
-        strcpy(e.text, "connection refused");
+        str_copy(e.text, sizeof(e.text), "connection refused");
     deliver(w, &e);
 }
 
@@ -355,7 +355,7 @@ void world_driver_away(struct world *w, int64_t us)
         return;
     w->driver_up = false;
     struct event e = world_event(w, EVENT_DRIVER, -1);
-    strcpy(e.text, "connection refused");
+    str_copy(e.text, sizeof(e.text), "connection refused");
     w->deliver(w->ctx, &e);
     push(w, WORLD_DRIVER, NULL, us, 0);
 }

@@ -1,5 +1,5 @@
-/* CONFIG in the journal: the text, what only drivers could compute of it, and the time zones' coming
- * transitions, so that a replay needs no zone files of the same age. */
+/* CONFIG in the journal: the text, what only drivers could compute of it, and the time zones'
+ * coming transitions, so that a replay needs no zone files of the same age. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +12,8 @@ static json_t *zone_json(const struct zone_conf *z)
 {
     json_t *transitions = json_array();
     for (uint32_t i = 0; i < z->transition_count; i++)
-        json_array_append_new(transitions,
-                              json_pack("[I, i]", (json_int_t)z->transition[i].at_s,
-                                        z->transition[i].offset_s));
+        json_array_append_new(transitions, json_pack("[I, i]", (json_int_t)z->transition[i].at_s,
+                                                     z->transition[i].offset_s));
     return json_pack("{s:s, s:i, s:o}", "name", z->name, "offset", z->offset_s, "transitions",
                      transitions);
 }
