@@ -69,9 +69,9 @@ uint64_t explain_signature(const struct decision *d)
     uint64_t bits = d->advise;
     for (uint32_t n = 0; n < d->step_count; n++)
         bits |= UINT64_C(2) << d->steps[n].kind;
-    for (uint32_t n = 0; n < d->opinion_count; n++) {
-        bits |= (uint64_t)d->opinions[n].opinion.known << (16 + n);
-        bits |= (uint64_t)d->opinions[n].opinion.block_in << (32 + n);
+    for (uint32_t n = 0; n < MIN(d->opinion_count, MODEL_RULES_MAX); n++) {
+        const struct opinion *o = &d->opinions[n].opinion;
+        bits |= (uint64_t)o->known << (16 + n) | (uint64_t)o->block_in << (32 + n);
     }
     return bits | (uint64_t)d->opinion_count << 48;
 }

@@ -327,6 +327,7 @@ def main():
             sock, _ = listener.accept()
         except OSError:
             threading.Event().wait()  # deafened: what is open goes on
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number += 1
         note(event="open", connection=number)
         threading.Thread(target=serve, args=[Connection(sock, number)], daemon=True).start()
