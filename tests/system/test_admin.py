@@ -115,6 +115,24 @@ def test_changing_over_tcp_with_the_token(site):
     assert site.p.service("quiet")["operator"] is None
 
 
+def test_the_commands_take_a_token_too(site):
+    admin, file = f"127.0.0.1:{site.ports['admin']}", site.record / "token"
+
+    def run(*args, **env):
+        return subprocess.run([PROGRAM, *args, "--admin", admin], capture_output=True, text=True,
+                              timeout=30, env={**os.environ, **env})
+
+    assert run("pause", "quiet").returncode == 1
+    assert run("pause", "quiet", PLIMSOLL_ADMIN_TOKEN="wrong").returncode == 1
+    assert not site.p.service("quiet")["paused"]
+    assert run("pause", "quiet", "--token-file", file).returncode == 0
+    assert site.p.service("quiet")["paused"]
+    assert run("resume", "quiet", PLIMSOLL_ADMIN_TOKEN=TOKEN).returncode == 0
+    assert not site.p.service("quiet")["paused"]
+    missing = run("resume", "quiet", "--token-file", "/nonexistent")
+    assert missing.returncode == 2 and "/nonexistent" in missing.stderr
+
+
 @pytest.mark.parametrize("host, status", [
     ("127.0.0.1:1", 200), ("localhost", 200), ("LOCALHOST:7575", 200), ("[::1]:7575", 200),
     ("evil.example", 403), ("evil.example:7575", 403), ("localhost.evil.example", 403), ("", 403),

@@ -347,6 +347,27 @@ def test_diff_and_reload(p):
         p.cli("reload")
 
 
+@pytest.mark.parametrize("words", [
+    "status", "why shop", "events", "events shop", "logs --all", "scale shop auto", "pause shop",
+    "resume shop", "restart shop", "diff", "reload", "protect @", "protect @ --off", "drain @",
+])
+def test_every_command_prints_json(p, words):
+    wait(lambda: p.service()["instances"], 15, "an instance")
+    args = [p.service()["instances"][-1]["id"] if w == "@" else w for w in words.split()]
+    out = p.cli(*args, "--json").stdout
+    assert all(json.loads(line) is not None for line in out.splitlines())
+    assert out or words == "logs --all"
+    p.wait_ready(1)
+
+
+def test_commands_without_a_running_one_print_json_too(p, tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text(GOOD)
+    for args in (["check", file], ["diff", file, file], ["version"], ["config-reference"]):
+        answer = cli(*args, "--json")
+        assert answer.returncode == 0 and json.loads(answer.stdout), args
+
+
 def test_check_tells_the_defaults(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text(GOOD)

@@ -157,6 +157,26 @@ def test_a_reload_adds_and_removes_services(make):
     assert p.get("/pid", headers={"Host": "cart.example"})[1] == shop_pid
 
 
+def test_diff_says_what_each_change_does(make):
+    p = make(config=GOOD).start()
+    p.wait_ready(1)
+    good = p.config.read_text()
+    p.config.write_text("admin: 127.0.0.1:1\nproxy: {max-connections: 100}\n" + good.replace(
+        "max: 3", "max: 2").replace("http: /healthz", "tcp: true").replace(
+        "listen: ", "drain: 1s\n    listen: "))
+    lines = {x.split(":")[0]: x for x in p.api("POST", "/v1/diff", {})[1]["changes"]}
+    assert "next start" in lines["admin"] or "restart" in lines["admin"]
+    for key in ("proxy.max-connections", "services.shop.scale.max", "services.shop.drain"):
+        assert "at once" in lines[key], lines
+    before = settled(p)
+    p.cli("reload")
+    assert settled(p) == before and p.api("POST", "/v1/diff", {})[1]["changes"] == []
+    p.config.write_text(p.config.read_text().replace("@APP@", "x").replace(
+        "    scale:", "      env: {A: b}\n    scale:"))
+    changes = p.api("POST", "/v1/diff", {})[1]["changes"]
+    assert len(changes) == 1 and "replaces" in changes[0] and "one by one" in changes[0]
+
+
 def test_a_restarted_controller_goes_on_with_what_ran(make):
     """The file is broken meanwhile; who runs from it is none the wiser."""
     p = make(config=GOOD).start()

@@ -162,6 +162,42 @@ def test_pipelined_requests_with_bodies(raw):
                                                                  b"12"]
 
 
+def test_a_long_pipeline_is_answered_whole(raw):
+    n = 2000
+    with Raw(raw, timeout=30) as c:
+        text = b"".join(b"GET /head?%d HTTP/1.1\r\nHost: x\r\n\r\n" % i for i in range(n))
+        sender = threading.Thread(target=c.send, args=[text])
+        sender.start()
+        for i in range(n):
+            assert c.reply().body.startswith(b"GET /head?%d HTTP/1.1\r\n" % i)
+        sender.join()
+
+
+def test_idle_connections_make_room_and_busy_ones_do_not(tmp_path):
+    site = Site(tmp_path / "site", """
+      proxy: {loops: 1, max-connections: 4}
+      services:
+        shop:
+          listen: "127.0.0.1:@PORT_SHOP@"
+          run: {command: ["@PYTHON@", "@UPSTREAMS@/http.py"], env: {RECORD: "@RECORD@"}}
+    """)
+    with running(site):
+        clients = [Raw(site.ports["shop"]) for _ in range(4)]
+        for c in clients:
+            assert c.ask().status == 200
+        with Raw(site.ports["shop"]) as c:
+            assert c.ask().status == 200
+            assert clients[0].ended()  # the one that has been idle for longest
+        clients[0] = Raw(site.ports["shop"])
+        for c in clients:
+            c.send(b"GET /hold?until=go HTTP/1.1\r\nHost: x\r\n\r\n")
+        site.wait_seen("/hold", 4)
+        with Raw(site.ports["shop"]) as c:
+            assert c.ended()
+        site.let_go("go")
+        assert all(c.reply().status == 200 for c in clients)
+
+
 def test_a_request_may_come_byte_by_byte(raw):
     with Raw(raw) as c:
         text = b"\r\nPOST /head HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
@@ -660,7 +696,7 @@ def test_the_access_log_is_rotated_or_off(make):
     for file in (old, log):  # no line is torn
         assert all(json.loads(x)["service"] == "shop" for x in file.read_text().splitlines())
     p.config.write_text(p.config.read_text().replace("access-log-size: 64KiB", "access-log: off"))
-    p.cli("reload")
+    assert "takes effect at once" in p.cli("reload").stdout
 
     def quiet():
         before = log.stat().st_size

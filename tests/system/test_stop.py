@@ -89,6 +89,8 @@ def test_run_again_after_a_stop_starts_afresh(p):
     p.start()
     p.wait_ready(2)
     assert p.get("/")[0] == 200
+    p.cli("stop")
+    ends_clean(p)
 
 
 def test_service_manager_protocol(make, tmp_path):
