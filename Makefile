@@ -8,8 +8,9 @@ PREFIX ?= /usr/local
 PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
 
 PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcurl4-openssl-dev \
-           libmicrohttpd-dev libjansson-dev libfyaml-dev libsqlite3-dev libsystemd-dev
-PACKAGES_CHECK = libcmocka-dev python3-pytest clang-format prometheus
+           libmicrohttpd-dev libjansson-dev libfyaml-dev libsqlite3-dev libsystemd-dev \
+           libxxhash-dev libcmocka-dev tzdata
+PACKAGES_CHECK = python3-pytest clang-format prometheus
 PACKAGES_BENCH = nginx haproxy wrk
 
 all: $(BUILD)/plimsoll
@@ -36,11 +37,11 @@ comma := ,
 
 # Unit tests, the simulator and the fuzz corpora under ASan and UBSan; then the rules of the code;
 # then the real program against real clients and servers.
-check: all asan lint
+check: deps all asan lint
 	meson test -C $(ASAN) --no-rebuild --print-errorlogs
 	PLIMSOLL_BUILD=$(abspath $(BUILD)) $(PYTEST) tests/system
 
-check-sanitize: asan tsan
+check-sanitize: deps asan tsan
 	PLIMSOLL_BUILD=$(abspath $(ASAN)) PLIMSOLL_TEST_SLOW=3 $(PYTEST) tests/system
 	PLIMSOLL_BUILD=$(abspath $(TSAN)) PLIMSOLL_TEST_SLOW=6 $(PYTEST) tests/system
 

@@ -38,7 +38,7 @@ static void put_line(struct diff *d, const char *key, const char *before, const 
 /* Keys that the processes read once, when they start. */
 static enum effect effect_of(const struct diff *d, const struct schema_key *key)
 {
-    static const char *const once[] = { "state", "admin", "admin-token-file", "loops", "user" };
+    static const char *const once[] = { "state", "loops", "user" };
     if (d->effect == REPLACES)
         return REPLACES;
     if (strcmp(key->name, "listen") == 0)

@@ -113,6 +113,13 @@ int controller_diff(struct controller *c, struct str *changes, struct err *error
     return 0;
 }
 
+/* Ends the service manager's "reloading", whatever came of it. */
+static void say_ready(struct controller *c, const char *status)
+{
+    struct link_msg ready = { .type = LINK_READY, .text = slice_of(status) };
+    keeper_link_send(c, &ready);
+}
+
 static void refuse(struct controller *c, const struct err *error)
 {
     c->totals.reload_failures++;
@@ -120,6 +127,7 @@ static void refuse(struct controller *c, const struct err *error)
         error->text);
     controller_note(c, STORE_EVENT_CONFIG, "", "", "%s; the old configuration goes on",
                     c->config_trouble);
+    say_ready(c, c->config_trouble);
 }
 
 int controller_reload(struct controller *c, struct str *changes, struct err *errors, size_t cap,
@@ -144,7 +152,7 @@ int controller_reload(struct controller *c, struct str *changes, struct err *err
     c->config_trouble[0] = '\0';
     controller_note(c, STORE_EVENT_CONFIG, "", "", "reloaded: %s",
                     changes->len > 0 ? changes->p : "nothing changed");
-    struct link_msg ready = { .type = LINK_READY, .text = SLICE("reloaded") };
-    keeper_link_send(c, &ready);
+    controller_set_admin(c, &errors[0]);
+    say_ready(c, "reloaded");
     return 0;
 }

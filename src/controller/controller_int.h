@@ -171,6 +171,8 @@ int controller_diff(struct controller *c, struct str *changes, struct err *error
 /* Takes over `arena` and `config` on success. -EADDRINUSE and the like: nothing has changed. */
 int controller_apply(struct controller *c, struct arena *arena, struct config *config,
                      struct err *err);
+/* The admin API's TCP side as the configuration says; a failure is a trouble that status shows. */
+int controller_set_admin(struct controller *c, struct err *err);
 /* What only the controller knows of a configuration: templates and limits that drivers compute. */
 void controller_complete_config(struct config *config);
 bool controller_listens(const struct config *config, const char *address); /* config may be NULL */
@@ -183,6 +185,8 @@ int keeper_link_open(struct controller *c, struct err *err);
 int keeper_link_send(void *ctx, const struct link_msg *m);
 /* Asks for a listening address and waits for the answer (the keeper answers at once). */
 int keeper_link_listen(struct controller *c, const char *address, struct err *err);
+/* One loop per core unless configured, as a user without rights. */
+int keeper_link_start_proxy(struct controller *c, struct err *err);
 void keeper_link_exit(struct controller *c, int status, bool detach, const char *reason);
 
 /* proxy_link.c */

@@ -64,36 +64,42 @@ static int read_token(const char *path, char *buf, size_t cap, struct err *err)
     return 0;
 }
 
+int controller_set_admin(struct controller *c, struct err *err)
+{
+    char token[TOKEN_BYTES_MAX] = "";
+    const char *address = c->options->admin ? c->options->admin : c->config->admin;
+    int rc = read_token(c->config->admin_token_file, token, sizeof(token), err);
+    if (rc == 0)
+        rc = admin_set_address(c->admin, address, token, err);
+    if (rc == 0)
+        c->admin_trouble[0] = '\0';
+    else
+        fmt(c->admin_trouble, sizeof(c->admin_trouble), "admin: %s", err->text);
+    return rc;
+}
+
 static int open_admin(struct controller *c, struct err *err)
 {
-    char path[512], token[TOKEN_BYTES_MAX] = "";
-    const char *address = c->options->admin ? c->options->admin : c->config->admin;
+    char path[512];
     fmt(path, sizeof(path), "%s/admin.sock", c->options->state_dir);
-    int rc = read_token(c->config->admin_token_file, token, sizeof(token), err);
-    if (rc < 0)
-        return rc;
     struct admin_options options = { .socket_path = path };
-    rc = admin_open(&options, controller_backend(c), &c->admin, err);
+    int rc = admin_open(&options, controller_backend(c), &c->admin, err);
     if (rc < 0)
         return rc;
     c->admin_watch = watch_open(c, admin_fd(c->admin), on_admin_ready);
-    rc = admin_set_address(c->admin, address, token, err);
-    if (rc == 0 || c->first_start)
-        return rc;
+    rc = controller_set_admin(c, err);
     /* What already serves is not stopped because a port for looking is taken. */
-    fmt(c->admin_trouble, sizeof(c->admin_trouble), "admin: %s", err->text);
-    return 0;
+    return c->first_start ? rc : 0;
 }
 
 static int open_memory(struct controller *c)
 {
-    c->control_memory = calloc(1, control_bytes(&player_caps));
     c->events = calloc(CONTROLLER_EVENTS_MAX, sizeof(*c->events));
     c->actions = calloc(CONTROLLER_ACTIONS_MAX, sizeof(*c->actions));
     c->samples = calloc(CONTROLLER_SAMPLES_MAX, sizeof(*c->samples));
     c->fleet.cap = GAUGES_INSTANCES_MAX;
     c->fleet.items = calloc(c->fleet.cap, sizeof(*c->fleet.items));
-    if (!c->control_memory || !c->events || !c->actions || !c->samples || !c->fleet.items)
+    if (!c->events || !c->actions || !c->samples || !c->fleet.items)
         return -ENOMEM;
     return 0;
 }
@@ -165,12 +171,9 @@ static int take_config(struct controller *c, struct err *err)
     return rc;
 }
 
-static int find_instances(struct controller *c)
+static int find_instances(struct controller *c, struct err *err)
 {
-    struct link_msg m = { .type = LINK_PROXY_CONFIG,
-                          .text = slice_of(c->config->proxy_user ? c->config->proxy_user : ""),
-                          .number = c->config->proxy_loops };
-    int rc = keeper_link_send(c, &m);
+    int rc = keeper_link_start_proxy(c, err);
     c->finding = c->config->service_count;
     for (size_t i = 0; provision_all[i]; i++)
         provision_all[i]->list(c->provisioners[i]);
@@ -197,7 +200,7 @@ static int open_all(struct controller *c, struct err *err)
         rc = take_config(c, err);
     if (rc == 0)
         rc = open_admin(c, err);
-    return rc < 0 ? rc : find_instances(c);
+    return rc < 0 ? rc : find_instances(c, err);
 }
 
 static void init_handles(struct controller *c)

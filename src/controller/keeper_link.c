@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -164,13 +165,42 @@ static int wait_for(struct controller *c, enum link_type wanted)
     return 0;
 }
 
-int keeper_link_listen(struct controller *c, const char *address, struct err *err)
+static int64_t proxy_loops(const struct controller *c)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int64_t loops = c->config->proxy_loops > 0 ? c->config->proxy_loops : MAX(cores, 1);
+    return MIN(loops, GAUGES_LOOPS_MAX);
+}
+
+/* Nobody in particular, unless the configuration or the machine has a user for it. */
+static const char *proxy_user(const struct controller *c)
+{
+    if (geteuid() != 0)
+        return "";
+    if (c->config->proxy_user)
+        return c->config->proxy_user;
+    return getpwnam("plimsoll") ? "plimsoll" : "nobody";
+}
+
+int keeper_link_start_proxy(struct controller *c, struct err *err)
+{
+    const char *user = proxy_user(c);
+    if (user[0] && !getpwnam(user))
+        return err_set(err, -ENOENT,
+                       "no user named \"%s\" for the proxy: create it or change `proxy.user`",
+                       user);
+    struct link_msg m = { .type = LINK_PROXY_CONFIG,
+                          .text = slice_of(user),
+                          .number = proxy_loops(c) };
+    int rc = keeper_link_send(c, &m);
+    return rc < 0 ? err_set(err, rc, "the keeper cannot be told to start the proxy") : 0;
+}
+
+int keeper_link_listen(struct controller *c, const char *address, struct err *err)
+{
     struct link_msg m = { .type = LINK_LISTEN,
                           .text = slice_of(address),
-                          .number = MIN(loops, GAUGES_LOOPS_MAX) };
+                          .number = proxy_loops(c) };
     int rc = keeper_link_send(c, &m);
     if (rc == 0)
         rc = wait_for(c, LINK_LISTENING);

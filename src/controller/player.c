@@ -15,19 +15,25 @@ const struct control_caps player_caps = {
     .points = 3600,
 };
 
-int player_init(struct player *p, void *memory)
+/* A core that knows nothing. Fresh memory instead of cleared memory: most of what the caps allow is
+ * never touched, and so never there. */
+static int renew(struct player *p)
 {
-    *p = (struct player){ .memory = memory, .control_bytes = control_bytes(&player_caps) };
-    p->owns_memory = !memory;
-    if (!memory)
-        p->memory = calloc(1, p->control_bytes);
-    p->actions = calloc(CONTROLLER_ACTIONS_MAX, sizeof(*p->actions));
-    if (!p->memory || !p->actions) {
-        player_done(p);
+    free(p->memory);
+    p->memory = calloc(1, control_bytes(&player_caps));
+    if (!p->memory)
         return -ENOMEM;
-    }
     p->control = control_init(p->memory, &player_caps);
     return 0;
+}
+
+int player_init(struct player *p)
+{
+    *p = (struct player){ .actions = calloc(CONTROLLER_ACTIONS_MAX, sizeof(*p->actions)) };
+    if (p->actions && renew(p) == 0)
+        return 0;
+    player_done(p);
+    return -ENOMEM;
 }
 
 void player_done(struct player *p)
@@ -35,8 +41,7 @@ void player_done(struct player *p)
     if (p->arena.chunk_free)
         arena_done(&p->arena);
     free(p->actions);
-    if (p->owns_memory)
-        free(p->memory);
+    free(p->memory);
     p->actions = NULL;
     p->memory = NULL;
 }
@@ -95,12 +100,12 @@ static int take_config(struct player *p, const struct journal_config *jc, struct
 static int load_snapshot(struct player *p, const struct journal_snapshot *s)
 {
     int (*on_decision)(void *, const struct decision *) = p->on_decision;
-    p->control = control_init(memset(p->memory, 0, p->control_bytes), &player_caps);
-    if (!s->config)
-        return 0;
+    int rc = renew(p);
+    if (rc < 0 || !s->config)
+        return rc;
     struct event e = { .type = EVENT_CONFIG, .service = -1, .wall_us = s->wall_us };
     p->on_decision = NULL; /* those of building up the state are no decisions of the journal */
-    int rc = take_config(p, s->config, &e);
+    rc = take_config(p, s->config, &e);
     p->on_decision = on_decision;
     if (rc < 0 || !s->words)
         return rc;

@@ -9,9 +9,7 @@
 extern const struct control_caps player_caps;
 
 struct player {
-    void *memory; /* the caller's, or owned */
-    bool owns_memory;
-    size_t control_bytes;
+    void *memory; /* the core's; a caller that keeps the core takes it */
     struct control *control;
     struct config *config; /* NULL until the first; lies in `arena` */
     struct arena arena;
@@ -23,8 +21,7 @@ struct player {
     struct action *actions;
 };
 
-/* `memory`: control_bytes(&player_caps) zeroed bytes, or NULL to allocate. */
-int player_init(struct player *p, void *memory);
+int player_init(struct player *p);
 void player_done(struct player *p);
 /* For journal_read(). */
 int player_record(void *player, const struct journal_record *r);

@@ -26,36 +26,39 @@ struct journal_config controller_journal_config(const struct config *config, uin
                                     .zone_count = config->model.zone_count };
 }
 
+/* The player's core, configuration and their memory become the controller's. */
+static void take(struct controller *c, struct player *p)
+{
+    c->control = p->control;
+    c->control_memory = TAKE_PTR(p->memory);
+    c->config = p->config;
+    c->core_config = p->config;
+    c->config_arena = p->arena;
+    p->arena = (struct arena){ 0 };
+    if (c->config)
+        c->config->arena = &c->config_arena;
+}
+
 int controller_recover(struct controller *c)
 {
     char directory[512];
     struct err err;
     struct player p;
-    int rc = player_init(&p, c->control_memory);
+    int rc = player_init(&p);
     if (rc < 0)
         return rc;
     fmt(directory, sizeof(directory), "%s/journal", c->options->state_dir);
     rc = journal_read(directory, true, player_record, &p, &err);
-    c->control = p.control;
-    if (rc == -ENOENT || (rc == 0 && !p.config)) {
-        player_done(&p);
-        c->control = control_init(memset(c->control_memory, 0, p.control_bytes), &player_caps);
-        return 0;
-    }
-    if (rc < 0) {
+    if (rc < 0 && rc != -ENOENT) {
         log_warn("%s: %s; starting without what it knew", err.place, err.text);
         player_done(&p);
-        c->control = control_init(memset(c->control_memory, 0, p.control_bytes), &player_caps);
-        return 0;
+        rc = player_init(&p);
+        if (rc < 0)
+            return rc;
     }
-    c->config = p.config;
-    c->config_arena = p.arena;
-    p.config = NULL;
-    p.arena = (struct arena){ 0 };
-    c->config->arena = &c->config_arena;
-    c->core_config = c->config;
+    take(c, &p);
     player_done(&p);
-    return 1;
+    return c->config ? 1 : 0;
 }
 
 void controller_rotate_journal(struct controller *c)

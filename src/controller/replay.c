@@ -57,7 +57,7 @@ int controller_replay(const char *journal_path, bool compare, FILE *out, struct 
 {
     struct replay r = { .out = out, .compare = compare };
     struct player p;
-    int rc = player_init(&p, NULL);
+    int rc = player_init(&p);
     if (rc < 0)
         return err_set(err, rc, "no memory for a core");
     p.on_decision = on_decision;

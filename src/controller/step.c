@@ -93,6 +93,19 @@ static void keep_instance(struct controller *c, uint32_t slot, uint32_t number)
                        f ? f->address : "", i ? i->template : 0, clock_wall_us());
 }
 
+/* What the core has given up leaves the fleet, and its place in the gauges becomes free. */
+static void drop_gone(struct controller *c, uint32_t slot)
+{
+    for (size_t k = 0; k < c->fleet.cap; k++) {
+        struct fleet_instance *f = &c->fleet.items[k];
+        const struct instance *i = f->number > 0 && f->service == slot
+                                       ? control_instance(c->control, slot, f->number)
+                                       : NULL;
+        if (f->number > 0 && f->service == slot && (!i || i->state == INSTANCE_GONE))
+            fleet_remove(&c->fleet, f, c->generation + 1);
+    }
+}
+
 static void step(struct controller *c, const struct queued_event *q)
 {
     const struct event *e = &q->event;
@@ -113,11 +126,8 @@ static void step(struct controller *c, const struct queued_event *q)
         controller_act(c, &actions.items[i]);
     if (has_instance && e->type != EVENT_PROBE)
         keep_instance(c, (uint32_t)e->service, e->number);
-    if (e->type == EVENT_EXITED && e->service >= 0) {
-        struct fleet_instance *f = fleet_find(&c->fleet, (uint32_t)e->service, e->number);
-        if (f)
-            fleet_remove(&c->fleet, f, c->generation + 1);
-    }
+    if (e->type == EVENT_EXITED || e->type == EVENT_START_FAILED || e->type == EVENT_FOUND_ALL)
+        drop_gone(c, (uint32_t)e->service);
     if (e->type == EVENT_FOUND_ALL)
         controller_phase_found(c);
     if (e->type == EVENT_CONFIG) {

@@ -35,8 +35,10 @@ static bool clock_run(int64_t *since_us, int64_t *asked, bool holds, int64_t hol
         *since_us = *asked = 0;
         return false;
     }
-    if (*since_us == 0 || gap_us >= *since_us)
+    if (*since_us == 0 || gap_us >= *since_us) {
         *since_us = ctx->now_us;
+        *asked = 0; /* what was asked for before a gap has to hold anew as well */
+    }
     return ctx->now_us - *since_us >= hold_us;
 }
 

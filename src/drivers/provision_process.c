@@ -159,6 +159,24 @@ static int choose_port(struct process *p, const struct process_conf *conf, struc
     return 0;
 }
 
+/* The proxy runs as another user than root: it must get through every directory on the way. */
+static int check_way(const char *path, struct err *err)
+{
+    char part[PATH_MAX];
+    struct stat st;
+    for (size_t n = 1; geteuid() == 0 && path[n]; n++) {
+        if (path[n] != '/')
+            continue;
+        fmt(part, sizeof(part), "%.*s", (int)n, path);
+        if (stat(part, &st) == 0 && !(st.st_mode & S_IXOTH))
+            return err_set(err, -EACCES,
+                           "the proxy's user cannot get through %s to the instance's socket: "
+                           "`chmod o+x` it, choose another state directory, or use `listen: port`",
+                           part);
+    }
+    return 0;
+}
+
 /* A directory of its own, which the instance's user may write to and everybody may reach into. */
 static int make_socket_directory(const char *path, const struct process_conf *conf, struct err *err)
 {
@@ -168,7 +186,7 @@ static int make_socket_directory(const char *path, const struct process_conf *co
                        strerror(errno));
     if (user && chown(path, user->pw_uid, user->pw_gid) < 0)
         return err_set(err, -errno, "cannot give %s to %s: %s", path, conf->user, strerror(errno));
-    return 0;
+    return check_way(path, err);
 }
 
 static int choose_socket(struct process *p, const struct process_conf *conf, struct err *err)

@@ -2,12 +2,14 @@
  * keeps up the conversations. It binds no port and starts no process; what it serves is told to it.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/fmt.h"
 #include "base/num.h"
 #include "proxy/links.h"
 #include "proxy/loop.h"
@@ -53,7 +55,11 @@ static int start_loops(void)
             return rc;
     }
     for (uint32_t i = 0; i < shared.loop_count; i++) {
+        char name[16];
+        fmt(name, sizeof(name), "loop-%u", i);
         int rc = -pthread_create(&shared.loops[i]->thread, NULL, loop_run, shared.loops[i]);
+        if (rc == 0)
+            pthread_setname_np(shared.loops[i]->thread, name);
         if (rc < 0)
             return rc;
     }

@@ -26,6 +26,8 @@ def reports(p):
 def make(tmp_path):
     """Makes plimsolls that are taken away after the test; their journals must replay."""
     made = []
+    for folder in [tmp_path, *tmp_path.parents][:3]:  # the proxy is another user
+        folder.chmod(folder.stat().st_mode | 0o011)
 
     def new(**kwargs):
         directory = tmp_path / f"p{len(made)}"

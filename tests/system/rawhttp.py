@@ -11,6 +11,7 @@ import time
 
 from plimsoll import SLOW, Plimsoll, free_port, wait
 
+UPGRADE = b"GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
 UPSTREAMS = pathlib.Path(__file__).parent / "upstreams"
 
 
@@ -147,8 +148,8 @@ def ask(port, *args, source=None, **kwargs):
 
 
 class Site:
-    """A plimsoll for a whole file of tests: its ports by name (@PORT_NAME@ in the configuration), and
-    what the upstreams have seen."""
+    """A plimsoll for a whole file of tests: its ports by name (@PORT_NAME@ in the configuration),
+    and what the upstreams have seen."""
 
     def __init__(self, directory, config, **kwargs):
         self.record = pathlib.Path(directory) / "record"
@@ -179,8 +180,9 @@ class Site:
 
     def closed(self, request):
         """When the connection was closed that this request came on."""
+        of = request["pid"], request["connection"]
         return next((x["t"] for x in self.seen(event="close")
-                     if (x["pid"], x["connection"]) == (request["pid"], request["connection"])), None)
+                     if (x["pid"], x["connection"]) == of), None)
 
     def let_go(self, name):
         (self.record / name).touch()

@@ -38,7 +38,7 @@ def expected(file):
 
 
 def check_told(stderr, file):
-    """The first error has the place and the reason, and the offending line below it with a caret."""
+    """The first error has the place and the reason, and its line with a caret below it."""
     line, column, text = expected(file)
     lines = stderr.splitlines()
     at = next((i for i, x in enumerate(lines) if f"{file.name}:{line}:{column}: " in x), None)

@@ -153,7 +153,8 @@ def test_what_looks_odd_and_is_right_goes_through(site):
             LINE + b"hOsT: x\r\n\r\n",
             LINE + b"Host: [::1]:80\r\n\r\n",
             b"\r\n" + LINE + HOST + b"\r\n",
-            LINE + HOST + b"transfer-encoding: CHUNKED\r\n\r\n0005;a=\"b;\"\r\nhello\r\n000\r\n\r\n",
+            LINE + HOST + b"transfer-encoding: CHUNKED\r\n\r\n"
+            b"0005;a=\"b;\"\r\nhello\r\n000\r\n\r\n",
             b"M-SEARCH /bad?a|b[]{}^`\"<> HTTP/1.1\r\n" + HOST + b"\r\n",
             b"GET http://x/bad HTTP/1.1\r\n" + HOST + b"\r\n",
             b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",

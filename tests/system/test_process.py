@@ -106,8 +106,8 @@ def test_ready_by_a_command(make, tmp_path):
 
 def test_ready_means_that_it_listens_itself(make, tmp_path):
     """By default: as soon as it takes connections, and not before."""
-    p = start(make, f'env: {{GO: "{tmp_path}/go"}}', "'while [ ! -e $GO ]; do sleep 0.02; done; exec @APP@'",
-              ready=False)
+    p = start(make, f'env: {{GO: "{tmp_path}/go"}}',
+              "'until [ -e $GO ]; do sleep 0.02; done; exec @APP@'", ready=False)
     wait(lambda: p.service()["instances"] and instance(p)["pid"], 10, "a start")
     assert p.service()["ready"] == 0
     (tmp_path / "go").touch()
