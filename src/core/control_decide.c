@@ -56,7 +56,9 @@ static void begin(const struct control *c, const struct control_service *s,
     str_copy(d->service, sizeof(d->service), s->conf.name);
     FOR_EACH_INSTANCE (i, s)
         d->draining += i->state == INSTANCE_DRAINING || i->state == INSTANCE_STOPPING;
-    explain_begin(d, s->count);
+    explain_begin(d, s->decided ? s->count : s->desired);
+    if (!s->decided)
+        explain_step(d, LIMIT_INITIAL, s->count, "begins with %d", s->count);
 }
 
 static void ask_rules(struct control_service *s, const struct rule_context *ctx,

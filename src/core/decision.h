@@ -10,6 +10,7 @@
 /* Who had the last word on a step, in the order they are applied (the later wins over the earlier).
  */
 enum limit_kind {
+    LIMIT_INITIAL,    /* the first decision of a service: what it begins with */
     LIMIT_RULES,      /* what combine made of the opinions */
     LIMIT_PROJECTION, /* law 3 */
     LIMIT_STABILIZE,

@@ -58,6 +58,7 @@ const char *operator_op_name(enum operator_op op)
 const char *limit_kind_name(enum limit_kind k)
 {
     static const char *const names[LIMIT_KIND_MAX] = {
+        [LIMIT_INITIAL] = "initial",
         [LIMIT_RULES] = "rules",
         [LIMIT_PROJECTION] = "projection",
         [LIMIT_STABILIZE] = "stabilize",

@@ -204,7 +204,8 @@ static void check_decision(struct laws *l, const struct control *c, const struct
         check_opinions(l, d);
         check_projection(l, v.conf, d);
     }
-    if (l->lease_lost && d->step_count > 0 && d->desired != d->steps[0].from)
+    bool first = d->step_count > 0 && d->steps[0].kind == LIMIT_INITIAL; /* a count, not a change */
+    if (l->lease_lost && !first && d->step_count > 0 && d->desired != d->steps[0].from)
         laws_break(l, "4 lease", "%s: %d -> %d without the lease", d->service, d->before,
                    d->desired);
 }

@@ -33,7 +33,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static int set_up(void **state)
 {
     strcpy(state_dir, "/tmp/plimsoll-test-XXXXXX");
-    if (!mkdtemp(state_dir))
+    if (!mkdtemp(state_dir) || chmod(state_dir, 0755) < 0)
         return -1;
     snprintf(not_ready_path, sizeof(not_ready_path), "%s/not-ready", state_dir);
     env_values[0] = not_ready_path;
