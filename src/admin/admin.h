@@ -29,7 +29,7 @@ struct admin_facts {
     uint64_t connections_accepted, connections_refused, log_dropped; /* over all proxy lives */
     uint64_t events_total;                                           /* events the core was given */
     uint64_t config_reloads, config_reload_failures;
-    uint64_t proxy_starts, controller_starts;
+    uint64_t proxy_starts;
     uint64_t journal_dropped;
     const char *troubles[16]; /* a sentence each; the store's is added by admin itself */
     size_t trouble_count;

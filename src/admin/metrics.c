@@ -56,7 +56,6 @@ GETTER(get_events, l->program->events_total)
 GETTER(get_reloads, l->program->config_reloads)
 GETTER(get_reload_failures, l->program->config_reload_failures)
 GETTER(get_proxy_starts, l->program->proxy_starts)
-GETTER(get_controller_starts, l->program->controller_starts)
 GETTER(get_journal_dropped, l->program->journal_dropped)
 GETTER(get_store_up, !l->store->degraded)
 GETTER(get_store_written, l->store->written)
@@ -218,8 +217,6 @@ static const struct metric_def metrics[] = {
     COUNTER(PROGRAM, "config_reload_failures_total", get_reload_failures,
             "Configurations refused."),
     COUNTER(PROGRAM, "proxy_starts_total", get_proxy_starts, "Proxies seen by this controller."),
-    COUNTER(PROGRAM, "controller_starts_total", get_controller_starts,
-            "Controllers since the journal began."),
     GAUGE(PROGRAM, "store_up", get_store_up, "1 while the database can be written."),
     COUNTER(PROGRAM, "store_written_records_total", get_store_written, "Records written."),
     COUNTER(PROGRAM, "store_dropped_records_total", get_store_dropped, "Records lost."),

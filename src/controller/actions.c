@@ -98,6 +98,12 @@ static void act_alert(struct controller *c, const struct action *a)
     controller_note(c, STORE_EVENT_ALERT, name, "", "%s%s", a->flag ? "" : "over: ", a->text);
 }
 
+static void act_forget(struct controller *c, const struct action *a)
+{
+    totals_forget(&c->totals, c->gauges, a->service);
+    c->publish = true;
+}
+
 static void act_stopped(struct controller *c, const struct action *a)
 {
     c->all_stopped = true;
@@ -106,7 +112,7 @@ static void act_stopped(struct controller *c, const struct action *a)
 static void (*const carry_out[ACTION_TYPE_MAX])(struct controller *, const struct action *) = {
     [ACTION_START] = act_start,     [ACTION_DRAIN] = act_drain,     [ACTION_STOP] = act_stop,
     [ACTION_PUBLISH] = act_publish, [ACTION_RECORD] = act_record,   [ACTION_ALERT] = act_alert,
-    [ACTION_FORGET] = act_publish,  [ACTION_STOPPED] = act_stopped,
+    [ACTION_FORGET] = act_forget,   [ACTION_STOPPED] = act_stopped,
 };
 
 void controller_act(struct controller *c, const struct action *a)

@@ -51,7 +51,6 @@ static void backend_facts(void *ctx, struct admin_facts *f)
         .config_reloads = c->totals.reloads,
         .config_reload_failures = c->totals.reload_failures,
         .proxy_starts = c->totals.proxy_starts,
-        .controller_starts = 1,
         .journal_dropped = journal_dropped(c->journal),
     };
     if (c->gauges) {

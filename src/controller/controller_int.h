@@ -96,6 +96,7 @@ struct controller {
     int doorbell_fd;
     uv_poll_t *doorbell_watch;
     uint64_t generation; /* of the newest snapshot sent */
+    int64_t answered_us[MODEL_SERVICES_MAX]; /* the newest doorbell of each service */
     bool publish;        /* the pool changed since then */
     bool proxy_idle;
     int access_log_fd;
@@ -120,7 +121,7 @@ struct controller {
     struct journal *journal;
     struct admin *admin;
     uv_poll_t *admin_watch;
-    uv_timer_t admin_timer, tick_timer, wake_timer, finish_timer, stop_timer;
+    uv_timer_t admin_timer, tick_timer, wake_timer, finish_timer, stop_timer, bell_timer;
     bool detach; /* the stop that was asked for leaves proxy and instances running */
     uv_prepare_t prepare;
     int64_t started_wall_us;
@@ -159,6 +160,8 @@ struct journal_config controller_journal_config(const struct config *config, uin
 
 /* totals.c */
 void totals_fold(struct totals *t, const struct gauges *g);
+/* The slot belongs to another service from now on: its counters begin at 0. `g` may be NULL. */
+void totals_forget(struct totals *t, const struct gauges *g, uint32_t slot);
 /* Folded + what the living proxy counted (`g` may be NULL). */
 void totals_read(const struct totals *t, const struct gauges *g, uint32_t slot,
                  struct totals_service *ret);

@@ -205,8 +205,8 @@ static int open_all(struct controller *c, struct err *err)
 
 static void init_handles(struct controller *c)
 {
-    uv_timer_t *timers[] = { &c->admin_timer, &c->tick_timer, &c->wake_timer, &c->finish_timer,
-                             &c->stop_timer };
+    uv_timer_t *timers[] = { &c->admin_timer,  &c->tick_timer, &c->wake_timer,
+                             &c->finish_timer, &c->stop_timer, &c->bell_timer };
     uv_loop_init(&c->loop);
     for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
         uv_timer_init(&c->loop, timers[i]);

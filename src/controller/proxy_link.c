@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "controller/controller_int.h"
@@ -12,6 +13,9 @@
 #include "sys/fdpass.h"
 #include "sys/log.h"
 #include "sys/mem.h"
+
+#define BELL_PAUSE_US (20 * US_PER_MS)
+#define MESSAGES_A_TURN 256 /* so that a proxy gone wild cannot hold the loop */
 
 static int proxy_send(struct controller *c, const struct link_msg *m)
 {
@@ -74,20 +78,48 @@ static void ring(struct controller *c, uint32_t slot)
     controller_emit(c, &e, NULL);
 }
 
+static void on_bell_timer(uv_timer_t *timer);
+
+/* The first ring is answered at once. Demand that swings around the mark would ring a thousand
+ * times a second: who has just been answered waits a moment, and as long as its bit is set the
+ * proxy does not ring again. */
+static void answer(struct controller *c)
+{
+    int64_t now_us = clock_now_us();
+    bool later = false;
+    for (uint32_t slot = 0; c->gauges && slot < MODEL_SERVICES_MAX; slot++) {
+        _Atomic uint64_t *word = &c->gauges->dirty[slot / 64];
+        uint64_t bit = UINT64_C(1) << (slot % 64);
+        if (!(atomic_load(word) & bit))
+            continue;
+        if (now_us - c->answered_us[slot] < BELL_PAUSE_US) {
+            later = true;
+            continue;
+        }
+        c->answered_us[slot] = now_us;
+        atomic_fetch_and(word, ~bit);
+        ring(c, slot);
+    }
+    if (later && !uv_is_active((uv_handle_t *)&c->bell_timer)) {
+        uv_update_time(&c->loop);
+        uv_timer_start(&c->bell_timer, on_bell_timer, BELL_PAUSE_US / US_PER_MS, 0);
+    }
+    controller_pump(c);
+}
+
+static void on_bell_timer(uv_timer_t *timer)
+{
+    answer(timer->data);
+}
+
 static void on_doorbell(uv_poll_t *poll, int status, int events)
 {
     struct controller *c = poll->data;
     uint64_t count;
-    if (read(c->doorbell_fd, &count, sizeof(count)) < 0 || !c->gauges)
-        return;
-    for (uint32_t word = 0; word < ARRAY_LEN(c->gauges->dirty); word++) {
-        uint64_t bits = atomic_exchange(&c->gauges->dirty[word], 0);
-        while (bits) {
-            ring(c, word * 64 + (uint32_t)__builtin_ctzll(bits));
-            bits &= bits - 1;
-        }
-    }
-    controller_pump(c);
+    struct iovec to = { &count, sizeof(count) };
+    /* The descriptor is shared with the proxy, which could make it a blocking one. */
+    if (preadv2(c->doorbell_fd, &to, 1, -1, RWF_NOWAIT) > 0)
+        answer(c);
 }
 
 static void drop_gauges(struct controller *c)
@@ -217,7 +249,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct controller *c = poll->data;
     char packet[4096];
-    for (;;) {
+    for (int i = 0; i < MESSAGES_A_TURN; i++) {
         struct link_msg m;
         struct err err;
         int fds[LINK_FDS_MAX];
@@ -235,8 +267,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         }
         if (link_decode(packet, (size_t)n, NULL, &m, &err) < 0) {
             log_error("message of the proxy not understood: %s", err.text);
-            for (size_t i = 0; i < n_fds; i++)
-                close(fds[i]);
+            for (size_t k = 0; k < n_fds; k++)
+                close(fds[k]);
             continue;
         }
         m.fd_count = (uint32_t)n_fds;

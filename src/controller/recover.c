@@ -2,8 +2,11 @@
  * actions thrown away, for they were carried out before. What has become of them meanwhile, the
  * engine tells next. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fmt.h"
 #include "controller/controller_int.h"
@@ -11,6 +14,8 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/mem.h"
+
+#define ATTEMPTS_MAX 3
 
 struct journal_config controller_journal_config(const struct config *config, uint64_t *templates)
 {
@@ -39,15 +44,39 @@ static void take(struct controller *c, struct player *p)
         c->config->arena = &c->config_arena;
 }
 
+/* Attempts to read the journal that did not come back, as the size of a file: a journal that brings
+ * the core down must not bring down every controller after this one. */
+static bool is_deadly(const char *mark)
+{
+    struct stat st;
+    _cleanup_close_ int fd = open(mark, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, "x", 1) != 1 || fstat(fd, &st) < 0)
+        return false;
+    return st.st_size > ATTEMPTS_MAX;
+}
+
+static void set_aside(struct controller *c, const char *directory)
+{
+    char aside[560];
+    fmt(aside, sizeof(aside), "%s.aside-%ld", directory, (long)(clock_wall_us() / US_PER_S));
+    if (rename(directory, aside) == 0)
+        log_error("the journal ended %d controllers while they read it: it is now %s, and this one "
+                  "starts without what it knew",
+                  ATTEMPTS_MAX, aside);
+}
+
 int controller_recover(struct controller *c)
 {
-    char directory[512];
+    char directory[512], mark[544];
     struct err err;
     struct player p;
     int rc = player_init(&p);
     if (rc < 0)
         return rc;
     fmt(directory, sizeof(directory), "%s/journal", c->options->state_dir);
+    fmt(mark, sizeof(mark), "%s.reading", directory);
+    if (is_deadly(mark))
+        set_aside(c, directory);
     rc = journal_read(directory, true, player_record, &p, &err);
     if (rc < 0 && rc != -ENOENT) {
         log_warn("%s: %s; starting without what it knew", err.place, err.text);
@@ -56,6 +85,7 @@ int controller_recover(struct controller *c)
         if (rc < 0)
             return rc;
     }
+    unlink(mark);
     take(c, &p);
     player_done(&p);
     return c->config ? 1 : 0;

@@ -37,6 +37,27 @@ void totals_fold(struct totals *t, const struct gauges *g)
     t->log_dropped += get(&g->log_dropped);
 }
 
+/* What the living proxy has counted is taken off in advance; the arithmetic is modulo 2^64. */
+void totals_forget(struct totals *t, const struct gauges *g, uint32_t slot)
+{
+    static struct totals_service counted;
+    struct totals_service *s = &t->service[slot];
+    counted = (struct totals_service){ 0 };
+    if (g)
+        add_gauges(&counted, g, slot);
+    *s = (struct totals_service){ .requests = 0 - counted.requests,
+                                  .retries = 0 - counted.retries,
+                                  .bytes_in = 0 - counted.bytes_in,
+                                  .bytes_out = 0 - counted.bytes_out,
+                                  .latency_sum_us = 0 - counted.latency_sum_us };
+    for (size_t i = 0; i < ARRAY_LEN(s->responses); i++)
+        s->responses[i] = 0 - counted.responses[i];
+    for (size_t i = 0; i < GAUGES_ERROR_MAX; i++)
+        s->errors[i] = 0 - counted.errors[i];
+    for (size_t i = 0; i < GAUGES_BUCKETS; i++)
+        s->latency[i] = 0 - counted.latency[i];
+}
+
 void totals_read(const struct totals *t, const struct gauges *g, uint32_t slot,
                  struct totals_service *ret)
 {

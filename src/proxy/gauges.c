@@ -18,8 +18,9 @@ static struct gauges_service_loop *own_of(struct loop *l, const struct service *
 void gauges_ring(struct loop *l, const struct service *s)
 {
     uint32_t slot = s->conf.slot;
-    atomic_fetch_or(&l->shared->gauges->dirty[slot / 64], UINT64_C(1) << (slot % 64));
-    uint64_t one = 1;
+    uint64_t bit = UINT64_C(1) << (slot % 64), one = 1;
+    if (atomic_fetch_or(&l->shared->gauges->dirty[slot / 64], bit) & bit)
+        return; /* rung, and not yet answered */
     ssize_t n = write(l->shared->doorbell_fd, &one, sizeof(one));
     (void)n;
 }

@@ -228,7 +228,8 @@ int headers_write_request(char *buf, size_t cap, const struct headers_request *h
     uint32_t dropped = HOP_FIELDS | BIT(HTTP1_FIELD_HOST) | BIT(HTTP1_FIELD_FORWARDED) |
                        BIT(HTTP1_FIELD_X_REQUEST_ID) | BIT(HTTP1_FIELD_X_FORWARDED_FOR);
     if (!h->trusted)
-        dropped |= BIT(HTTP1_FIELD_X_FORWARDED_PROTO) | BIT(HTTP1_FIELD_X_FORWARDED_HOST);
+        dropped |= BIT(HTTP1_FIELD_X_FORWARDED_PROTO) | BIT(HTTP1_FIELD_X_FORWARDED_HOST) |
+                   BIT(HTTP1_FIELD_VIA);
     if (h->drop_expect || !r->expect_continue)
         dropped |= BIT(HTTP1_FIELD_EXPECT);
     put_request_line(&o, r);

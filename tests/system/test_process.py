@@ -74,10 +74,10 @@ def test_no_signal_is_blocked_or_ignored(make):
 
 
 def test_limits(make):
-    p = start(make, "limits: {open-files: 321, memory: 65536GiB, core: none}")
+    p = start(make, "limits: {open-files: 321, memory: 1048576GiB, core: none}")
     text = open(f"/proc/{instance(p)['pid']}/limits").read()
     assert re.search(r"Max open files +321 +321", text)
-    assert re.search(rf"Max address space +{1 << 46} +{1 << 46}", text)
+    assert re.search(rf"Max address space +{1 << 50} +{1 << 50}", text)
     assert re.search(r"Max core file size +0 +0", text)
 
 

@@ -81,3 +81,15 @@ def test_state_directory_read_only(make, small_disk):
     scales(p)
     assert "read-only" in (troubles(p) + p.log_tail(20000)).lower()
     assert p.stop() == 0
+
+
+def test_a_journal_that_brings_controllers_down_is_set_aside(make):
+    p = make(config=CONFIG).start()
+    p.wait_ready(1)
+    assert p.stop() == 0
+    (p.state / "journal.reading").write_bytes(b"xxx")
+    p.start()
+    p.wait_ready(1)
+    assert list(p.state.glob("journal.aside-*"))
+    assert not (p.state / "journal.reading").exists()
+    assert p.get("/")[0] == 200
