@@ -4,10 +4,12 @@ wrote."""
 import os
 import re
 import signal
+import sys
 
 import pytest
 
 from plimsoll import APP, alive, wait
+from rawhttp import UPSTREAMS
 
 CONFIG = """
 services:
@@ -74,10 +76,12 @@ def test_no_signal_is_blocked_or_ignored(make):
 
 
 def test_limits(make):
-    p = start(make, "limits: {open-files: 321, memory: 1048576GiB, core: none}")
+    """Of a plain program: one with a sanitizer in it cannot do with limited memory."""
+    p = start(make, "limits: {open-files: 321, memory: 3GiB, core: none}",
+              f"[{sys.executable}, {UPSTREAMS}/echo.py]")
     text = open(f"/proc/{instance(p)['pid']}/limits").read()
     assert re.search(r"Max open files +321 +321", text)
-    assert re.search(rf"Max address space +{1 << 50} +{1 << 50}", text)
+    assert re.search(rf"Max address space +{3 << 30} +{3 << 30}", text)
     assert re.search(r"Max core file size +0 +0", text)
 
 
