@@ -181,7 +181,6 @@ void controller_complete_config(struct config *config);
 bool controller_listens(const struct config *config, const char *address); /* config may be NULL */
 /* Drivers learn which services are theirs. */
 void controller_tell_drivers(struct controller *c);
-void controller_open_access_log(struct controller *c);
 
 /* keeper_link.c */
 int keeper_link_open(struct controller *c, struct err *err);
@@ -211,6 +210,9 @@ void fleet_take_gauges(struct fleet *f, const struct gauges *g);
 
 /* sampling.c */
 void sampling_tick(struct controller *c);
+
+/* access_log.c */
+void controller_open_access_log(struct controller *c);
 void controller_rotate_access_log(struct controller *c);
 
 /* A service as its driver sees it. False when it has left the configuration. */
