@@ -25,8 +25,12 @@ static void put_metric(struct str *out, const struct rule_metric *m)
         [SERIES_P90] = " p90",   [SERIES_P95] = " p95",   [SERIES_P99] = " p99",
     };
     str_putf(out, " %s%s", metric_info(m->metric)->name, stats[m->stat]);
+    if (m->window_us == config_default_window_us(m->metric))
+        return;
     if (m->window_us > 0)
         put_duration(out, " over ", m->window_us);
+    else
+        str_put(out, " now");
 }
 
 static void name_target(const struct rule_target_conf *t, struct str *out)

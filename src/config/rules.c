@@ -18,11 +18,16 @@ static const char *const stat_names[] = {
 };
 static const char *const step_type_names[] = { "change", "percent", "exact", NULL };
 
+struct fallback_written {
+    int64_t after_us, count;
+};
+
 /* What every rule with a metric begins with. */
 struct metric_written {
     const char *metric;
     int stat;
     int64_t window_us;
+    struct fallback_written fallback; /* after_us 0 = none */
     struct rule_conf *rule; /* filled by the check */
 };
 
@@ -53,6 +58,17 @@ struct schedule_written {
     int64_t for_us, min, max, count;
 };
 
+/* How busy something was in one second says little; what is counted needs no smoothing. */
+#define CALM_WINDOW_US (15 * US_PER_S)
+
+int64_t config_default_window_us(enum metric m)
+{
+    bool share = metric_nature(m) == METRIC_UTILISATION || m == METRIC_HOST_CPU ||
+                 m == METRIC_HOST_MEMORY;
+    return share ? CALM_WINDOW_US : 0;
+}
+
+/* What rules with a metric have in common, into the rule; its metric into `ret`. */
 static int read_metric(struct schema_context *ctx, const struct metric_written *w,
                        struct rule_metric *ret, struct err *err)
 {
@@ -76,7 +92,11 @@ static int read_metric(struct schema_context *ctx, const struct metric_written *
     }
     *ret = (struct rule_metric){ .metric = m,
                                  .stat = (enum series_stat)w->stat,
-                                 .window_us = w->window_us };
+                                 .window_us = schema_given(ctx, "window")
+                                                  ? w->window_us
+                                                  : config_default_window_us(m) };
+    w->rule->fallback_after_us = w->fallback.after_us;
+    w->rule->fallback = (int32_t)w->fallback.count;
     return 0;
 }
 
@@ -209,6 +229,32 @@ static int check_target(struct schema_context *ctx, void *section, struct err *e
     return 0;
 }
 
+static const struct schema_key fallback_keys[] = {
+    { .name = "after",
+      .type = SCHEMA_DURATION,
+      .offset = offsetof(struct fallback_written, after_us),
+      .required = true,
+      .min = 1,
+      .max = 86400,
+      .help = "the metric has been unknown for this long" },
+    { .name = "count",
+      .type = SCHEMA_INT,
+      .offset = offsetof(struct fallback_written, count),
+      .required = true,
+      .min = 1,
+      .max = MODEL_COUNT_MAX,
+      .help = "from then on at least so many, never fewer than there are; within scale.max" },
+    { 0 },
+};
+
+static const struct schema_section fallback_section = {
+    .name = "fallback",
+    .help = "What applies when the metric stays unknown: {after: 5m, count: 4}. Without it the "
+            "count stays as it is. Scale-in waits until the metric is known again either way.",
+    .size_bytes = sizeof(struct fallback_written),
+    .keys = fallback_keys,
+};
+
 #define METRIC_KEYS(type_)                                                                        \
     { .name = "metric",                                                                           \
       .type = SCHEMA_TEXT,                                                                        \
@@ -221,9 +267,16 @@ static int check_target(struct schema_context *ctx, void *section, struct err *e
           .fallback = "avg",                                                                      \
           .names = stat_names,                                                                    \
           .help = "what of the values in the window counts" },                                    \
+        { .name = "window",                                                                       \
+          .type = SCHEMA_DURATION,                                                                \
+          .offset = offsetof(struct type_, m.window_us),                                          \
+          .min = 0,                                                                               \
+          .max = 3600,                                                                            \
+          .help = "over this time; 0 = the newest value. Default 15s for cpu, memory and host-*, " \
+                  "else 0" },                                                                     \
     {                                                                                             \
-        .name = "window", .type = SCHEMA_DURATION, .offset = offsetof(struct type_, m.window_us), \
-        .fallback = "0", .min = 0, .max = 3600, .help = "over this time; 0 = the newest value"    \
+        .name = "fallback", .type = SCHEMA_SECTION, .offset = offsetof(struct type_, m.fallback), \
+        .section = &fallback_section, .help = "when the metric stays unknown"                     \
     }
 
 static const struct schema_key target_keys[] = {

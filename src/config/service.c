@@ -281,6 +281,7 @@ void config_default_rules(const struct config_service *s, struct service_conf *c
         rule->kind = RULE_TARGET;
         rule->target = target;
         rule->target.metric.metric = i == 0 ? METRIC_CONCURRENCY : METRIC_CPU;
+        rule->target.metric.window_us = config_default_window_us(rule->target.metric.metric);
         rule->target.value = i == 0 ? concurrency : DEFAULT_CPU;
         config_name_rule(rule, NULL);
     }

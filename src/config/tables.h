@@ -34,6 +34,8 @@ void config_print_direction(const struct behavior_direction *d, struct str *out)
 /* The list of rules into conf->rules. Reports; -EINVAL or -ENOMEM. */
 int config_read_rules(struct schema_context *ctx, const struct schema_node *node,
                       struct service_conf *conf);
+/* The window of a metric in a rule that names none. */
+int64_t config_default_window_us(enum metric m);
 /* What applies when no rule is written. */
 void config_default_rules(const struct config_service *s, struct service_conf *conf);
 /* The name that explanations show, "target concurrency 20", from the rest of it. */

@@ -31,12 +31,13 @@ static void *carve(struct carver *v, size_t count, size_t bytes_each)
 static struct control *lay_out(const struct control_caps *caps, struct carver *v)
 {
     struct control fresh = { .caps = *caps, .ring_count = caps->services * CONTROL_SERIES_EACH };
+    fresh.caps.points = SERIES_POINTS(caps->points);
     struct control *c = carve(v, 1, sizeof(*c));
     fresh.confs = carve(v, caps->services, sizeof(*fresh.confs));
     fresh.services = carve(v, caps->services, sizeof(*fresh.services));
     fresh.ring_used = carve(v, fresh.ring_count, sizeof(*fresh.ring_used));
-    fresh.scratch = carve(v, MAX(caps->points, caps->instances), sizeof(*fresh.scratch));
-    fresh.points = carve(v, (size_t)fresh.ring_count * caps->points, sizeof(*fresh.points));
+    fresh.scratch = carve(v, MAX(fresh.caps.points, caps->instances), sizeof(*fresh.scratch));
+    fresh.points = carve(v, (size_t)fresh.ring_count * fresh.caps.points, sizeof(*fresh.points));
     struct instance *instances =
         carve(v, (size_t)caps->services * caps->instances, sizeof(*instances));
     if (!c)
@@ -165,8 +166,8 @@ int control_step(struct control *c, const struct event *e, struct actions *actio
     c->out = actions;
     if (e->type == EVENT_RESTART && e->now_us < c->now_us)
         control_rebase(c, e->now_us);
-    c->now_us = MAX(MAX(c->now_us, e->now_us), 1);
-    c->wall_us = e->wall_us;
+    c->now_us = CLAMP(e->now_us, MAX(c->now_us, 1), CONTROL_TIME_MAX_US);
+    c->wall_us = CLAMP(e->wall_us, -CONTROL_TIME_MAX_US, CONTROL_TIME_MAX_US);
     int rc = handlers[e->type](c, e);
     FOR_EACH_SERVICE (s, c) {
         if (concerns(e, s))

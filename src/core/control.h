@@ -48,7 +48,7 @@ struct actions {
 struct control_caps {
     uint32_t services;  /* <= MODEL_SERVICES_MAX */
     uint32_t instances; /* of one service, those leaving included */
-    uint32_t points;    /* of one series; 3600 = an hour at one sample a second */
+    uint32_t points;    /* of one series: how many seconds its windows may reach back */
 };
 
 size_t control_bytes(const struct control_caps *caps);

@@ -6,6 +6,8 @@
 #include "core/explain.h"
 #include "core/rule.h"
 
+/* Clocks end here, so that sums of instants and differences of them always fit. */
+#define CONTROL_TIME_MAX_US (INT64_MAX / 4)
 /* Rings of points in the common pool, per service that may exist. */
 #define CONTROL_SERIES_EACH 8
 /* A service that the engine is to list after a restart waits at most this long for the list. */

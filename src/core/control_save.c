@@ -3,16 +3,20 @@
  *
  * Layout: version, number of words, checksum of what follows, then the fields in the order below.
  * Configurations are not saved, but a service that is leaving has none any more: the few values
- * that its end needs go along with every service. */
+ * that its end needs go along with every service.
+ *
+ * A state comes from a file: whatever the words are, the core must go on with it without tripping
+ * over an assertion. So each field has its range, and what is out of it makes the whole no state. */
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/us.h"
 #include "base/util.h"
 #include "core/control_int.h"
 
-#define SAVE_VERSION UINT64_C(1)
+#define SAVE_VERSION UINT64_C(2)
 #define SAVE_HEAD_WORDS 3
 
 enum walk_mode { WALK_COUNT, WALK_SAVE, WALK_LOAD };
@@ -21,6 +25,7 @@ struct walk {
     enum walk_mode mode;
     uint64_t *words;
     size_t cap, at;
+    int64_t now_us; /* of the state; known once its head is */
     bool bad; /* a value out of its range, or too few words */
 };
 
@@ -40,6 +45,27 @@ static void walk_i64(struct walk *w, int64_t *x)
     uint64_t u = (uint64_t)*x;
     walk_u64(w, &u);
     *x = (int64_t)u;
+}
+
+static void walk_i64_within(struct walk *w, int64_t *x, int64_t least, int64_t most)
+{
+    walk_i64(w, x);
+    if (*x < least || *x > most) {
+        w->bad = true;
+        *x = least;
+    }
+}
+
+/* A duration, or an instant that may still come. */
+static void walk_us(struct walk *w, int64_t *x)
+{
+    walk_i64_within(w, x, 0, US_NEVER);
+}
+
+/* An instant that has been; 0 = never. */
+static void walk_past(struct walk *w, int64_t *x)
+{
+    walk_i64_within(w, x, 0, w->now_us);
 }
 
 /* `most` is the largest value that may be loaded. */
@@ -79,6 +105,10 @@ static void walk_double(struct walk *w, double *x)
     memcpy(&u, x, sizeof(u));
     walk_u64(w, &u);
     memcpy(x, &u, sizeof(u));
+    if (!isfinite(*x)) {
+        w->bad = true;
+        *x = 0;
+    }
 }
 
 /* Eight bytes a word, the first in the lowest bits; always whole, so that the layout is fixed. */
@@ -96,18 +126,18 @@ static void walk_text(struct walk *w, char *text, size_t cap)
         text[cap - 1] = '\0';
 }
 
-static void walk_instance(struct walk *w, struct instance *i)
+static void walk_instance(struct walk *w, struct instance *i, uint32_t highest)
 {
     uint32_t state = i->state;
     walk_u32(w, &state, INSTANCE_GONE);
     i->state = (enum instance_state)state;
-    walk_u32(w, &i->number, UINT32_MAX);
+    walk_u32(w, &i->number, highest);
     walk_u32(w, &i->launch, UINT32_MAX);
     walk_u64(w, &i->template);
-    walk_i64(w, &i->state_us);
-    walk_i64(w, &i->started_us);
-    walk_i64(w, &i->deadline_us);
-    walk_i64(w, &i->ready_us);
+    walk_past(w, &i->state_us);
+    walk_past(w, &i->started_us);
+    walk_us(w, &i->deadline_us);
+    walk_past(w, &i->ready_us);
     walk_u32(w, &i->probes_failed, UINT32_MAX);
     walk_u32(w, &i->probes_passed, UINT32_MAX);
     walk_bool(w, &i->protected_);
@@ -117,27 +147,61 @@ static void walk_instance(struct walk *w, struct instance *i)
     walk_bool(w, &i->found);
     walk_bool(w, &i->again);
     for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
-        walk_i64(w, &i->sample_us[m]);
+        walk_past(w, &i->sample_us[m]);
         walk_double(w, &i->sample[m]);
     }
+    w->bad = w->bad || i->number == 0;
+}
+
+/* Most points are of one value: the lowest bit of the first word says which are not. */
+static void walk_point(struct walk *w, struct series_point *p)
+{
+    int64_t head = p->at_us * 2 + (p->least != p->most || p->mean != p->value);
+    walk_i64_within(w, &head, 0, w->now_us * 2 + 1);
+    p->at_us = head / 2;
+    walk_double(w, &p->value);
+    if (head % 2 == 0) {
+        p->mean = p->least = p->most = p->value;
+        return;
+    }
+    walk_double(w, &p->mean);
+    walk_double(w, &p->least);
+    walk_double(w, &p->most);
+    if (p->least > p->mean || p->mean > p->most || p->least > p->value || p->value > p->most)
+        w->bad = true;
 }
 
 /* Points oldest first, so that where the ring begins does not show. */
 static void walk_series(struct walk *w, struct series *x, uint32_t cap)
 {
     uint32_t count = x->count;
+    int64_t last_us = -1;
     walk_u32(w, &count, cap);
-    walk_i64(w, &x->gap_us);
-    walk_i64(w, &x->stale_us);
+    walk_past(w, &x->gap_us);
+    walk_i64_within(w, &x->stale_us, 1, US_PER_HOUR);
     if (w->mode == WALK_LOAD) {
         x->head = 0;
         x->count = count;
     }
     for (uint32_t n = 0; n < count && !w->bad; n++) {
         struct series_point *p = &x->points[(x->head + n) % x->cap];
-        walk_i64(w, &p->at_us);
-        walk_double(w, &p->value);
+        walk_point(w, p);
+        w->bad = w->bad || p->at_us <= last_us;
+        last_us = p->at_us;
     }
+}
+
+/* Of a metric that this configuration does not look at. */
+static void skip_series(struct walk *w, uint32_t cap)
+{
+    struct series none = { .stale_us = SERIES_STALE_US };
+    struct series_point point = { 0 };
+    uint32_t count = 0;
+    walk_u32(w, &count, cap);
+    walk_past(w, &none.gap_us);
+    walk_us(w, &none.stale_us);
+    for (uint32_t n = 0; n < count && !w->bad; n++)
+        walk_point(w, &point);
 }
 
 static void walk_trouble(struct walk *w, struct trouble *t)
@@ -166,7 +230,7 @@ static void walk_rules(struct walk *w, struct control_service *s)
         struct rule_state state = s->rule_states[n];
         walk_u64(w, &key);
         for (unsigned k = 0; k < RULE_STATE_WORDS; k++)
-            walk_i64(w, &state.word[k]);
+            walk_i64_within(w, &state.word[k], -1, US_NEVER);
         if (n < s->conf.rule_count && key == rule_key(&s->conf.rules[n]))
             s->rule_states[n] = state;
     }
@@ -177,7 +241,7 @@ static bool moves_are_sane(const struct behavior_moves *m)
     if (m->count < 0 || m->count > BEHAVIOR_EVENTS_MAX)
         return false;
     for (int64_t n = 0; n < m->count; n++) {
-        if (m->move[n].change < 0 || m->move[n].change > INT32_MAX)
+        if (m->move[n].at_us < 0 || m->move[n].change < 0 || m->move[n].change > INT32_MAX)
             return false;
     }
     return true;
@@ -186,7 +250,8 @@ static bool moves_are_sane(const struct behavior_moves *m)
 static bool history_is_sane(const struct behavior_history *h)
 {
     for (unsigned n = 0; n < BEHAVIOR_BUCKETS; n++) {
-        if (h->bucket[n].slice < 0 || h->bucket[n].slice == INT64_MAX)
+        if (h->bucket[n].slice < 0 || h->bucket[n].slice == INT64_MAX ||
+            h->bucket[n].count < 0 || h->bucket[n].count > INT32_MAX)
             return false;
     }
     return h->slice_us >= 0;
@@ -212,13 +277,10 @@ static void walk_all_series(struct walk *w, const struct control *c, struct cont
         walk_bool(w, &has);
         if (!has || w->bad)
             continue;
-        if (s->ring[m] == 0) { /* another configuration: its points are skipped */
-            uint32_t count = 0;
-            walk_u32(w, &count, c->caps.points);
-            w->at += 2 + (size_t)count * 2;
-            continue;
-        }
-        walk_series(w, &s->series[m], c->caps.points);
+        if (s->ring[m] == 0)
+            skip_series(w, c->caps.points);
+        else
+            walk_series(w, &s->series[m], c->caps.points);
     }
 }
 
@@ -234,33 +296,33 @@ static void walk_plan(struct walk *w, const struct control *c, struct control_se
     walk_u32(w, &s->start_failures, UINT32_MAX);
     walk_u32(w, &s->launches, UINT32_MAX);
     walk_u32(w, &s->failure_launch, UINT32_MAX);
-    walk_i64(w, &s->failure_us);
-    walk_i64(w, &s->backoff_until_us);
+    walk_past(w, &s->failure_us);
+    walk_i64_within(w, &s->backoff_until_us, 0, us_add(w->now_us, BACKOFF_LAST_US));
     walk_bool(w, &s->driver_down);
     walk_bool(w, &s->adopting);
-    walk_i64(w, &s->list_until_us);
+    walk_i64_within(w, &s->list_until_us, 0, us_add(w->now_us, CONTROL_LIST_US));
     walk_text(w, s->probe_text, sizeof(s->probe_text));
     for (int k = 0; k < TROUBLE_MAX; k++)
         walk_trouble(w, &s->troubles[k]);
-    walk_u32(w, &s->number, UINT32_MAX);
+    walk_u32(w, &s->number, UINT32_MAX - 1);
     walk_u32(w, &s->instance_count, c->caps.instances);
     for (uint32_t n = 0; n < s->instance_count && !w->bad; n++)
-        walk_instance(w, &s->instances[n]);
+        walk_instance(w, &s->instances[n], s->number);
 }
 
 static void walk_decided(struct walk *w, struct control_service *s)
 {
     uint32_t cause = s->cause;
-    walk_i64(w, &s->demand.in_flight);
-    walk_i64(w, &s->demand.queued);
-    walk_i64(w, &s->demand.connections);
+    walk_i64_within(w, &s->demand.in_flight, -1, INT32_MAX);
+    walk_i64_within(w, &s->demand.queued, -1, INT32_MAX);
+    walk_i64_within(w, &s->demand.connections, -1, INT32_MAX);
     walk_bool(w, &s->due);
     walk_bool(w, &s->publish);
     walk_bool(w, &s->unfinished);
     walk_u32(w, &cause, EVENT_TYPE_MAX - 1);
-    walk_i64(w, &s->decide_next_us);
+    walk_us(w, &s->decide_next_us);
     walk_u64(w, &s->signature);
-    walk_i64(w, &s->recorded_us);
+    walk_past(w, &s->recorded_us);
     s->cause = (uint8_t)cause;
 }
 
@@ -280,25 +342,26 @@ static void walk_service(struct walk *w, struct control *c, struct control_servi
 static void walk_identity(struct walk *w, struct service_conf *conf, bool *leaving)
 {
     walk_text(w, conf->name, sizeof(conf->name));
-    walk_i64(w, &conf->drain_us);
-    walk_i64(w, &conf->start_within_us);
+    walk_us(w, &conf->drain_us);
+    walk_us(w, &conf->start_within_us);
     walk_u32(w, &conf->health.fail_after, UINT32_MAX);
     walk_u32(w, &conf->health.pass_after, UINT32_MAX);
-    walk_i64(w, &conf->health.replace_after_us);
+    walk_us(w, &conf->health.replace_after_us);
     walk_u64(w, &conf->template);
     walk_bool(w, leaving);
 }
 
 static void walk_head(struct walk *w, struct control *c)
 {
-    walk_i64(w, &c->now_us);
-    walk_i64(w, &c->wall_us);
+    walk_i64_within(w, &c->now_us, 0, CONTROL_TIME_MAX_US);
+    walk_i64_within(w, &c->wall_us, -CONTROL_TIME_MAX_US, CONTROL_TIME_MAX_US);
+    w->now_us = c->now_us;
     walk_u64(w, &c->sequence);
     walk_bool(w, &c->lease_lost);
     walk_bool(w, &c->driver_down);
     walk_bool(w, &c->stopping);
     walk_bool(w, &c->stop_said);
-    walk_i64(w, &c->list_until_us);
+    walk_i64_within(w, &c->list_until_us, 0, us_add(c->now_us, CONTROL_LIST_US));
 }
 
 /* Reads which service lies in this slot, and prepares it: with the configuration of that name, or
@@ -308,6 +371,7 @@ static void place(struct walk *w, struct control *c, struct control_service *s)
     struct service_conf conf = { 0 };
     bool leaving = false;
     walk_identity(w, &conf, &leaving);
+    w->bad = w->bad || conf.name[0] == '\0' || control_find(c, conf.name) >= 0;
     for (uint32_t n = 0; n < c->conf_count; n++) {
         if (strcmp(c->confs[n].name, conf.name) == 0) {
             control_service_init(c, s, &c->confs[n]);

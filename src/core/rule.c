@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/fmt.h"
+#include "base/num.h"
 #include "base/us.h"
 #include "base/util.h"
 
@@ -50,8 +51,10 @@ static void fall_back(const struct rule_conf *r, struct rule_state *state,
         *since_us = ctx->now_us;
     if (ctx->now_us - *since_us < r->fallback_after_us)
         return;
+    char after[40];
+    num_format_duration(after, sizeof(after), r->fallback_after_us);
     ret->out = r->fallback;
-    fmt(ret->text, sizeof(ret->text), "unknown for too long: falls back to at least %d",
+    fmt(ret->text, sizeof(ret->text), "unknown for %s: falls back to at least %d, no scale-in", after,
         r->fallback);
 }
 

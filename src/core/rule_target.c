@@ -2,7 +2,9 @@
  * a count follows from a metric, and must not remember anything between evaluations. Scale-out
  * looks at now, scale-in at a window and at now. totals (concurrency, rps): ceil(total / value),
  * HPA's AverageValue; utilisations with samples of each instance (cpu, memory): HPA's resource and
- * pods metrics; all others (latency, the host): ceil(ready * metric / value), HPA's Value. */
+ * pods metrics; all others (latency, the host): ceil(ready * metric / value), HPA's Value. A mean
+ * over a window looks back on a time with fewer instances, and alone would ask for more and more
+ * while they come: scale-out for a mean needs what its window and the newest value both ask for. */
 #include <math.h>
 
 #include "base/fmt.h"
@@ -118,19 +120,42 @@ static void needed_for(const struct rule_target_conf *t, const struct rule_conte
 static bool by_instances(const struct rule_target_conf *t)
 {
     const struct metric_info *info = metric_info(t->metric.metric);
-    return info && info->nature == METRIC_UTILISATION && info->per_instance &&
-           t->metric.window_us == 0;
+    return info && info->nature == METRIC_UTILISATION && info->per_instance;
 }
 
-static int needed_now(const struct rule_target_conf *t, const struct rule_context *ctx,
-                      struct hpa_result *ret, double *ret_value)
+/* Whatever the window. */
+static int needed_by_newest(const struct rule_target_conf *t, const struct rule_context *ctx,
+                            struct hpa_result *ret, double *ret_value)
 {
     if (by_instances(t))
         return needed_by_instances(t, ctx, ret, ret_value);
-    int rc = rule_metric_value(&t->metric, ctx, ret_value);
+    struct rule_metric newest = { .metric = t->metric.metric, .stat = t->metric.stat };
+    int rc = rule_metric_value(&newest, ctx, ret_value);
     if (rc == 0)
         needed_for(t, ctx, *ret_value, ret);
     return rc;
+}
+
+/* `ret_least` is what scale-in may not go below. */
+static int needed_now(const struct rule_target_conf *t, const struct rule_context *ctx,
+                      int32_t *ret, int32_t *ret_least, double *ret_value)
+{
+    struct hpa_result newest, windowed;
+    bool by_newest = metric_nature(t->metric.metric) != METRIC_TOTAL &&
+                     t->metric.stat != SERIES_RATE;
+    bool by_window = !by_newest || t->metric.window_us > 0;
+    int rc = by_newest ? needed_by_newest(t, ctx, &newest, ret_value) : 0;
+    if (rc == 0 && by_window)
+        rc = rule_metric_value(&t->metric, ctx, ret_value);
+    if (rc < 0)
+        return rc;
+    if (by_window)
+        needed_for(t, ctx, *ret_value, &windowed);
+    int32_t a = by_newest ? newest.replicas : windowed.replicas;
+    int32_t b = by_window ? windowed.replicas : newest.replicas;
+    *ret = MAX(0, MIN(a, b));
+    *ret_least = MAX(0, MAX(a, b));
+    return 0;
 }
 
 /* -- the opinion --------------------------------------------------------------------------------
@@ -156,7 +181,7 @@ static void explain(const struct rule_target_conf *t, const struct rule_context 
 
 /* Scale-in must be right for the window's statistic as for now. */
 static void opine_in(const struct rule_target_conf *t, const struct rule_context *ctx,
-                     int32_t needed, struct opinion *ret)
+                     int32_t least, struct opinion *ret)
 {
     char window[40];
     int64_t window_us = t->window_down_us > 0 ? t->window_down_us : ctx->window_in_us;
@@ -176,7 +201,7 @@ static void opine_in(const struct rule_target_conf *t, const struct rule_context
         return;
     }
     needed_for(t, ctx, value, &windowed);
-    ret->in = MIN(ctx->current, MAX(floor_count, MAX(needed, windowed.replicas)));
+    ret->in = MIN(ctx->current, MAX(floor_count, MAX(least, windowed.replicas)));
 }
 
 static void target_eval(const struct rule_conf *r, struct rule_state *state,
@@ -184,21 +209,21 @@ static void target_eval(const struct rule_conf *r, struct rule_state *state,
 {
     const struct rule_target_conf *t = &r->target;
     enum metric_nature nature = metric_nature(t->metric.metric);
-    struct hpa_result now;
+    int32_t needed, least;
     if (nature == METRIC_UTILISATION && ctx->current == 0) {
         fmt(ret->text, sizeof(ret->text), "%s says nothing while none runs",
             metric_name(t->metric.metric));
         return;
     }
     bool nobody = nature != METRIC_TOTAL && ctx->ready == 0 && ctx->current > 0;
-    if (nobody || needed_now(t, ctx, &now, &ret->value) < 0) {
+    if (nobody || needed_now(t, ctx, &needed, &least, &ret->value) < 0) {
         unknown(t, ret);
         return;
     }
     ret->known = true;
-    ret->out = MAX(now.replicas, 0);
-    explain(t, ctx, ret->out, ret);
-    opine_in(t, ctx, ret->out, ret);
+    ret->out = needed;
+    explain(t, ctx, needed, ret);
+    opine_in(t, ctx, least, ret);
 }
 
 static bool target_asks_out(const struct rule_conf *r, const struct opinion *o,

@@ -28,6 +28,39 @@ void series_gap(struct series *s, int64_t at_us)
     s->gap_us = MAX(s->gap_us, at_us);
 }
 
+/* May a value of this time join the newest point? Not the first one after a gap: that has no time
+ * of its own to weigh it by. */
+static bool joins(const struct series *s, int64_t at_us)
+{
+    if (s->count < 2)
+        return false;
+    const struct series_point *before = point(s, s->count - 2), *newest = point(s, s->count - 1);
+    return (newest->at_us - 1) / US_PER_S == (at_us - 1) / US_PER_S &&
+           newest->at_us - before->at_us <= s->stale_us;
+}
+
+static void join(struct series *s, int64_t at_us, double value)
+{
+    struct series_point *p = point(s, s->count - 1);
+    int64_t since_us = point(s, s->count - 2)->at_us;
+    double share = (double)(at_us - p->at_us) / (double)(at_us - since_us);
+    p->mean += (value - p->mean) * share;
+    p->at_us = at_us;
+    p->value = value;
+    p->least = MIN(p->least, value);
+    p->most = MAX(p->most, value);
+}
+
+static struct series_point point_of(int64_t at_us, double value)
+{
+    return (struct series_point){ at_us, value, value, value, value };
+}
+
+static bool is_single(const struct series_point *p)
+{
+    return p->least == p->most;
+}
+
 void series_put(struct series *s, int64_t at_us, double value)
 {
     if (s->cap == 0)
@@ -38,8 +71,12 @@ void series_put(struct series *s, int64_t at_us, double value)
     }
     int64_t last_us = s->count > 0 ? point(s, s->count - 1)->at_us : INT64_MIN;
     assert(at_us >= last_us);
-    if (at_us == last_us) {
-        point(s, s->count - 1)->value = value;
+    if (at_us == last_us && is_single(point(s, s->count - 1))) {
+        *point(s, s->count - 1) = point_of(at_us, value);
+        return;
+    }
+    if (joins(s, at_us)) {
+        join(s, at_us, value);
         return;
     }
     if (s->count == 0 || at_us - last_us > s->stale_us)
@@ -48,7 +85,7 @@ void series_put(struct series *s, int64_t at_us, double value)
         s->head = (s->head + 1) % s->cap;
         s->count--;
     }
-    *point(s, s->count++) = (struct series_point){ at_us, value };
+    *point(s, s->count++) = point_of(at_us, value);
 }
 
 bool series_fresh(const struct series *s, int64_t now_us)
@@ -61,7 +98,10 @@ bool series_fresh(const struct series *s, int64_t now_us)
 
 bool series_covers(const struct series *s, int64_t window_us, int64_t now_us)
 {
-    return series_fresh(s, now_us) && s->gap_us < us_sub(now_us, window_us);
+    int64_t from_us = us_sub(now_us, window_us);
+    if (!series_fresh(s, now_us) || s->gap_us >= from_us)
+        return false;
+    return s->count < s->cap || point(s, 0)->at_us <= from_us;
 }
 
 /* Index of the first point after `from_us`; count when there is none. */
@@ -94,10 +134,10 @@ static double average(const struct series *s, uint32_t first, int64_t from_us)
 {
     double sum = 0, weights = 0;
     if (first == s->count - 1)
-        return point(s, first)->value;
+        return point(s, first)->mean;
     for (uint32_t i = first; i < s->count; i++) {
         double w = weight(s, i, from_us);
-        sum += w * point(s, i)->value;
+        sum += w * point(s, i)->mean;
         weights += w;
     }
     return sum / weights;
@@ -105,12 +145,9 @@ static double average(const struct series *s, uint32_t first, int64_t from_us)
 
 static double extreme(const struct series *s, uint32_t first, bool largest)
 {
-    double best = point(s, first)->value;
-    for (uint32_t i = first + 1; i < s->count; i++) {
-        double value = point(s, i)->value;
-        if (largest ? value > best : value < best)
-            best = value;
-    }
+    double best = largest ? point(s, first)->most : point(s, first)->least;
+    for (uint32_t i = first + 1; i < s->count; i++)
+        best = largest ? MAX(best, point(s, i)->most) : MIN(best, point(s, i)->least);
     return best;
 }
 
@@ -118,7 +155,7 @@ static double percentile(const struct series *s, uint32_t first, uint32_t percen
 {
     uint32_t n = s->count - first;
     for (uint32_t i = 0; i < n; i++)
-        scratch[i] = point(s, first + i)->value;
+        scratch[i] = point(s, first + i)->mean;
     uint64_t rank = ((uint64_t)n * percent + 99) / 100;
     return sort_select(scratch, n, (size_t)MAX(rank, 1) - 1);
 }
@@ -134,6 +171,8 @@ int series_stat(const struct series *s, enum series_stat stat, int64_t window_us
     };
     if (!series_fresh(s, now_us))
         return -ENODATA;
+    if (window_us <= 0 && stat != SERIES_RATE)
+        stat = SERIES_LAST;
     int64_t from_us = us_sub(now_us, window_us);
     uint32_t first = window_us > 0 ? first_after(s, from_us) : s->count - 1;
     if (first == s->count)

@@ -19,9 +19,13 @@ enum series_stat {
     SERIES_STAT_MAX,
 };
 
+/* A second of the series. Values that come within one second share a point, so that a ring reaches
+ * back as many seconds as it has points, however often the doorbell rings. */
 struct series_point {
-    int64_t at_us;
-    double value;
+    int64_t at_us;        /* of its newest value */
+    double value;  /* its newest value; the others are that too when there was but one */
+    double mean;          /* over the time that it stands for */
+    double least, most;
 };
 
 /* A point says what the value was since the point before it. Two points further apart than
@@ -38,20 +42,27 @@ struct series {
 /* `stale_us` 0 = SERIES_STALE_US; a source that samples rarely wants three of its periods. A series
  * with cap 0 holds nothing and answers -ENODATA to everything. */
 void series_init(struct series *s, struct series_point *points, uint32_t cap, int64_t stale_us);
-/* Not before the newest point (an equal one replaces it). A value that is not finite
- * is a gap. The oldest point goes when the ring is full. */
+/* Points that a ring needs for its windows to reach back `window_s` seconds: one more where the
+ * window begins within a second, one where now does, and one after a gap. */
+#define SERIES_POINTS(window_s) ((window_s) + 3)
+
+/* Not before the newest value (of equally old ones the last is the newest, alone in its second it
+ * replaces the other). A value that is not finite is a gap. The oldest point goes when the ring is
+ * full. */
 void series_put(struct series *s, int64_t at_us, double value);
 /* At `at_us` the value was not known. */
 void series_gap(struct series *s, int64_t at_us);
 
 /* Is the value known at this moment: a newest point that is fresh and no gap after it? */
 bool series_fresh(const struct series *s, int64_t now_us);
-/* Fresh, and no gap anywhere in the last `window_us`: what scale-in demands. */
+/* Fresh, the ring reaches back that far, and no gap anywhere in the last `window_us`: what scale-in
+ * demands. */
 bool series_covers(const struct series *s, int64_t window_us, int64_t now_us);
-/* What the points with now - window < at <= now say; window 0 = the newest point alone. AVG weighs
- * a point by the time it stands for; RATE is the increase a second from the first to the last point
- * of a counter; percentiles are by nearest rank. `scratch` holds at least s->count doubles and is
- * used by percentiles only. 0; -ENODATA when the series is not fresh or has too few points. */
+/* What the points with now - window < at <= now say; window 0 = the newest value alone. AVG weighs
+ * a point by the time it stands for, MAX and MIN look at every value that came; RATE is the increase
+ * a second from the first to the last point of a counter; percentiles are by nearest rank, of the
+ * seconds' means. `scratch` holds at least s->count doubles and is used by percentiles only. 0;
+ * -ENODATA when the series is not fresh or has too few points. */
 int series_stat(const struct series *s, enum series_stat stat, int64_t window_us, int64_t now_us,
                 double *scratch, double *ret);
 /* "avg", "p99", ... */

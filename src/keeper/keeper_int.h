@@ -9,13 +9,13 @@
 #include "base/list.h"
 #include "keeper/keeper.h"
 #include "keeper/listen.h"
-#include "keeper/lock.h"
 #include "keeper/rendezvous.h"
 #include "keeper/role.h"
+#include "keeper/token.h"
 
 struct keeper {
     const struct keeper_options *options;
-    char identity[LOCK_IDENTITY_MAX];
+    struct token_key key; /* who this state directory is, and the secret of its tokens */
     char rendezvous[RENDEZVOUS_NAME_MAX];
     int epoll_fd;
     struct watch signals;
@@ -26,8 +26,7 @@ struct keeper {
     struct rlimit open_files; /* as we were given them: what children start with */
     char proxy_user[64];
     int proxy_loops;
-    bool started;   /* a controller has been told that it is the first */
-    bool ready;     /* the controller said so once */
+    bool ready;     /* a controller has said so once */
     int stop_count; /* signals that asked for an end */
     bool leaving;   /* everything is being ended; nothing is started any more */
     bool forced;    /* whoever is still there has been killed */

@@ -15,6 +15,7 @@
 #include "keeper/keeper_int.h"
 #include "keeper/procfs.h"
 #include "keeper/record.h"
+#include "keeper/secret.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/mem.h"
@@ -161,13 +162,14 @@ static int init(struct keeper *k, const struct keeper_options *options, struct e
     *k = (struct keeper){ .options = options, .epoll_fd = -1, .proxy_loops = 1 };
     list_init(&k->children);
     roles_init(k);
-    int rc = lock_identify(options->state_dir, k->identity, err);
+    int rc = lock_identify(options->state_dir, k->key.identity, err);
     if (rc == 0)
-        rc = lock_take(options->state_dir, k->identity, err);
+        rc = lock_take(options->state_dir, k->key.identity, err);
     if (rc < 0)
         return rc;
-    rendezvous_name(k->identity, k->rendezvous);
+    rendezvous_name(k->key.identity, k->rendezvous);
     record_init(options->state_dir); /* where it fails, records do, and say so */
+    secret_load(options->state_dir, &k->key);
     init_descriptors(k);
     k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (k->epoll_fd < 0)
@@ -230,8 +232,10 @@ int keeper_main(const struct keeper_options *options)
     k.controller.wanted = true;
     roles_start(&k);
     loop(&k);
-    if (!k.detach)
-        procfs_kill(k.identity, ""); /* whatever still carries our token */
+    if (!k.detach) {
+        procfs_kill(&k.key, ""); /* whatever still carries our token */
+        secret_forget(&k.key);
+    }
     listeners_done(&k.listeners, !k.detach);
     return k.exit_status;
 }

@@ -1,4 +1,4 @@
-/* One line: pid, start time, boot. */
+/* Two lines: pid, start time and boot; what the driver wants to know again. */
 #include "keeper/record.h"
 
 #include <errno.h>
@@ -26,14 +26,14 @@ int record_init(const char *state_dir)
 
 int record_write(const char *state_dir, const char *name, const struct record *r)
 {
-    char path[PATH_MAX], line[128];
+    char path[PATH_MAX], text[sizeof(r->meta) + 128];
     make_path(path, state_dir, name);
-    int n = snprintf(line, sizeof(line), "%d %llu %s\n", (int)r->pid,
-                     (unsigned long long)r->start_ticks, procfs_boot_id());
+    int n = snprintf(text, sizeof(text), "%d %llu %s\n%s\n", (int)r->pid,
+                     (unsigned long long)r->start_ticks, procfs_boot_id(), r->meta);
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    ssize_t written = write(fd, line, (size_t)n);
+    ssize_t written = write(fd, text, (size_t)n);
     if (written == n)
         return 0;
     int rc = written < 0 ? -errno : -ENOSPC;
@@ -53,11 +53,17 @@ int record_read(const char *state_dir, const char *name, struct record *ret)
     char path[PATH_MAX], boot[40];
     int pid;
     unsigned long long start;
+    struct record r = { 0 };
     make_path(path, state_dir, name);
     _cleanup_fclose_ FILE *f = fopen(path, "re");
-    if (!f || fscanf(f, "%d %llu %39s", &pid, &start, boot) != 3 ||
+    if (!f || fscanf(f, "%d %llu %39s%*1[\n]", &pid, &start, boot) != 3 ||
         strcmp(boot, procfs_boot_id()) != 0)
         return -ENOENT;
-    *ret = (struct record){ .pid = pid, .start_ticks = start };
+    if (!fgets(r.meta, sizeof(r.meta), f) || !strchr(r.meta, '\n'))
+        return -ENOENT; /* cut off by a full disk */
+    r.meta[strcspn(r.meta, "\n")] = '\0';
+    r.pid = pid;
+    r.start_ticks = start;
+    *ret = r;
     return 0;
 }

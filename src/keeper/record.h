@@ -1,14 +1,16 @@
 /* Records: a small file per instance in STATE/keeper/, so that the next keeper knows what the last
- * one started. A help, not the truth: where one cannot be written, the tokens in /proc are enough.
- * Private to keeper/. */
+ * one started. Where one cannot be written, the tokens in /proc have to do. Private to keeper/. */
 #pragma once
 
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "keeper/token.h"
+
 struct record {
     pid_t pid;
     uint64_t start_ticks;
+    char meta[TOKEN_TEXT_MAX];
 };
 
 /* Makes STATE/keeper. 0 or -errno. */

@@ -1,5 +1,5 @@
-/* Meeting the proxy. Whoever answers must be root, ourselves, or the very process that is on record
- * as our proxy: abstract names are free for all. */
+/* Meeting the proxy. Whoever answers must be root, ourselves, the very process that is on record as
+ * our proxy, or one that carries its token: abstract names are free for all. */
 #include "keeper/rendezvous.h"
 
 #include <errno.h>
@@ -31,14 +31,18 @@ void rendezvous_name(const char *identity, char ret[RENDEZVOUS_NAME_MAX])
     snprintf(ret, RENDEZVOUS_NAME_MAX, "plimsoll-proxy-%s", identity);
 }
 
-static bool is_ours(const char *state_dir, const struct ucred *peer)
+static bool is_ours(const char *state_dir, const struct token_key *key, const struct ucred *peer)
 {
     struct record record;
     struct procfs_process p;
     if (peer->uid == 0 || peer->uid == geteuid())
         return true;
-    return record_read(state_dir, ROLE_PROXY_RECORD, &record) == 0 && record.pid == peer->pid &&
-           procfs_read(peer->pid, &p) == 0 && p.start_ticks == record.start_ticks;
+    if (record_read(state_dir, ROLE_PROXY_RECORD, &record) == 0 && record.pid == peer->pid &&
+        procfs_read(peer->pid, &p) == 0 && p.start_ticks == record.start_ticks)
+        return true;
+    /* Its program may be an older one, replaced since: the token says enough. */
+    return procfs_read_token(key, peer->pid, &p) && p.own_user &&
+           strcmp(p.token, ROLE_PROXY_TOKEN) == 0;
 }
 
 static int connect_to(const char *name)
@@ -65,7 +69,8 @@ static void take_sockets(struct listeners *l, const struct link_msg *m)
     }
 }
 
-pid_t rendezvous_meet(const char *state_dir, const char *name, struct listeners *l, int *ret_fd)
+pid_t rendezvous_meet(const char *state_dir, const struct token_key *key, const char *name,
+                      struct listeners *l, int *ret_fd)
 {
     struct ucred peer;
     socklen_t bytes = sizeof(peer);
@@ -78,7 +83,8 @@ pid_t rendezvous_meet(const char *state_dir, const char *name, struct listeners 
     channel_init(&c);
     channel_open(&c, fd);
     struct pollfd p = { .fd = fd, .events = POLLIN };
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0 || !is_ours(state_dir, &peer)) {
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0 ||
+        !is_ours(state_dir, key, &peer)) {
         log_warn("somebody else (pid %d) answers for our proxy; ignored", (int)peer.pid);
     } else if (poll(&p, 1, ANSWER_MS) == 1 && channel_receive(&c, NULL, &m, &err) == 1) {
         if (m.type == LINK_HANDOVER) {

@@ -11,10 +11,12 @@
 #include <sys/un.h>
 
 #include "keeper/listen.h"
+#include "keeper/token.h"
 
 #define RENDEZVOUS_NAME_MAX 96
 
 socklen_t rendezvous_address(const char *name, struct sockaddr_un *ret);
 void rendezvous_name(const char *identity, char ret[RENDEZVOUS_NAME_MAX]);
 /* Takes the sockets over into `l`. Returns the proxy's pid and the link to it; 0 = nobody there. */
-pid_t rendezvous_meet(const char *state_dir, const char *name, struct listeners *l, int *ret_fd);
+pid_t rendezvous_meet(const char *state_dir, const struct token_key *key, const char *name,
+                      struct listeners *l, int *ret_fd);

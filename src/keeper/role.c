@@ -28,11 +28,12 @@
 #define RESTART_US_MAX (5 * US_PER_S)
 #define FIRST_START_DEATHS_MAX 6
 #define ENV_MAX 4096
+#define ROLE_SPAWN_MS 5000 /* until it runs; beyond, it hangs in looking up its user */
 
 struct environment {
     size_t count;
     const char *items[ENV_MAX];
-    char ours[4][256];
+    char ours[3][256];
     size_t ours_count;
 };
 
@@ -85,8 +86,6 @@ static void fill_environment(const struct keeper *k, const struct role *r, int f
         if (proxy ? is_one_of(*entry, proxy_too) : !is_one_of(*entry, keeper_only))
             e->items[e->count++] = *entry;
     add_ours(e, "PLIMSOLL_KEEPER_FD=%d", fd);
-    add_ours(e, PROCFS_TOKEN_NAME "=%s/%s", k->identity,
-             proxy ? ROLE_PROXY_TOKEN : ROLE_CONTROLLER_TOKEN);
     if (!proxy)
         return;
     add_ours(e, "PLIMSOLL_LOOPS=%d", k->proxy_loops);
@@ -199,9 +198,8 @@ static void greet(struct keeper *k, struct role *r)
         return;
     }
     struct link_msg hello = {
-        .type = LINK_KEEPER, .number = getpid(), .text = slice_of(k->identity), .flag = !k->started
+        .type = LINK_KEEPER, .number = getpid(), .text = slice_of(k->key.identity), .flag = !k->ready
     };
-    k->started = true;
     role_send(k, r, &hello);
     if (k->stop_count > 0) {
         struct link_msg term = { .type = LINK_TERM, .number = k->stop_count };
@@ -233,7 +231,7 @@ static void remember_proxy(struct keeper *k, pid_t pid)
     struct procfs_process p;
     if (procfs_read(pid, &p) < 0)
         return;
-    struct record record = { .pid = pid, .start_ticks = p.start_ticks };
+    struct record record = { .pid = pid, .start_ticks = p.start_ticks }; /* no meta */
     record_write(k->options->state_dir, ROLE_PROXY_RECORD, &record);
 }
 
@@ -245,14 +243,21 @@ static pid_t spawn_role(struct keeper *k, struct role *r, int fd, struct err *er
     struct spawn s = { .exe = "/proc/self/exe",
                        .argv = proxy ? proxy_argv(k) : k->options->controller_argv,
                        .env = environment.items,
+                       .key = &k->key,
+                       .token = proxy ? ROLE_PROXY_TOKEN : ROLE_CONTROLLER_TOKEN,
                        .user = proxy && geteuid() == 0 ? k->proxy_user : "",
                        .keep_fd = fd,
-                       .no_new_privs = proxy,
+                       .powerless = proxy,
                        .open_files = k->open_files,
                        .limits = { -1, -1, -1, -1 } };
     if (proxy) /* every connection is a descriptor */
         s.open_files.rlim_cur = s.open_files.rlim_max;
-    return spawn_start(&s, err);
+    int result_fd, rc;
+    pid_t pid = spawn_start(&s, &result_fd, err);
+    if (pid < 0 || (rc = spawn_wait(result_fd, ROLE_SPAWN_MS, err)) == 0)
+        return pid;
+    kill(pid, SIGKILL); /* reaped like any child */
+    return rc;
 }
 
 static void start(struct keeper *k, struct role *r)

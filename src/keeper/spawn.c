@@ -7,8 +7,10 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -111,6 +113,16 @@ static int become(const struct spawn *s, struct err *err)
     return 0;
 }
 
+/* The bounding set while it may still be changed: as root without it, exec gains nothing. The
+ * kernel knows fewer capabilities, or more, than its header; the first unknown one ends the walk.
+ */
+static void drop_capabilities(void)
+{
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* not ours to drop: nothing to lose either */
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+}
+
 static int settle(const struct spawn *s, struct err *err)
 {
     setsid();
@@ -118,6 +130,8 @@ static int settle(const struct spawn *s, struct err *err)
     int rc = redirect(s, err);
     if (rc == 0)
         rc = set_limits(s, err);
+    if (s->powerless)
+        drop_capabilities();
     if (rc == 0)
         rc = become(s, err);
     if (rc < 0)
@@ -125,7 +139,7 @@ static int settle(const struct spawn *s, struct err *err)
     if (s->directory && s->directory[0] && chdir(s->directory) < 0)
         return err_set(err, -errno, "cannot enter the directory %s: %s", s->directory,
                        strerror(errno));
-    if (s->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    if (s->powerless && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return err_set(err, -errno, "cannot give up privileges: %s", strerror(errno));
     /* Ours are close-on-exec already; those that our own parent left open are not. */
     close_range(STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
@@ -139,7 +153,10 @@ static int become_program(const struct spawn *s, struct err *err)
     int rc = settle(s, err);
     if (rc < 0)
         return rc;
+    char token[TOKEN_MAX];
+    token_write(s->key, getuid(), s->token, token);
     environ = (char **)s->env; /* its PATH is the one to look in */
+    setenv(TOKEN_NAME, token, 1);
     if (s->exe)
         execv(s->exe, (char *const *)s->argv);
     else
@@ -156,7 +173,7 @@ static void report(int fd, const struct err *err)
     (void)n; /* the parent sees the exit status all the same */
 }
 
-pid_t spawn_start(const struct spawn *s, struct err *err)
+pid_t spawn_start(const struct spawn *s, int *ret_fd, struct err *err)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0)
@@ -172,14 +189,30 @@ pid_t spawn_start(const struct spawn *s, struct err *err)
         report(write_fd, &failure);
         _exit(127);
     }
-    close(TAKE_FD(write_fd));
+    *ret_fd = TAKE_FD(read_fd);
+    return pid;
+}
+
+int spawn_result(int fd, struct err *err)
+{
     struct err failure;
+    _cleanup_close_ int owned_fd = fd;
     ssize_t n;
     do {
-        n = read(read_fd, &failure, sizeof(failure));
+        n = read(owned_fd, &failure, sizeof(failure));
     } while (n < 0 && errno == EINTR);
-    if (n != sizeof(failure))
-        return pid;
-    waitpid(pid, NULL, 0);
-    return err_set(err, failure.code, "%s", failure.text);
+    return n == sizeof(failure) ? err_set(err, failure.code, "%s", failure.text) : 0;
+}
+
+int spawn_wait(int fd, int timeout_ms, struct err *err)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    int n;
+    do {
+        n = poll(&p, 1, timeout_ms);
+    } while (n < 0 && errno == EINTR);
+    if (n == 1)
+        return spawn_result(fd, err);
+    close(fd);
+    return err_set(err, -ETIMEDOUT, "it does not begin: does the machine look up users slowly?");
 }

@@ -93,7 +93,9 @@ class Plimsoll:
         self.config.write_text(text.replace("@PORT@", str(self.port)).replace("@APP@", str(APP)))
 
     def argv(self):
-        argv = [str(PROGRAM), "run", "--state", str(self.state), "--admin", self.admin]
+        argv = [str(PROGRAM), "run", "--state", str(self.state)]
+        if self.admin:
+            argv += ["--admin", self.admin]
         if self.config:
             return argv + [str(self.config)]
         return argv + ["--listen", f"127.0.0.1:{self.port}", *self.flags, "--", *self.command]
@@ -133,7 +135,7 @@ class Plimsoll:
 
     def api(self, method, path, body=None):
         c = UnixConnection(self.state / "admin.sock")
-        if not os.path.exists(c.path) and self.admin != "off":
+        if not os.path.exists(c.path) and self.admin not in (None, "off"):
             c = http.client.HTTPConnection(self.admin, timeout=10)
         try:
             c.request(method, path, body=None if body is None else json.dumps(body))

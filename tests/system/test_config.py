@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -157,6 +158,33 @@ def test_a_reload_adds_and_removes_services(make):
     assert p.get("/pid", headers={"Host": "cart.example"})[1] == shop_pid
 
 
+def diff_of(old, new, p):
+    """What a reload would do after one more change, which is taken back."""
+    text = p.config.read_text()
+    p.config.write_text(text.replace(old, new))
+    changes = p.api("POST", "/v1/diff", {})[1]["changes"]
+    p.config.write_text(text)
+    return " ".join(changes)
+
+
+def test_a_reload_moves_the_admin_address(make):
+    first, second = free_port(), free_port()
+    p = make(config=f"admin: 127.0.0.1:{first}\n" + GOOD, admin=None).start()
+    p.wait_ready(1)
+
+    def looks(port):
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).status == 200
+        except OSError:
+            return False
+
+    assert looks(first) and not looks(second)
+    p.config.write_text(p.config.read_text().replace(str(first), str(second)))
+    p.cli("reload")
+    wait(lambda: looks(second), 10, "the new address")
+    wait(lambda: not looks(first), 10, "the old one to be gone")
+
+
 def test_diff_says_what_each_change_does(make):
     p = make(config=GOOD).start()
     p.wait_ready(1)
@@ -165,8 +193,8 @@ def test_diff_says_what_each_change_does(make):
         "max: 3", "max: 2").replace("http: /healthz", "tcp: true").replace(
         "listen: ", "drain: 1s\n    listen: "))
     lines = {x.split(":")[0]: x for x in p.api("POST", "/v1/diff", {})[1]["changes"]}
-    assert "next start" in lines["admin"] or "restart" in lines["admin"]
-    for key in ("proxy.max-connections", "services.shop.scale.max", "services.shop.drain"):
+    assert "next start" in diff_of("proxy: {max-connections: 100}", "proxy: {loops: 3}", p)
+    for key in ("admin", "proxy.max-connections", "services.shop.scale.max", "services.shop.drain"):
         assert "at once" in lines[key], lines
     before = settled(p)
     p.cli("reload")

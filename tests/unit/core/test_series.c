@@ -118,10 +118,57 @@ static void test_ring(void **state)
     assert_true(stat(SERIES_MIN, 60 * S, 11 * S) == 8);
     assert_true(stat(SERIES_MAX, 60 * S, 11 * S) == 11);
     assert_true(stat(SERIES_MIN, 2 * S, 11 * S) == 10);
-    assert_true(series_covers(&s, 10 * S, 11 * S)); /* what left the ring was no gap */
-    series_put(&s, 11 * S, 99);                     /* the same instant: the newer value */
+    assert_true(series_covers(&s, 3 * S, 11 * S));
+    assert_false(series_covers(&s, 3 * S + 1, 11 * S)); /* what has left the ring is not known */
+    assert_true(s.gap_us < S);                          /* though it was no gap */
+    series_put(&s, 11 * S, 99);                         /* the same instant: the newer value */
     assert_int_equal(s.count, 4);
     assert_true(stat(SERIES_LAST, 0, 11 * S) == 99);
+}
+
+/* An hour in which the doorbell rings a thousand times a second at the end: the ring still reaches
+ * back all of it, and no value is lost to the window. */
+static void test_doorbells(void **state)
+{
+    static struct series_point hour[SERIES_POINTS(3600)];
+    static double hour_scratch[ARRAY_LEN(hour)];
+    const int64_t began_us = 7 * S + 300000;
+    int64_t now_us = began_us;
+    series_init(&s, hour, ARRAY_LEN(hour), 0);
+    for (int i = 0; i <= 3600; i++, now_us += S)
+        series_put(&s, now_us, 100);
+    assert_true(series_covers(&s, 3600 * S, now_us - S));
+    for (int i = 1; i <= 13000; i++)
+        series_put(&s, now_us + (int64_t)i * 1000, i == 6500 ? 500 : 10);
+    now_us += 13000 * 1000;
+    assert_true(series_covers(&s, 3600 * S, now_us));
+    assert_true(s.count <= s.cap);
+    double average = NAN, most = NAN;
+    assert_int_equal(series_stat(&s, SERIES_AVG, 40 * S, now_us, hour_scratch, &average), 0);
+    assert_int_equal(series_stat(&s, SERIES_MAX, 40 * S, now_us, hour_scratch, &most), 0);
+    /* 26 s of 100; the first ring stands for the second before it; 1 ms of 500 */
+    double want = (26 * 100 + 0.001 * 10 + 1 * 10 + 12.999 * 10 + 0.49) / 40;
+    if (fabs(average - want) > 0.3)
+        fail_msg("average %g, not %g", average, want);
+    assert_true(most == 500);
+}
+
+/* Values of one second come to the average that they would have had each by itself. */
+static void test_seconds_weigh_time(void **state)
+{
+    series_init(&s, points, ARRAY_LEN(points), 0);
+    series_put(&s, 1 * S, 0);
+    series_put(&s, 2 * S, 0);
+    series_put(&s, 3 * S + 100000, 20);
+    series_put(&s, 3 * S + 600000, 50);
+    series_put(&s, 3 * S + 900000, 5);
+    assert_int_equal(s.count, 3);
+    double want = (1.1 * 20 + 0.5 * 50 + 0.3 * 5) / 1.9;
+    assert_true(fabs(stat(SERIES_AVG, 1900000, 3 * S + 900000) - want) < 1e-9);
+    assert_true(stat(SERIES_MAX, S, 3 * S + 900000) == 50);
+    assert_true(stat(SERIES_MIN, S, 3 * S + 900000) == 5);
+    assert_true(stat(SERIES_AVG, 0, 3 * S + 900000) == 5); /* the moment is the newest value */
+    assert_true(stat(SERIES_LAST, S, 3 * S + 900000) == 5);
 }
 
 static void test_nothing(void **state)
@@ -141,6 +188,7 @@ int main(void)
         cmocka_unit_test(test_stats),     cmocka_unit_test(test_average_weighs_time),
         cmocka_unit_test(test_freshness), cmocka_unit_test(test_covers),
         cmocka_unit_test(test_ring),      cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_doorbells), cmocka_unit_test(test_seconds_weigh_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
