@@ -3,6 +3,7 @@
 BUILD  ?= build
 ASAN   ?= build-asan
 TSAN   ?= build-tsan
+CLANG  ?= build-clang
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
 PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
@@ -10,7 +11,7 @@ PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
 PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcurl4-openssl-dev \
            libmicrohttpd-dev libjansson-dev libfyaml-dev libsqlite3-dev libsystemd-dev \
            libxxhash-dev libcmocka-dev tzdata
-PACKAGES_CHECK = python3-pytest clang-format prometheus
+PACKAGES_CHECK = clang libclang-rt-14-dev python3-pytest clang-format prometheus
 PACKAGES_BENCH = nginx haproxy wrk
 
 all: $(BUILD)/plimsoll
@@ -33,11 +34,17 @@ tsan: FORCE
 	@$(call configure,$(TSAN),-Db_sanitize=thread -Db_lundef=false)
 	@ninja -C $(TSAN)
 
+# The other compiler, without optimisation: it must build, and compute the same.
+clang: FORCE
+	@CC=clang; export CC; $(call configure,$(CLANG),--buildtype=debug)
+	@ninja -C $(CLANG)
+
 comma := ,
 
 # Unit tests, the simulator and the fuzz corpora under ASan and UBSan; then the rules of the code;
 # then the real program against real clients and servers.
-check: deps all asan lint
+check: deps all asan clang lint
+	@tests/sim/same $(BUILD) $(CLANG)
 	meson test -C $(ASAN) --no-rebuild --print-errorlogs
 	PLIMSOLL_BUILD=$(abspath $(BUILD)) $(PYTEST) tests/system
 
@@ -69,8 +76,8 @@ install: all
 	meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf $(BUILD) $(ASAN) $(TSAN)
+	rm -rf $(BUILD) $(ASAN) $(TSAN) $(CLANG)
 
 FORCE:
-.PHONY: all asan tsan check check-sanitize lint format bench demo deps deps-build deps-bench install \
+.PHONY: all asan tsan clang check check-sanitize lint format bench demo deps deps-build deps-bench install \
         clean FORCE

@@ -56,8 +56,10 @@ void balance_prepare(struct balance *b, const struct balance_ops *ops,
         .count = count,
         .slow_start_us = slow_start_us,
     };
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         candidates[i].current = 0;
+        fresh.weight_max = MAX(fresh.weight_max, candidates[i].weight);
+    }
     if (old && old->ops == ops && old->candidates) {
         inherit_turns(&fresh, old);
         fresh.next = inherit_position(&fresh, old);

@@ -40,6 +40,7 @@ struct balance {
     struct balance_candidate *candidates; /* the caller's memory */
     size_t count;
     int64_t slow_start_us; /* 0 = none */
+    uint32_t weight_max;   /* of the candidates */
     size_t next;           /* round-robin's position */
 };
 

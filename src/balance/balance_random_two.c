@@ -2,25 +2,40 @@
  * of two choices in randomized load balancing", 2001). Many loops that choose without talking to
  * each other do not all run to the same instance. */
 #include "balance/balance_int.h"
+#include "base/util.h"
 
-/* After so many draws of candidates that may not be chosen, search in order instead. */
+/* After so many draws of candidates that are not to be had, look at all of them. */
 #define DRAWS_MAX 16
 
-/* A candidate other than `but`, or BALANCE_NONE. In slow start a draw counts as often as the share
- * of weight is large. */
+/* Each by its weight in one walk: exact, but over all candidates. */
+static int draw_from_all(const struct balance *b, const struct balance_request *r, struct rng *rng,
+                         int but)
+{
+    uint64_t sum = 0;
+    int drawn = BALANCE_NONE;
+    for (size_t i = 0; i < b->count; i++) {
+        if ((int)i == but || !balance_may(b, i, r))
+            continue;
+        uint32_t weight = balance_weight(b, i, r->now_us);
+        sum += weight;
+        if (rng_below(rng, sum) < weight)
+            drawn = (int)i;
+    }
+    return drawn;
+}
+
+/* A candidate other than `but`, or BALANCE_NONE. A draw counts as often as the candidate's weight,
+ * slow start included, is of the largest one's. */
 static int draw(const struct balance *b, const struct balance_request *r, struct rng *rng, int but)
 {
-    size_t i = 0;
+    uint64_t full = (uint64_t)MAX(b->weight_max, 1u) * BALANCE_SHARE_FULL;
     for (int n = 0; n < DRAWS_MAX; n++) {
-        i = rng_below(rng, b->count);
+        size_t i = rng_below(rng, b->count);
         if ((int)i != but && balance_may(b, i, r) &&
-            rng_below(rng, BALANCE_SHARE_FULL) < balance_share(b, i, r->now_us))
+            rng_below(rng, full) < balance_weight(b, i, r->now_us))
             return (int)i;
     }
-    for (size_t step = 0; step < b->count; step++, i = i + 1 < b->count ? i + 1 : 0)
-        if ((int)i != but && balance_may(b, i, r))
-            return (int)i;
-    return BALANCE_NONE;
+    return draw_from_all(b, r, rng, but);
 }
 
 static int pick(struct balance *b, const struct balance_request *r)

@@ -28,7 +28,7 @@ struct metric_written {
     int stat;
     int64_t window_us;
     struct fallback_written fallback; /* after_us 0 = none */
-    struct rule_conf *rule; /* filled by the check */
+    struct rule_conf *rule;           /* filled by the check */
 };
 
 struct target_written {
@@ -63,8 +63,8 @@ struct schedule_written {
 
 int64_t config_default_window_us(enum metric m)
 {
-    bool share = metric_nature(m) == METRIC_UTILISATION || m == METRIC_HOST_CPU ||
-                 m == METRIC_HOST_MEMORY;
+    bool share =
+        metric_nature(m) == METRIC_UTILISATION || m == METRIC_HOST_CPU || m == METRIC_HOST_MEMORY;
     return share ? CALM_WINDOW_US : 0;
 }
 
@@ -255,28 +255,28 @@ static const struct schema_section fallback_section = {
     .keys = fallback_keys,
 };
 
-#define METRIC_KEYS(type_)                                                                        \
-    { .name = "metric",                                                                           \
-      .type = SCHEMA_TEXT,                                                                        \
-      .offset = offsetof(struct type_, m.metric),                                                 \
-      .required = true,                                                                           \
-      .help = "what is measured: concurrency, rps, cpu, latency-p99, ..." },                      \
-        { .name = "stat",                                                                         \
-          .type = SCHEMA_ENUM,                                                                    \
-          .offset = offsetof(struct type_, m.stat),                                               \
-          .fallback = "avg",                                                                      \
-          .names = stat_names,                                                                    \
-          .help = "what of the values in the window counts" },                                    \
-        { .name = "window",                                                                       \
-          .type = SCHEMA_DURATION,                                                                \
-          .offset = offsetof(struct type_, m.window_us),                                          \
-          .min = 0,                                                                               \
-          .max = 3600,                                                                            \
+#define METRIC_KEYS(type_)                                                                         \
+    { .name = "metric",                                                                            \
+      .type = SCHEMA_TEXT,                                                                         \
+      .offset = offsetof(struct type_, m.metric),                                                  \
+      .required = true,                                                                            \
+      .help = "what is measured: concurrency, rps, cpu, latency-p99, ..." },                       \
+        { .name = "stat",                                                                          \
+          .type = SCHEMA_ENUM,                                                                     \
+          .offset = offsetof(struct type_, m.stat),                                                \
+          .fallback = "avg",                                                                       \
+          .names = stat_names,                                                                     \
+          .help = "what of the values in the window counts" },                                     \
+        { .name = "window",                                                                        \
+          .type = SCHEMA_DURATION,                                                                 \
+          .offset = offsetof(struct type_, m.window_us),                                           \
+          .min = 0,                                                                                \
+          .max = 3600,                                                                             \
           .help = "over this time; 0 = the newest value. Default 15s for cpu, memory and host-*, " \
-                  "else 0" },                                                                     \
-    {                                                                                             \
-        .name = "fallback", .type = SCHEMA_SECTION, .offset = offsetof(struct type_, m.fallback), \
-        .section = &fallback_section, .help = "when the metric stays unknown"                     \
+                  "else 0" },                                                                      \
+    {                                                                                              \
+        .name = "fallback", .type = SCHEMA_SECTION, .offset = offsetof(struct type_, m.fallback),  \
+        .section = &fallback_section, .help = "when the metric stays unknown"                      \
     }
 
 static const struct schema_key target_keys[] = {

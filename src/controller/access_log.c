@@ -1,5 +1,5 @@
-/* The access log's file: opened here, for the controller may, and handed to the proxy, which may not;
- * rotated by size, one old one kept. */
+/* The access log's file: opened here, for the controller may, and handed to the proxy, which may
+ * not; rotated by size, one old one kept. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -95,9 +95,9 @@ struct controller {
     struct gauges *gauges; /* mapped; NULL = none */
     int doorbell_fd;
     uv_poll_t *doorbell_watch;
-    uint64_t generation; /* of the newest snapshot sent */
+    uint64_t generation;                     /* of the newest snapshot sent */
     int64_t answered_us[MODEL_SERVICES_MAX]; /* the newest doorbell of each service */
-    bool publish;        /* the pool changed since then */
+    bool publish;                            /* the pool changed since then */
     bool proxy_idle;
     int access_log_fd;
 

@@ -73,8 +73,8 @@ void combine(const struct rule_conf *rules, const struct opinion *opinions, uint
     if (t.out != RULE_ABSTAIN && t.out > current) {
         ret->want = t.out;
         ret->rule = t.out_rule;
-        fmt(ret->text, sizeof(ret->text), "scale out to %d for %s%s", t.out,
-            rules[t.out_rule].name, opinions[t.out_rule].known ? "" : ", its fallback");
+        fmt(ret->text, sizeof(ret->text), "scale out to %d for %s%s", t.out, rules[t.out_rule].name,
+            opinions[t.out_rule].known ? "" : ", its fallback");
         return;
     }
     if (t.in == RULE_ABSTAIN && t.blind_rule < 0) {

@@ -91,6 +91,18 @@ static void give_up_ill(struct control *c, struct control_service *s, struct ins
         control_start_failed(c, s, i, "failed its probes for too long");
 }
 
+/* When nobody is well, what ails them may be something that a new one does not cure: then no more
+ * than `surge` are replaced at a time. They serve nothing meanwhile, but may recover. */
+static bool may_replace_ill(const struct control_service *s)
+{
+    int32_t ready = 0, failing = 0;
+    FOR_EACH_INSTANCE (i, s) {
+        ready += i->state == INSTANCE_READY;
+        failing += i->state == INSTANCE_FAILING;
+    }
+    return ready > 0 || s->count - failing < MAX(s->conf.surge, 1);
+}
+
 /* Deadlines and commands of one instance. */
 static void check_instance(struct control *c, struct control_service *s, struct instance *i)
 {
@@ -107,7 +119,8 @@ static void check_instance(struct control *c, struct control_service *s, struct 
     case INSTANCE_FAILING:
         if (i->evict)
             begin_drain(c, s, i);
-        else if (health_given_up(&s->conf.health, i, c->now_us) && !i->protected_)
+        else if (health_given_up(&s->conf.health, i, c->now_us) && !i->protected_ &&
+                 may_replace_ill(s))
             give_up_ill(c, s, i);
         break;
     case INSTANCE_DRAINING:
@@ -262,7 +275,9 @@ static int64_t instance_next_us(const struct control_service *s, const struct in
     case INSTANCE_STOPPING:
         return i->deadline_us;
     default:
-        return i->protected_ ? US_NEVER : health_next_us(&s->conf.health, i);
+        if (i->protected_ || !may_replace_ill(s)) /* what lets it go is an event of another one */
+            return US_NEVER;
+        return health_next_us(&s->conf.health, i);
     }
 }
 

@@ -6,7 +6,8 @@
  * that its end needs go along with every service.
  *
  * A state comes from a file: whatever the words are, the core must go on with it without tripping
- * over an assertion. So each field has its range, and what is out of it makes the whole no state. */
+ * over an assertion. So each field has its range, and what is out of it makes the whole no state.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
@@ -26,7 +27,7 @@ struct walk {
     uint64_t *words;
     size_t cap, at;
     int64_t now_us; /* of the state; known once its head is */
-    bool bad; /* a value out of its range, or too few words */
+    bool bad;       /* a value out of its range, or too few words */
 };
 
 static void walk_u64(struct walk *w, uint64_t *x)
@@ -47,13 +48,18 @@ static void walk_i64(struct walk *w, int64_t *x)
     *x = (int64_t)u;
 }
 
+/* What is being loaded is like this, or it is no state. */
+static void expect(struct walk *w, bool holds)
+{
+    w->bad = w->bad || (w->mode == WALK_LOAD && !holds);
+}
+
 static void walk_i64_within(struct walk *w, int64_t *x, int64_t least, int64_t most)
 {
     walk_i64(w, x);
-    if (*x < least || *x > most) {
-        w->bad = true;
+    expect(w, *x >= least && *x <= most);
+    if (w->bad && w->mode == WALK_LOAD)
         *x = least;
-    }
 }
 
 /* A duration, or an instant that may still come. */
@@ -105,10 +111,7 @@ static void walk_double(struct walk *w, double *x)
     memcpy(&u, x, sizeof(u));
     walk_u64(w, &u);
     memcpy(x, &u, sizeof(u));
-    if (!isfinite(*x)) {
-        w->bad = true;
-        *x = 0;
-    }
+    expect(w, isfinite(*x));
 }
 
 /* Eight bytes a word, the first in the lowest bits; always whole, so that the layout is fixed. */
@@ -150,7 +153,7 @@ static void walk_instance(struct walk *w, struct instance *i, uint32_t highest)
         walk_past(w, &i->sample_us[m]);
         walk_double(w, &i->sample[m]);
     }
-    w->bad = w->bad || i->number == 0;
+    expect(w, i->number != 0);
 }
 
 /* Most points are of one value: the lowest bit of the first word says which are not. */
@@ -167,8 +170,7 @@ static void walk_point(struct walk *w, struct series_point *p)
     walk_double(w, &p->mean);
     walk_double(w, &p->least);
     walk_double(w, &p->most);
-    if (p->least > p->mean || p->mean > p->most || p->least > p->value || p->value > p->most)
-        w->bad = true;
+    expect(w, p->least <= p->value && p->value <= p->most);
 }
 
 /* Points oldest first, so that where the ring begins does not show. */
@@ -186,7 +188,7 @@ static void walk_series(struct walk *w, struct series *x, uint32_t cap)
     for (uint32_t n = 0; n < count && !w->bad; n++) {
         struct series_point *p = &x->points[(x->head + n) % x->cap];
         walk_point(w, p);
-        w->bad = w->bad || p->at_us <= last_us;
+        expect(w, p->at_us > last_us);
         last_us = p->at_us;
     }
 }
@@ -250,8 +252,8 @@ static bool moves_are_sane(const struct behavior_moves *m)
 static bool history_is_sane(const struct behavior_history *h)
 {
     for (unsigned n = 0; n < BEHAVIOR_BUCKETS; n++) {
-        if (h->bucket[n].slice < 0 || h->bucket[n].slice == INT64_MAX ||
-            h->bucket[n].count < 0 || h->bucket[n].count > INT32_MAX)
+        if (h->bucket[n].slice < 0 || h->bucket[n].slice == INT64_MAX || h->bucket[n].count < 0 ||
+            h->bucket[n].count > INT32_MAX)
             return false;
     }
     return h->slice_us >= 0;
@@ -265,9 +267,8 @@ static void walk_behavior(struct walk *w, struct behavior_state *b)
     for (unsigned n = 0; n < BEHAVIOR_STATE_WORDS; n++)
         walk_i64(w, &words[n]);
     memcpy(b, words, sizeof(words));
-    if (!moves_are_sane(&b->up) || !moves_are_sane(&b->down) || !history_is_sane(&b->lowest) ||
-        !history_is_sane(&b->highest))
-        w->bad = true;
+    expect(w, moves_are_sane(&b->up) && moves_are_sane(&b->down) && history_is_sane(&b->lowest) &&
+                  history_is_sane(&b->highest));
 }
 
 static void walk_all_series(struct walk *w, const struct control *c, struct control_service *s)
@@ -371,7 +372,7 @@ static void place(struct walk *w, struct control *c, struct control_service *s)
     struct service_conf conf = { 0 };
     bool leaving = false;
     walk_identity(w, &conf, &leaving);
-    w->bad = w->bad || conf.name[0] == '\0' || control_find(c, conf.name) >= 0;
+    expect(w, conf.name[0] != '\0' && control_find(c, conf.name) < 0);
     for (uint32_t n = 0; n < c->conf_count; n++) {
         if (strcmp(c->confs[n].name, conf.name) == 0) {
             control_service_init(c, s, &c->confs[n]);

@@ -54,8 +54,8 @@ static void fall_back(const struct rule_conf *r, struct rule_state *state,
     char after[40];
     num_format_duration(after, sizeof(after), r->fallback_after_us);
     ret->out = r->fallback;
-    fmt(ret->text, sizeof(ret->text), "unknown for %s: falls back to at least %d, no scale-in", after,
-        r->fallback);
+    fmt(ret->text, sizeof(ret->text), "unknown for %s: falls back to at least %d, no scale-in",
+        after, r->fallback);
 }
 
 void rule_eval(const struct rule_conf *r, struct rule_state *state, const struct rule_context *ctx,

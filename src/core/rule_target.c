@@ -141,8 +141,8 @@ static int needed_now(const struct rule_target_conf *t, const struct rule_contex
                       int32_t *ret, int32_t *ret_least, double *ret_value)
 {
     struct hpa_result newest, windowed;
-    bool by_newest = metric_nature(t->metric.metric) != METRIC_TOTAL &&
-                     t->metric.stat != SERIES_RATE;
+    bool by_newest =
+        metric_nature(t->metric.metric) != METRIC_TOTAL && t->metric.stat != SERIES_RATE;
     bool by_window = !by_newest || t->metric.window_us > 0;
     int rc = by_newest ? needed_by_newest(t, ctx, &newest, ret_value) : 0;
     if (rc == 0 && by_window)

@@ -22,9 +22,9 @@ enum series_stat {
 /* A second of the series. Values that come within one second share a point, so that a ring reaches
  * back as many seconds as it has points, however often the doorbell rings. */
 struct series_point {
-    int64_t at_us;        /* of its newest value */
+    int64_t at_us; /* of its newest value */
     double value;  /* its newest value; the others are that too when there was but one */
-    double mean;          /* over the time that it stands for */
+    double mean;   /* over the time that it stands for */
     double least, most;
 };
 
@@ -59,10 +59,10 @@ bool series_fresh(const struct series *s, int64_t now_us);
  * demands. */
 bool series_covers(const struct series *s, int64_t window_us, int64_t now_us);
 /* What the points with now - window < at <= now say; window 0 = the newest value alone. AVG weighs
- * a point by the time it stands for, MAX and MIN look at every value that came; RATE is the increase
- * a second from the first to the last point of a counter; percentiles are by nearest rank, of the
- * seconds' means. `scratch` holds at least s->count doubles and is used by percentiles only. 0;
- * -ENODATA when the series is not fresh or has too few points. */
+ * a point by the time it stands for, MAX and MIN look at every value that came; RATE is the
+ * increase a second from the first to the last point of a counter; percentiles are by nearest rank,
+ * of the seconds' means. `scratch` holds at least s->count doubles and is used by percentiles only.
+ * 0; -ENODATA when the series is not fresh or has too few points. */
 int series_stat(const struct series *s, enum series_stat stat, int64_t window_us, int64_t now_us,
                 double *scratch, double *ret);
 /* "avg", "p99", ... */

@@ -1,6 +1,7 @@
 /* From the section to the words the keeper execs: placeholders replaced, environment put together.
  * No shell is involved unless the command is a single text. */
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "sys/mem.h"
 
 #define TEXT_MAX 32768
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define ENV_FILE_BYTES_MAX ((size_t)256 * 1024)
 
 struct builder {
@@ -158,16 +160,42 @@ static int put_named(struct builder *b, const char *name, const char *value)
     return rc == 0 ? put_env(b, entry) : rc;
 }
 
+/* Whoever is somebody else gets of our environment only what is the machine's: the rest may be
+ * ours alone. */
+static bool hands_on(const struct builder *b, const char *entry)
+{
+    static const char *const machine[] = { "PATH=", "LANG=", "LC_", "TZ=" };
+    if (!b->conf->user)
+        return strncmp(entry, "PLIMSOLL_", 9) != 0;
+    for (size_t i = 0; i < ARRAY_LEN(machine); i++)
+        if (strncmp(entry, machine[i], strlen(machine[i])) == 0)
+            return true;
+    return false;
+}
+
 static int put_own(struct builder *b)
 {
-    for (char **entry = environ; *entry; entry++) {
-        if (strncmp(*entry, "PLIMSOLL_", 9) == 0)
-            continue;
-        int rc = put_env(b, slice_of(*entry));
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    int rc = b->conf->user ? put_env(b, SLICE("PATH=" DEFAULT_PATH)) : 0;
+    for (char **entry = environ; *entry && rc == 0; entry++)
+        if (hands_on(b, *entry))
+            rc = put_env(b, slice_of(*entry));
+    return rc;
+}
+
+/* As its user would be greeted by a login. One that does not exist is the keeper's to refuse. */
+static int put_user(struct builder *b)
+{
+    const struct passwd *user = b->conf->user ? getpwnam(b->conf->user) : NULL;
+    if (!user)
+        return 0;
+    const char *const vars[][2] = { { "HOME", user->pw_dir },
+                                    { "USER", user->pw_name },
+                                    { "LOGNAME", user->pw_name },
+                                    { "SHELL", user->pw_shell[0] ? user->pw_shell : "/bin/sh" } };
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_LEN(vars) && rc == 0; i++)
+        rc = put_named(b, vars[i][0], vars[i][1]);
+    return rc;
 }
 
 char *process_read_env_file(const char *path)
@@ -218,6 +246,8 @@ static int put_file(struct builder *b)
 static int build_environment(struct builder *b)
 {
     int rc = put_own(b);
+    if (rc == 0)
+        rc = put_user(b);
     if (rc == 0)
         rc = put_file(b);
     for (size_t i = 0; rc == 0 && i < b->conf->env.count; i++)

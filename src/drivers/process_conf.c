@@ -198,15 +198,16 @@ static const struct schema_key run_keys[] = {
     { .name = "user",
       .type = SCHEMA_TEXT,
       AT(user),
-      .help = "run as this user (plimsoll must be root for that)" },
+      .help = "run as this user, with its HOME and a clean environment (plimsoll must be root "
+              "for that)" },
     { .name = "group", .type = SCHEMA_TEXT, AT(group), .help = "and this group" },
     { .name = "listen",
       .type = SCHEMA_ENUM,
       AT(listen),
       .fallback = "auto",
       .names = listen_names,
-      .help = "where the instance listens: a port (PORT, {port}) or a Unix socket (SOCKET, "
-              "{socket}); auto = a socket when {socket} is used" },
+      .help = "where the instance listens: a port of 127.0.0.1 (PORT, {port}) or a Unix socket "
+              "(SOCKET, {socket}); auto = a socket when {socket} is used" },
     { .name = "ports",
       .type = SCHEMA_TEXT,
       AT(ports),

@@ -1,8 +1,11 @@
 /* Probing instances. Until the first pass the section's `ready` is asked, soon and then less often;
  * a pass only counts when the instance itself listens. From then on the service's health probe is
  * asked at its interval. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fmt.h"
 #include "base/us.h"
@@ -53,11 +56,24 @@ static void plan_next(struct process *p)
 
 /* --- results --- */
 
-/* A socket file belongs to whom the instance runs as; the proxy is somebody else. */
-static void open_socket_to_proxy(const struct process *p)
+/* A socket file belongs to whom the instance runs as; the proxy is somebody else. The directory is
+ * the instance's as well, so what lies there may be, at any moment, a link to what only we may
+ * touch: all is done to the one file that was opened, and only if it is a socket of its user's. */
+static int open_socket_to_proxy(const struct process *p)
 {
-    if (strncmp(p->address, "unix:", 5) == 0)
-        chmod(p->address + 5, 0666);
+    const char *path = p->address + 5;
+    char directory[PROCESS_ADDRESS_MAX], opened[32];
+    struct stat socket, owner;
+    if (strncmp(p->address, "unix:", 5) != 0)
+        return 0;
+    _cleanup_close_ int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    fmt(directory, sizeof(directory), "%.*s", (int)(strrchr(path, '/') - path), path);
+    if (fd < 0 || fstat(fd, &socket) < 0 || lstat(directory, &owner) < 0)
+        return -errno;
+    if (!S_ISSOCK(socket.st_mode) || (socket.st_uid != owner.st_uid && owner.st_uid != geteuid()))
+        return -EPERM;
+    fmt(opened, sizeof(opened), "/proc/self/fd/%d", fd);
+    return chmod(opened, 0666) < 0 ? -errno : 0;
 }
 
 /* Somebody else may have taken the port between our look and the instance's bind. */
@@ -67,6 +83,21 @@ static bool listens_itself(struct process *p)
     if (proctree_refresh(tree, clock_now_us(), 0) < 0)
         return true; /* no /proc to ask: the probe's word has to do */
     return proctree_listens(tree, (pid_t)p->pid, p->address) != 0;
+}
+
+/* What a probe from outside cannot see, before its first pass is believed and while there is none.
+ * false = no pass, and why. */
+static bool check_listener(struct process *p, bool passed, char *buf, size_t cap)
+{
+    int rc = passed ? open_socket_to_proxy(p) : 0;
+    if (rc < 0)
+        fmt(buf, cap, "%s is not a socket of the instance's user: %s", p->address + 5,
+            strerror(-rc));
+    else if (passed && !listens_itself(p))
+        fmt(buf, cap, "somebody else listens on %s, not the instance", p->address);
+    else
+        return true;
+    return false;
 }
 
 static void tell(struct process *p, bool passed, const char *text)
@@ -84,17 +115,12 @@ static void tell(struct process *p, bool passed, const char *text)
 
 static void on_result(struct process *p, bool passed, const char *text)
 {
-    char foreign[160];
+    char why_not[160];
     if (p->state != PROCESS_RUNNING)
         return;
-    if (passed && !p->ready_once) {
-        open_socket_to_proxy(p);
-        passed = listens_itself(p);
-        if (!passed) {
-            fmt(foreign, sizeof(foreign), "somebody else listens on %s, not the instance",
-                p->address);
-            text = foreign;
-        }
+    if (!p->ready_once && !check_listener(p, passed, why_not, sizeof(why_not))) {
+        passed = false;
+        text = why_not;
     }
     tell(p, passed, text);
     p->ready_once |= passed;

@@ -1,6 +1,6 @@
-/* Finding what an earlier keeper left: the proxy by its rendezvous socket, instances by the token
- * in their environment. A record, where there is one, says which of several processes with an
- * instance's token is the main one; without it that is the oldest that leads a group. */
+/* Finding what an earlier keeper left: the proxy by its rendezvous socket, instances by their
+ * records, and those that have none by the token in their environment: the oldest that leads a
+ * group is then the instance's main process. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -17,7 +17,7 @@
 #include "sys/mem.h"
 
 struct found {
-    const struct keeper *k;
+    struct keeper *k;
     struct procfs_process *items; /* at most one main process for each instance */
     size_t count, cap;
 };
@@ -32,16 +32,38 @@ static bool same_name(const char *a, const char *b)
     return name_bytes(a) == name_bytes(b) && memcmp(a, b, name_bytes(a)) == 0;
 }
 
-/* Main process of its instance, if the record is asked: 1 yes, 0 no, -1 there is no record. */
-static int is_on_record(const struct found *f, const struct procfs_process *p)
+/* --- by record --- */
+
+static void each_record(struct keeper *k, void (*visit)(struct keeper *k, const char *name))
 {
-    char name[PROCFS_TOKEN_MAX];
-    struct record r;
-    snprintf(name, sizeof(name), "%.*s", (int)name_bytes(p->token), p->token);
-    if (record_read(f->k->options->state_dir, name, &r) < 0)
-        return -1;
-    return r.pid == p->pid && r.start_ticks == p->start_ticks;
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/keeper", k->options->state_dir);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (e->d_name[0] != '.')
+            visit(k, e->d_name);
+    if (dir)
+        closedir(dir);
 }
+
+static void adopt_record(struct keeper *k, const char *name)
+{
+    struct record r;
+    if (record_read(k->options->state_dir, name, &r) < 0)
+        return;
+    if (children_adopt(k, slice_of(name), &r))
+        log_info("took over %s (pid %d)", name, (int)r.pid);
+    else
+        procfs_kill_session(r.pid, r.start_ticks); /* it has ended; so does the rest of it */
+}
+
+static void remove_if_stale(struct keeper *k, const char *name)
+{
+    if (!children_has(k, name))
+        record_remove(k->options->state_dir, name);
+}
+
+/* --- by token --- */
 
 static bool grow(struct found *f)
 {
@@ -54,18 +76,26 @@ static bool grow(struct found *f)
     return true;
 }
 
+/* What is on record has been taken over, or its main process has ended and another one with its
+ * token is a mere leftover. */
+static bool is_on_record(const struct keeper *k, const struct procfs_process *p)
+{
+    char name[TOKEN_TEXT_MAX];
+    struct record r;
+    snprintf(name, sizeof(name), "%.*s", (int)name_bytes(p->token), p->token);
+    return record_read(k->options->state_dir, name, &r) == 0;
+}
+
 static void visit(const struct procfs_process *p, void *ctx)
 {
     struct found *f = ctx;
-    if (name_bytes(p->token) == 0 || p->token[0] == '.' || p->group != p->pid)
-        return;
-    int on_record = is_on_record(f, p);
-    if (on_record == 0)
+    if (name_bytes(p->token) == 0 || p->token[0] == '.' || p->group != p->pid || !p->own_user ||
+        p->zombie || is_on_record(f->k, p))
         return;
     for (size_t i = 0; i < f->count; i++) {
         if (!same_name(f->items[i].token, p->token))
             continue;
-        if (on_record == 1 || p->start_ticks < f->items[i].start_ticks)
+        if (p->start_ticks < f->items[i].start_ticks)
             f->items[i] = *p;
         return;
     }
@@ -73,48 +103,57 @@ static void visit(const struct procfs_process *p, void *ctx)
         f->items[f->count++] = *p;
 }
 
+static void adopt_bearer(struct keeper *k, const struct procfs_process *p)
+{
+    char name[TOKEN_TEXT_MAX];
+    struct record r = { .pid = p->pid, .start_ticks = p->start_ticks };
+    snprintf(name, sizeof(name), "%.*s", (int)name_bytes(p->token), p->token);
+    if (p->token[name_bytes(p->token)] != '/' || children_has(k, name))
+        return;
+    snprintf(r.meta, sizeof(r.meta), "%s", p->token + name_bytes(p->token) + 1);
+    if (!children_adopt(k, slice_of(name), &r))
+        return;
+    log_info("took over %s (pid %d), which was not on record", name, (int)p->pid);
+    record_write(k->options->state_dir, name, &r);
+}
+
+static void adopt_bearers(struct keeper *k)
+{
+    struct found f = { .k = k };
+    procfs_each(&k->key, visit, &f);
+    for (size_t i = 0; i < f.count; i++)
+        adopt_bearer(k, &f.items[i]);
+    free(f.items);
+}
+
+/* --- the rest --- */
+
 /* Whose instance was not adopted: tasks, a controller without keeper, a proxy that does not answer,
  * and what an instance that ended meanwhile left behind. */
 static void visit_leftover(const struct procfs_process *p, void *ctx)
 {
     const struct keeper *k = ctx;
-    char name[PROCFS_TOKEN_MAX], prefix[PROCFS_TOKEN_MAX + 1];
+    char name[TOKEN_TEXT_MAX], prefix[TOKEN_TEXT_MAX + 1];
     snprintf(name, sizeof(name), "%.*s", (int)name_bytes(p->token), p->token);
     if (p->pid == k->proxy.pid || (name[0] && children_has(k, name)))
         return;
     log_info("ending pid %d, left behind by an earlier run as %s", (int)p->pid,
              name[0] ? name : p->token + 1);
     fmt(prefix, sizeof(prefix), name[0] ? "%s/" : "%s", name[0] ? name : p->token);
-    procfs_kill(k->identity, prefix);
-}
-
-static void remove_stale_records(const struct keeper *k)
-{
-    char path[PATH_MAX];
-    snprintf(path, sizeof(path), "%s/keeper", k->options->state_dir);
-    DIR *dir = opendir(path);
-    for (struct dirent *e; dir && (e = readdir(dir));)
-        if (e->d_name[0] != '.' && !children_has(k, e->d_name))
-            record_remove(k->options->state_dir, e->d_name);
-    if (dir)
-        closedir(dir);
+    procfs_kill(&k->key, prefix);
 }
 
 void keeper_adopt(struct keeper *k)
 {
     int fd = -1;
-    pid_t proxy = rendezvous_meet(k->options->state_dir, k->rendezvous, &k->listeners, &fd);
+    pid_t proxy =
+        rendezvous_meet(k->options->state_dir, &k->key, k->rendezvous, &k->listeners, &fd);
     if (proxy > 0) {
         role_adopt_proxy(k, proxy, fd);
         log_info("took over the proxy (pid %d) with %zu listeners", (int)proxy, k->listeners.count);
     }
-    struct found f = { .k = k };
-    procfs_each(k->identity, visit, &f);
-    for (size_t i = 0; i < f.count; i++)
-        if (children_adopt(k, &f.items[i]))
-            log_info("took over %.*s (pid %d)", (int)name_bytes(f.items[i].token), f.items[i].token,
-                     (int)f.items[i].pid);
-    free(f.items);
-    procfs_each(k->identity, visit_leftover, k);
-    remove_stale_records(k);
+    each_record(k, adopt_record);
+    adopt_bearers(k);
+    procfs_each(&k->key, visit_leftover, k);
+    each_record(k, remove_if_stale);
 }

@@ -11,15 +11,15 @@
 #include "link/msg.h"
 
 struct keeper;
-struct procfs_process;
+struct record;
 
-/* Starts; answers the controller itself, either way. */
+/* Starts; answers the controller itself, either way, as soon as that is known. */
 void children_start(struct keeper *k, const struct link_start *start);
 void children_signal(struct keeper *k, struct slice name, int signal);
 /* LINK_RUNNING for each instance. */
 void children_list(struct keeper *k);
 /* An instance of an earlier keeper: watched from now on. false = it is gone already. */
-bool children_adopt(struct keeper *k, const struct procfs_process *p);
+bool children_adopt(struct keeper *k, struct slice name, const struct record *r);
 bool children_has(const struct keeper *k, const char *name);
 /* Every child of ours that has ended, roles and orphans among them. */
 void children_reap(struct keeper *k);

@@ -197,9 +197,10 @@ static void greet(struct keeper *k, struct role *r)
         role_send_listeners(k);
         return;
     }
-    struct link_msg hello = {
-        .type = LINK_KEEPER, .number = getpid(), .text = slice_of(k->key.identity), .flag = !k->ready
-    };
+    struct link_msg hello = { .type = LINK_KEEPER,
+                              .number = getpid(),
+                              .text = slice_of(k->key.identity),
+                              .flag = !k->ready };
     role_send(k, r, &hello);
     if (k->stop_count > 0) {
         struct link_msg term = { .type = LINK_TERM, .number = k->stop_count };

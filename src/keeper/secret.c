@@ -35,7 +35,8 @@ static int write_to(const char *path, const struct token_key *key)
     if (snprintf(aside, sizeof(aside), "%s.new", path) >= (int)sizeof(aside))
         return -ENAMETOOLONG;
     unlink(aside);
-    _cleanup_close_ int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    _cleanup_close_ int fd =
+        open(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     ssize_t n = write(fd, key->secret, sizeof(key->secret));

@@ -5,11 +5,10 @@
 
 void load_init(struct load *l, struct rng *r, double most)
 {
-    *l = (struct load){
-        .kind = (enum load_kind)rng_below(r, LOAD_KIND_MAX),
-        .high = most * rng_unit(r),
-        .period_us = (int64_t)(20 + rng_below(r, 280)) * US_PER_S,
-    };
+    /* One draw a statement: within an initialiser their order is the compiler's. */
+    *l = (struct load){ .kind = (enum load_kind)rng_below(r, LOAD_KIND_MAX) };
+    l->high = most * rng_unit(r);
+    l->period_us = (int64_t)(20 + rng_below(r, 280)) * US_PER_S;
     l->low = rng_below(r, 3) == 0 ? 0 : l->high * rng_unit(r);
     l->width_us = US_PER_S + (int64_t)rng_below(r, (uint64_t)l->period_us / 2);
 }

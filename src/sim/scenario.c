@@ -46,11 +46,11 @@ static void add_threshold(struct service_conf *c, struct rng *r)
         .has_above = true,
         .above = 0.807,
         .add = 1,
-        .for_us = seconds(r, 3, 15),
-        .has_below = chance(r, 2),
         .below = 0.213,
         .remove = 1,
     };
+    x->threshold.for_us = seconds(r, 3, 15);
+    x->threshold.has_below = chance(r, 2);
 }
 
 static void add_step(struct service_conf *c, struct rng *r)
@@ -82,17 +82,14 @@ static void random_direction(struct behavior_direction *d, struct rng *r, uint32
 {
     *d = (struct behavior_direction){ .select = BEHAVIOR_MAX_CHANGE };
     d->stabilize_us = stabilize_s == 0 ? 0 : seconds(r, 0, stabilize_s);
-    if (chance(r, 2))
-        d->policy[d->policy_count++] = (struct behavior_policy){
-            .value = 1 + (int32_t)rng_below(r, 3),
-            .period_us = seconds(r, 1, 15),
-        };
-    if (chance(r, 3))
-        d->policy[d->policy_count++] = (struct behavior_policy){
-            .percent = true,
-            .value = 50 + (int32_t)rng_below(r, 100),
-            .period_us = seconds(r, 1, 15),
-        };
+    for (int percent = 0; percent < 2; percent++) {
+        if (!chance(r, 2 + (uint32_t)percent))
+            continue;
+        struct behavior_policy *p = &d->policy[d->policy_count++];
+        p->percent = percent;
+        p->value = percent ? 50 + (int32_t)rng_below(r, 100) : 1 + (int32_t)rng_below(r, 3);
+        p->period_us = seconds(r, 1, 15);
+    }
 }
 
 static void random_limits(struct service_conf *c, struct rng *r)

@@ -324,8 +324,11 @@ static void random_command(struct sim *s)
     enum operator_op op = (enum operator_op)rng_below(r, OPERATOR_STOP);
     const struct world_instance *i = &s->world.instances[rng_below(r, 20)];
     bool about_one = op == OPERATOR_DRAIN || op == OPERATOR_PROTECT;
+    /* One draw a statement: the order in which arguments are evaluated is the compiler's. */
+    int32_t count = (int32_t)rng_below(r, 14);
+    bool flag = rng_below(r, 4) == 0;
     feed_operator(s, op, about_one ? s->world.services[i->service].slot : x->slot,
-                  about_one ? i->number : 0, (int32_t)rng_below(r, 14), rng_below(r, 4) == 0);
+                  about_one ? i->number : 0, count, flag);
 }
 
 static void lose_lease(struct sim *s)

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -170,16 +171,33 @@ static int settle(struct db *db, int64_t bytes_max, struct err *err)
     return rc < 0 ? rc : prepare(db, err);
 }
 
+/* Made before the engine makes it: the log and the index that it puts beside it take over the
+ * file's mode. They may be there already, from a process that was killed. What cannot be done here
+ * is the engine's to say. */
+static void keep_private(const char *path)
+{
+    static const char *const tails[] = { "-wal", "-shm" };
+    char beside[4200];
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return;
+    (void)!fchmod(fd, 0600);
+    close(fd);
+    for (unsigned i = 0; i < ARRAY_LEN(tails); i++) {
+        snprintf(beside, sizeof(beside), "%s%s", path, tails[i]);
+        (void)!chmod(beside, 0600);
+    }
+}
+
 int db_open(struct db *db, const char *path, int64_t bytes_max, struct err *err)
 {
     *db = (struct db){ 0 };
+    keep_private(path);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     int rc = error_of(sqlite3_open_v2(path, &db->handle, flags, NULL));
     rc = rc < 0 ? err_set(err, rc, "%s", db_message(db)) : settle(db, bytes_max, err);
     if (rc < 0)
         db_close(db);
-    else
-        chmod(path, 0600);
     return rc;
 }
 

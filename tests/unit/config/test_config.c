@@ -258,6 +258,69 @@ static void test_metric_units(void **state)
         assert_true(parse_rule(cases[i].rule)->target.value == cases[i].value);
 }
 
+/* What is measured as a share is looked at over a while, unless the rule says otherwise. */
+static void test_default_windows(void **state)
+{
+    static const struct {
+        const char *rule;
+        int64_t window_us;
+        const char *name;
+    } cases[] = {
+        { "{target: {metric: cpu, value: 60%}}", 15 * US_PER_S, "target cpu 60%" },
+        { "{target: {metric: cpu, value: 60%, window: 0}}", 0, "target cpu now 60%" },
+        { "{target: {metric: memory, value: 64MiB, window: 1m}}", 60 * US_PER_S,
+          "target memory over 1m 64MiB" },
+        { "{target: {metric: host-cpu, value: 60%}}", 15 * US_PER_S, "target host-cpu 60%" },
+        { "{target: {metric: host-memory, value: 60%}}", 15 * US_PER_S, "target host-memory 60%" },
+        { "{target: {metric: concurrency, value: 6}}", 0, "target concurrency 6" },
+        { "{target: {metric: latency-p99, value: 1s}}", 0, "target latency-p99 1s" },
+        { "{target: {metric: rps, value: 6, window: 10s}}", 10 * US_PER_S,
+          "target rps over 10s 6" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct rule_conf *r = parse_rule(cases[i].rule);
+        assert_int_equal(r->target.metric.window_us, cases[i].window_us);
+        assert_string_equal(r->name, cases[i].name);
+    }
+    const struct config *c = parse_ok("services: {a: {listen: 8080, run: {command: x}}}");
+    assert_int_equal(c->model.services[0].rules[0].target.metric.window_us, 0);
+    assert_int_equal(c->model.services[0].rules[1].target.metric.window_us, 15 * US_PER_S);
+}
+
+static void test_fallback(void **state)
+{
+    static const struct {
+        const char *rule;
+        const char *error; /* NULL = it is fine */
+    } cases[] = {
+        { "{target: {metric: cpu, value: 60%, fallback: {after: 5m, count: 4}}}", NULL },
+        { "{threshold: {metric: cpu, above: 60%, add: 1, fallback: {after: 5m, count: 4}}}", NULL },
+        { "{step: {metric: queue, threshold: 5, steps: [{from: 0, add: 1}], "
+          "fallback: {after: 5m, count: 4}}}",
+          NULL },
+        { "{target: {metric: cpu, value: 60%, fallback: {after: 5m}}}", "count" },
+        { "{target: {metric: cpu, value: 60%, fallback: {count: 4}}}", "after" },
+        { "{target: {metric: cpu, value: 60%, fallback: {after: 0s, count: 4}}}", "after" },
+        { "{target: {metric: cpu, value: 60%, fallback: {after: 5m, count: 0}}}", "count" },
+        { "{target: {metric: cpu, value: 60%, fallback: 4}}", "fallback" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[600];
+        snprintf(text, sizeof(text),
+                 "services: {a: {listen: 8080, run: {command: x}, scale: {max: 50, rules: [%s]}}}",
+                 cases[i].rule);
+        if (cases[i].error) {
+            assert_true(parse(text) < 0);
+            assert_non_null(strstr(f.errors[0].text, cases[i].error));
+            continue;
+        }
+        const struct rule_conf *r = &parse_ok(text)->model.services[0].rules[0];
+        assert_int_equal(r->fallback_after_us, 300 * US_PER_S);
+        assert_int_equal(r->fallback, 4);
+    }
+    assert_int_equal(parse_rule("{target: {metric: cpu, value: 60%}}")->fallback_after_us, 0);
+}
+
 static void test_target_details(void **state)
 {
     const struct rule_conf *r = parse_rule(
@@ -457,6 +520,8 @@ int main(void)
         cmocka_unit_test(test_default_target_below_limit),
         cmocka_unit_test(test_vocabularies_agree),
         cmocka_unit_test(test_metric_units),
+        cmocka_unit_test(test_default_windows),
+        cmocka_unit_test(test_fallback),
         cmocka_unit_test(test_target_details),
         cmocka_unit_test(test_threshold_details),
         cmocka_unit_test(test_step_details),

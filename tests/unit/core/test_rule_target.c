@@ -255,6 +255,31 @@ static void test_global(void **state)
     }
 }
 
+/* A window over a mean does not ask again for what has come since; but one high second does not
+ * ask at all. */
+static void test_window_of_a_mean(void **state)
+{
+    struct rule_conf r = target(METRIC_HOST_CPU, 0.6);
+    r.target.metric.window_us = 10 * S;
+    fixture_init(&f, 2);
+    for (int i = 0; i < 20; i++)
+        fixture_put(&f, METRIC_HOST_CPU, S, 0.6);
+    fixture_put(&f, METRIC_HOST_CPU, S, 1);
+    assert_int_equal(fixture_eval(&f, &r).out, 2);
+    for (int i = 0; i < 10; i++)
+        fixture_put(&f, METRIC_HOST_CPU, S, 1.2);
+    assert_int_equal(fixture_eval(&f, &r).out, 4);
+    fixture_count(&f, 4);
+    for (int i = 0; i < 10; i++) {
+        fixture_put(&f, METRIC_HOST_CPU, S, 0.6);
+        struct opinion o = fixture_eval(&f, &r);
+        assert_int_equal(o.out, 4);
+        assert_true(o.in == NONE || o.in == 4);
+    }
+    fixture_put(&f, METRIC_HOST_CPU, S, NAN);
+    assert_true(fixture_eval(&f, &r).block_in);
+}
+
 static void test_mark(void **state)
 {
     struct rule_conf r = target(METRIC_CONCURRENCY, 20);
@@ -297,7 +322,7 @@ int main(void)
         cmocka_unit_test(test_total),     cmocka_unit_test(test_window),
         cmocka_unit_test(test_instances), cmocka_unit_test(test_memory),
         cmocka_unit_test(test_global),    cmocka_unit_test(test_mark),
-        cmocka_unit_test(test_asks_out),
+        cmocka_unit_test(test_asks_out),  cmocka_unit_test(test_window_of_a_mean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

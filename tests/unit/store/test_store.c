@@ -331,6 +331,26 @@ static void test_file_stays_below_its_limit(void **state)
     assert_true(st.st_size <= 1 << 20);
 }
 
+/* Decisions and events may name what is nobody's business: none of the files is for others. */
+static void test_files_are_private(void **state)
+{
+    static const char *const names[] = { "private.db", "private.db-wal", "private.db-shm" };
+    mode_t before = umask(0022);
+    FILE *left = fopen(scratch_path("private.db"), "w"); /* as an older version made it */
+    assert_non_null(left);
+    fclose(left);
+    struct store *s = open_store((struct store_options){ .path = scratch_path("private.db") });
+    put_text(s, "shop", "one");
+    assert_int_equal(store_flush(s, WAIT_US), 0);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct stat st;
+        assert_int_equal(stat(scratch_path(names[i]), &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+    }
+    store_close(s);
+    umask(before);
+}
+
 static void test_old_rows_go(void **state)
 {
     struct store *s = open_store((struct store_options){ .events_max = 5 });
