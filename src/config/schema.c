@@ -151,11 +151,6 @@ bool schema_given(struct schema_context *ctx, const char *key)
     return node_find(ctx->node, key) != NULL;
 }
 
-struct arena *schema_arena(struct schema_context *ctx)
-{
-    return ctx->arena;
-}
-
 void schema_report(struct schema_context *ctx, const struct err *err)
 {
     if (err->text[0] != '\0' && ctx->error_count < ctx->errors_cap)

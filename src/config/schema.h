@@ -75,4 +75,3 @@ int schema_error(struct schema_context *ctx, const char *key, struct err *err, c
                  ...) _printf_(4, 5);
 /* Was the key written by the user (not defaulted)? */
 bool schema_given(struct schema_context *ctx, const char *key);
-struct arena *schema_arena(struct schema_context *ctx);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "base/table.h"
+#include "base/us.h"
 #include "base/util.h"
 #include "core/control_int.h"
 
@@ -54,17 +54,17 @@ static void take_ring(struct control *c, struct control_service *s, unsigned m)
 
 void control_free_series(struct control *c, struct control_service *s)
 {
-    for (unsigned m = 0; m < METRIC_MAX; m++)
+    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++)
         free_ring(c, s, m);
 }
 
 void control_fit_series(struct control *c, struct control_service *s)
 {
-    for (unsigned m = 0; m < METRIC_MAX; m++) {
+    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
         if (!looks_at(&s->conf, (enum metric)m))
             free_ring(c, s, m);
     }
-    for (unsigned m = 0; m < METRIC_MAX; m++) {
+    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
         if (looks_at(&s->conf, (enum metric)m) && s->ring[m] == 0)
             take_ring(c, s, m);
     }
@@ -100,6 +100,14 @@ void control_service_clear(struct control *c, struct control_service *s)
     *s = (struct control_service){ .slot = s->slot, .instances = s->instances };
 }
 
+/* Is the engine still to list what runs? While it is away it cannot. */
+static int64_t list_until_us(const struct control *c)
+{
+    if (c->list_until_us != 0 && c->driver_down)
+        return us_add(c->now_us, CONTROL_LIST_US);
+    return c->list_until_us > c->now_us ? c->list_until_us : 0;
+}
+
 void control_service_init(struct control *c, struct control_service *s,
                           const struct service_conf *conf)
 {
@@ -112,7 +120,7 @@ void control_service_init(struct control *c, struct control_service *s,
         .schedule_max = -1,
         .demand = { -1, -1, -1 },
         .driver_down = c->driver_down,
-        .list_until_us = c->list_until_us > c->now_us ? c->list_until_us : 0,
+        .list_until_us = list_until_us(c),
         .publish = true,
     };
     memcpy(&s->conf, conf, sizeof(*conf));
@@ -183,15 +191,6 @@ static bool fits(const struct control *c, const struct model_conf *m)
     return used + fresh <= c->caps.services;
 }
 
-/* A custom metric is its place in a list: another list, other series. */
-static void forget_custom(struct control *c)
-{
-    FOR_EACH_SERVICE (s, c) {
-        for (unsigned m = METRIC_CUSTOM; m < METRIC_MAX; m++)
-            free_ring(c, s, m);
-    }
-}
-
 int control_on_config(struct control *c, const struct event *e)
 {
     const struct model_conf *m = e->conf;
@@ -204,10 +203,6 @@ int control_on_config(struct control *c, const struct event *e)
         memcpy(c->confs, m->services, m->service_count * sizeof(*m->services));
     c->zone_count = m->zone_count;
     memcpy(c->zones, m->zones, sizeof(c->zones));
-    uint64_t hash = table_hash((struct slice){ m->custom_metrics[0], sizeof(m->custom_metrics) });
-    if (hash != c->custom_hash)
-        forget_custom(c);
-    c->custom_hash = hash;
     match_services(c);
     control_add_services(c);
     FOR_EACH_SERVICE (s, c)

@@ -12,10 +12,10 @@
 #include "core/control_int.h"
 #include "core/health.h"
 
-/* Built-in metrics count something, so that a negative one is a fault of its source. */
+/* Every metric counts something, so that a negative one is a fault of its source. */
 static bool is_value(const struct sample *x)
 {
-    return isfinite(x->value) && (x->value >= 0 || x->metric >= METRIC_CUSTOM);
+    return isfinite(x->value) && x->value >= 0;
 }
 
 /* The service's own value, or for a mean that nobody has made, the mean over ready instances. */
@@ -72,7 +72,7 @@ int control_on_samples(struct control *c, const struct event *e)
         if (e->samples[n].number != 0)
             take_instance_sample(c, s, &e->samples[n]);
     }
-    for (unsigned m = 0; m < METRIC_MAX; m++) {
+    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
         double value;
         if (s->ring[m] == 0)
             continue;

@@ -113,8 +113,11 @@ int control_on_driver(struct control *c, const struct event *e)
 {
     if (e->service >= 0 && !control_service(c, e->service))
         return -EINVAL;
-    if (e->service < 0)
+    if (e->service < 0) {
+        if (e->flag && c->driver_down && c->list_until_us != 0)
+            c->list_until_us = us_add(c->now_us, CONTROL_LIST_US);
         c->driver_down = !e->flag;
+    }
     FOR_EACH_SERVICE (s, c) {
         if (e->service >= 0 && s->slot != (uint32_t)e->service)
             continue;
@@ -154,7 +157,7 @@ int control_on_restart(struct control *c, const struct event *e)
         s->driver_down = false;
         control_trouble_over(s, TROUBLE_DRIVER);
         s->demand = (struct demand){ -1, -1, -1 };
-        for (unsigned m = 0; m < METRIC_MAX; m++) {
+        for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
             if (s->ring[m] != 0)
                 series_gap(&s->series[m], c->now_us);
         }
@@ -185,7 +188,7 @@ void control_rebase(struct control *c, int64_t now_us)
         s->behavior = (struct behavior_state){ 0 };
         s->failure_us = s->backoff_until_us = s->recorded_us = 0;
         s->decide_next_us = c->now_us;
-        FOR_EACH_INSTANCE (i, s)
-            rebase_instance(s, i, c->now_us);
+        for (uint32_t n = 0; n < s->instance_count; n++) /* those that are gone have instants too */
+            rebase_instance(s, &s->instances[n], c->now_us);
     }
 }

@@ -273,7 +273,7 @@ static void walk_behavior(struct walk *w, struct behavior_state *b)
 
 static void walk_all_series(struct walk *w, const struct control *c, struct control_service *s)
 {
-    for (unsigned m = 0; m < METRIC_MAX; m++) {
+    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
         bool has = s->ring[m] != 0;
         walk_bool(w, &has);
         if (!has || w->bad)
@@ -343,6 +343,7 @@ static void walk_service(struct walk *w, struct control *c, struct control_servi
 static void walk_identity(struct walk *w, struct service_conf *conf, bool *leaving)
 {
     walk_text(w, conf->name, sizeof(conf->name));
+    walk_i32(w, &conf->surge, 0, INT32_MAX);
     walk_us(w, &conf->drain_us);
     walk_us(w, &conf->start_within_us);
     walk_u32(w, &conf->health.fail_after, UINT32_MAX);

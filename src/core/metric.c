@@ -42,7 +42,7 @@ const struct metric_info *metric_info(enum metric m)
 const char *metric_name(enum metric m)
 {
     const struct metric_info *info = metric_info(m);
-    return info ? info->name : "custom";
+    return info ? info->name : "unknown";
 }
 
 enum metric_nature metric_nature(enum metric m)

@@ -24,8 +24,6 @@ enum metric {
     METRIC_HOST_CPU,    /* ratio of the whole machine, 0..1 */
     METRIC_HOST_MEMORY, /* ratio in use, 0..1 */
     METRIC_BUILTIN_MAX,
-    METRIC_CUSTOM = 32, /* + index into model_conf.custom_metrics: sources of other kinds */
-    METRIC_MAX = 64,
 };
 
 /* How the value of a whole service follows from its instances, and what a target divides by. */
@@ -45,9 +43,8 @@ struct metric_info {
     const char *help;
 };
 
-const struct metric_info *metric_info(enum metric m); /* NULL for custom ones */
-const char *metric_name(enum metric m);               /* "custom" for those */
-/* Of custom metrics too: they count as totals. */
+const struct metric_info *metric_info(enum metric m); /* NULL: there is no such metric */
+const char *metric_name(enum metric m);               /* "unknown" for those */
 enum metric_nature metric_nature(enum metric m);
 /* METRIC_BUILTIN_MAX when unknown. */
 enum metric metric_find(struct slice name);

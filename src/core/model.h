@@ -16,7 +16,6 @@
 #define MODEL_COUNT_MAX \
     1000 /* max of a service; with surge and draining ones twice as many exist */
 #define MODEL_ZONES_MAX 16
-#define MODEL_CUSTOM_MAX 32
 
 enum service_mode {
     SERVICE_AUTO,   /* decide and act */
@@ -53,8 +52,6 @@ struct model_conf {
     struct service_conf *services; /* the event's; copied */
     uint32_t zone_count;
     struct zone_conf zones[MODEL_ZONES_MAX];
-    uint32_t custom_count;
-    char custom_metrics[MODEL_CUSTOM_MAX][MODEL_NAME_MAX];
 };
 
 enum instance_state {

@@ -94,7 +94,7 @@ uint32_t rule_mark(const struct rule_conf *r, int32_t count)
 
 int rule_metric_value(const struct rule_metric *m, const struct rule_context *ctx, double *ret)
 {
-    assert((unsigned)m->metric < METRIC_MAX);
+    assert((unsigned)m->metric < METRIC_BUILTIN_MAX);
     return series_stat(&ctx->series[m->metric], m->stat, m->window_us, ctx->now_us, ctx->scratch,
                        ret);
 }
@@ -109,6 +109,10 @@ double rule_project(const struct rule_metric *m, double value, const struct rule
 {
     if (metric_nature(m->metric) == METRIC_TOTAL || count <= 0)
         return value;
+    double newest; /* a window looks back on a time with more instances */
+    if (m->window_us > 0 && m->stat != SERIES_RATE &&
+        series_stat(&ctx->series[m->metric], SERIES_LAST, 0, ctx->now_us, NULL, &newest) == 0)
+        value = MAX(value, newest);
     return value * (ctx->ready > 0 ? ctx->ready : ctx->current) / count;
 }
 

@@ -112,7 +112,7 @@ struct rule_context {
     int32_t ready;               /* instances that are ready */
     int32_t starting;            /* pending + starting + warming */
     int64_t window_in_us;        /* service_conf's */
-    const struct series *series; /* [METRIC_MAX], of the service as a whole, by metric */
+    const struct series *series; /* [METRIC_BUILTIN_MAX], of the service as a whole, by metric */
     const struct instance *instances;
     uint32_t instance_count; /* slots, those GONE included */
     const struct zone_conf *zones;
@@ -163,7 +163,7 @@ int rule_metric_value(const struct rule_metric *m, const struct rule_context *ct
 /* Is it the newest value of that metric that the rule looks at? */
 bool rule_metric_is_now(const struct rule_metric *m, enum metric metric);
 /* What the metric would be with `count` instances: a mean is shared by those that are left (value *
- * ready / count), a total stays. */
+ * ready / count; of a window and the newest value the larger), a total stays. */
 double rule_project(const struct rule_metric *m, double value, const struct rule_context *ctx,
                     int32_t count);
 /* How long a condition must hold before it may cause scale-in: its own `for`, or the service's

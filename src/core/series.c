@@ -36,7 +36,7 @@ static bool joins(const struct series *s, int64_t at_us)
         return false;
     const struct series_point *before = point(s, s->count - 2), *newest = point(s, s->count - 1);
     return (newest->at_us - 1) / US_PER_S == (at_us - 1) / US_PER_S &&
-           newest->at_us - before->at_us <= s->stale_us;
+           at_us - before->at_us <= s->stale_us;
 }
 
 static void join(struct series *s, int64_t at_us, double value)

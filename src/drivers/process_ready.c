@@ -85,8 +85,9 @@ static bool listens_itself(struct process *p)
     return proctree_listens(tree, (pid_t)p->pid, p->address) != 0;
 }
 
-/* What a probe from outside cannot see, before its first pass is believed and while there is none.
- * false = no pass, and why. */
+/* What a probe from outside cannot see, before its first pass is believed. false = no pass, and
+ * why.
+ */
 static bool check_listener(struct process *p, bool passed, char *buf, size_t cap)
 {
     int rc = passed ? open_socket_to_proxy(p) : 0;

@@ -117,6 +117,44 @@ int process_tell_keeper(struct process_driver *d, const struct link_msg *m)
     return d->env.keeper(d->env.ctx, m);
 }
 
+/* --- the end of it --- */
+
+static void socket_directory(const struct process *p, char path[PATH_MAX])
+{
+    fmt(path, PATH_MAX, "%s/run/%s", p->driver->env.state_dir, p->name);
+}
+
+static void remove_socket(const struct process *p)
+{
+    char directory[PATH_MAX];
+    if (strncmp(p->address, "unix:", 5) != 0)
+        return;
+    unlink(p->address + 5);
+    socket_directory(p, directory);
+    rmdir(directory);
+}
+
+/* Numbers are never used again, so logs would pile up: only those of the last few are kept. */
+static void forget_old_log(const struct process *p)
+{
+    char path[PATH_MAX];
+    if (p->number <= PROCESS_LOGS_KEPT)
+        return;
+    uint32_t old = p->number - PROCESS_LOGS_KEPT;
+    if (find(p->driver, p->slot, old))
+        return;
+    process_log_path(p->driver->env.state_dir, p->service, old, path, sizeof(path));
+    process_log_remove(path);
+}
+
+/* It is no more: nor is what was made for it. */
+static void forget(struct process *p)
+{
+    remove_socket(p);
+    forget_old_log(p);
+    drop(p);
+}
+
 static void start_failed(struct process *p, const char *text)
 {
     struct event e = { .type = EVENT_START_FAILED };
@@ -124,15 +162,10 @@ static void start_failed(struct process *p, const char *text)
     if (!e.text[0]) /* too long to be copied whole */
         fmt(e.text, sizeof(e.text), "%.150s...", text);
     process_emit(p, &e);
-    drop(p);
+    forget(p);
 }
 
 /* --- addresses --- */
-
-static void socket_directory(const struct process *p, char path[PATH_MAX])
-{
-    fmt(path, PATH_MAX, "%s/run/%s", p->driver->env.state_dir, p->name);
-}
 
 static bool port_taken(void *ctx, uint16_t port)
 {
@@ -204,16 +237,6 @@ static int choose_socket(struct process *p, const struct process_conf *conf, str
     if (rc == 0)
         unlink(p->address + 5); /* of an earlier life */
     return rc;
-}
-
-static void remove_socket(const struct process *p)
-{
-    char directory[PATH_MAX];
-    if (strncmp(p->address, "unix:", 5) != 0)
-        return;
-    unlink(p->address + 5);
-    socket_directory(p, directory);
-    rmdir(directory);
 }
 
 /* --- starting --- */
@@ -353,19 +376,6 @@ static void describe_exit(const struct link_msg *m, char *buf, size_t cap)
         fmt(buf, cap, "exited with status %d", WEXITSTATUS(status));
 }
 
-/* Numbers are never used again, so logs would pile up: only those of the last few are kept. */
-static void forget_old_log(const struct process *p)
-{
-    char path[PATH_MAX];
-    if (p->number <= PROCESS_LOGS_KEPT)
-        return;
-    uint32_t old = p->number - PROCESS_LOGS_KEPT;
-    if (find(p->driver, p->slot, old))
-        return;
-    process_log_path(p->driver->env.state_dir, p->service, old, path, sizeof(path));
-    process_log_remove(path);
-}
-
 static void on_exited(struct process_driver *d, const struct link_msg *m)
 {
     struct process *prober = exec_probe_of(d, m->name), *p = find_name(d, m->name);
@@ -378,9 +388,7 @@ static void on_exited(struct process_driver *d, const struct link_msg *m)
     if (!p)
         return;
     process_emit(p, &e);
-    remove_socket(p);
-    forget_old_log(p);
-    drop(p);
+    forget(p);
 }
 
 /* "shop-3" -> "shop", 3 */

@@ -26,11 +26,10 @@ struct spawn {
     const char *directory;       /* "" = stay; likewise user and group */
     const char *user;
     const char *group;
-    const char
-        *log_path;  /* stdout and stderr are appended there, stdin is empty; NULL = as we are */
-    int keep_fd;    /* the one descriptor beyond stderr that survives; -1 = none */
-    bool powerless; /* no capability and no way to any */
-    struct rlimit open_files;        /* set first; see also limits */
+    const char *log_path;     /* of stdout and stderr, appended; no stdin; NULL = as we are */
+    int keep_fd;              /* the one descriptor beyond stderr that survives; -1 = none */
+    bool powerless;           /* no capability and no way to any */
+    struct rlimit open_files; /* set first; see also limits */
     int64_t limits[SPAWN_LIMIT_MAX]; /* both soft and hard; -1 = leave */
 };
 

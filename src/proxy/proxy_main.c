@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -74,6 +75,16 @@ static void stop_loops(void)
         pthread_join(shared.loops[i]->thread, NULL);
 }
 
+/* All threads there will ever be run by now: no more of them, and no process either. And where we
+ * are a user of our own, nobody else who is that user may look into us or trace us. */
+static void give_up_rights(void)
+{
+    static const struct rlimit none = { 0, 0 };
+    setrlimit(RLIMIT_NPROC, &none);
+    if (links.keeper_uid != getuid())
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 int proxy_main(int keeper_fd)
 {
     log_init("proxy", LOG_LEVEL_INFO);
@@ -89,6 +100,7 @@ int proxy_main(int keeper_fd)
         return 1;
     }
     links_init(&links, &shared, keeper_fd, getenv("PLIMSOLL_RENDEZVOUS"));
+    give_up_rights();
     while (!links.quit)
         links_turn(&links);
     stop_loops();

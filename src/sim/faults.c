@@ -22,27 +22,3 @@ bool fault_hits(const struct faults *f, struct rng *r, enum fault_kind k, uint32
 {
     return fault_on(f, k) && rng_below(r, one_in) == 0;
 }
-
-const char *fault_name(enum fault_kind k)
-{
-    static const char *const names[FAULT_KIND_MAX] = {
-        [FAULT_START_FAILS] = "start-fails",
-        [FAULT_START_HANGS] = "start-hangs",
-        [FAULT_CRASH] = "crash",
-        [FAULT_PROBE_HANGS] = "probe-hangs",
-        [FAULT_DRAIN_SLOW] = "drain-slow",
-        [FAULT_LOST] = "lost",
-        [FAULT_TWICE] = "twice",
-        [FAULT_DRIVER] = "driver",
-        [FAULT_SAMPLES] = "samples",
-        [FAULT_RESTART] = "restart",
-        [FAULT_AMNESIA] = "amnesia",
-        [FAULT_SWAP] = "swap",
-        [FAULT_WALL] = "wall",
-        [FAULT_CONFIG] = "config",
-        [FAULT_OPERATOR] = "operator",
-        [FAULT_LEASE] = "lease",
-        [FAULT_STILL] = "still",
-    };
-    return k < FAULT_KIND_MAX ? names[k] : "unknown";
-}

@@ -36,4 +36,3 @@ void faults_init(struct faults *f, struct rng *r);
 bool fault_on(const struct faults *f, enum fault_kind k);
 /* On, and the dice say that it happens now: once in `one_in`. */
 bool fault_hits(const struct faults *f, struct rng *r, enum fault_kind k, uint32_t one_in);
-const char *fault_name(enum fault_kind k);

@@ -253,6 +253,15 @@ static void check_capacity(struct laws *l, const struct world *w, const struct c
 /* -- law 5: a core without memory goes on with what it finds --------------------------------------
  */
 
+static bool rules_spoke(const struct decision *d)
+{
+    for (uint32_t n = 0; d && n < d->step_count; n++) {
+        if (d->steps[n].kind == LIMIT_RULES)
+            return true;
+    }
+    return false;
+}
+
 static void check_adopted(struct laws *l, const struct world *w, const struct control *c,
                           const struct event *e)
 {
@@ -262,8 +271,7 @@ static void check_adopted(struct laws *l, const struct world *w, const struct co
         !control_view(c, (uint32_t)e->service, &v) || v.leaving || v.operator_count >= 0)
         return;
     /* When the list was long in coming, the rules may know enough by then to want fewer. */
-    const struct decision *d = control_decision(c, v.slot);
-    if (d && d->step_count > 0 && d->steps[0].kind == LIMIT_RULES)
+    if (rules_spoke(control_decision(c, v.slot)))
         return;
     int32_t max = v.schedule_max >= 0 ? v.schedule_max : v.conf->max;
     if (v.conf->mode == SERVICE_AUTO && v.desired < MIN(max, l->found[service]))

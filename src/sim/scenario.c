@@ -141,6 +141,27 @@ static void random_service(struct scenario *x, struct world *w, uint32_t n)
     random_direction(&c->behavior.down, r, 30);
 }
 
+/* What was added after seeds had been kept: from numbers of its own, for those to stay what they
+ * are. */
+static void add_late_knobs(struct scenario *x, const struct world *w, uint64_t seed)
+{
+    struct rng r;
+    rng_init(&r, seed ^ UINT64_C(0xfa11bac4));
+    for (uint32_t n = 0; n < w->service_count; n++) {
+        struct service_conf *c = &x->services[n];
+        for (uint32_t k = 0; k < c->rule_count; k++) {
+            struct rule_conf *rule = &c->rules[k];
+            if (rule->kind != RULE_SCHEDULE && chance(&r, 3)) {
+                rule->fallback_after_us = seconds(&r, 2, 20);
+                rule->fallback = 1 + (int32_t)rng_below(&r, (uint64_t)c->max + 2);
+            }
+            if (rule->kind == RULE_TARGET && rule->target.metric.metric == METRIC_CPU &&
+                chance(&r, 2))
+                rule->target.metric.window_us = 15 * US_PER_S;
+        }
+    }
+}
+
 void scenario_init(struct scenario *x, struct world *w, uint64_t seed)
 {
     memset(x, 0, sizeof(*x));
@@ -148,6 +169,7 @@ void scenario_init(struct scenario *x, struct world *w, uint64_t seed)
     w->service_count = 1 + (uint32_t)rng_below(&x->rng, WORLD_SERVICES_MAX);
     for (uint32_t n = 0; n < w->service_count; n++)
         random_service(x, w, n);
+    add_late_knobs(x, w, seed);
     x->model.services = x->services;
     x->model.service_count = w->service_count;
     x->model.zone_count = 1;

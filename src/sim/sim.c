@@ -14,7 +14,7 @@
 #include "sim/world.h"
 
 #define CHAOS_US (300 * US_PER_S)
-#define SETTLE_US (400 * US_PER_S)
+#define SETTLE_US (600 * US_PER_S)
 #define CALM_US (60 * US_PER_S)
 #define STOP_US (120 * US_PER_S)
 #define STRIKE_US (5 * US_PER_S)

@@ -114,6 +114,27 @@ static void random_two_never_takes_the_most_loaded(void **state)
     assert_in_range(w.picked[0], 420, 580);
 }
 
+/* With nothing to choose by load, both draws go by weight. */
+static void random_two_draws_by_weight(void **state)
+{
+    static const uint32_t weights[] = { 1, 2, 7 };
+    struct world w;
+    world_init(&w, "random-two", 3);
+    for (size_t i = 0; i < 3; i++)
+        w.candidates[i].weight = weights[i];
+    balance_prepare(&w.balance, w.balance.ops, w.candidates, 3, 0, NULL);
+    world_pick_many(&w, 10000); /* none is loaded: the first draw stays */
+    assert_in_range(w.picked[0], 850, 1150);
+    assert_in_range(w.picked[1], 1800, 2200);
+    assert_in_range(w.picked[2], 6700, 7300);
+    /* One that is far heavier than the many others: few draws are had at once. */
+    world_init(&w, "random-two", 50);
+    w.candidates[0].weight = 1000;
+    balance_prepare(&w.balance, w.balance.ops, w.candidates, 50, 0, NULL);
+    world_pick_many(&w, 10000);
+    assert_in_range(w.picked[0], 9300, 9700); /* 1000 of 1049 */
+}
+
 #define CLIENTS 5000
 
 /* The number of the instance that each client goes to. */
@@ -213,6 +234,7 @@ int main(void)
         cmocka_unit_test(least_conn_spares_slow_starters),
         cmocka_unit_test(random_two_keeps_loads_close),
         cmocka_unit_test(random_two_never_takes_the_most_loaded),
+        cmocka_unit_test(random_two_draws_by_weight),
         cmocka_unit_test(ip_hash_is_the_same_every_time),
         cmocka_unit_test(ip_hash_moves_only_whom_it_must),
         cmocka_unit_test(ip_hash_gives_a_newcomer_its_share),

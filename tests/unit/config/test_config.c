@@ -275,7 +275,7 @@ static void test_default_windows(void **state)
         { "{target: {metric: concurrency, value: 6}}", 0, "target concurrency 6" },
         { "{target: {metric: latency-p99, value: 1s}}", 0, "target latency-p99 1s" },
         { "{target: {metric: rps, value: 6, window: 10s}}", 10 * US_PER_S,
-          "target rps over 10s 6" },
+          "target rps over 10s 6/s" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const struct rule_conf *r = parse_rule(cases[i].rule);

@@ -117,6 +117,84 @@ static void test_ill_well_and_replaced(void **state)
     fixture_free(f);
 }
 
+/* All of them ill at once is seldom their own fault: one by one until one is well. */
+static void test_all_ill_go_one_by_one(void **state)
+{
+    struct fixture *f = fixture_ready(3);
+    f->services[0].max = 3;
+    f->services[0].min = 3;
+    configure(f);
+    for (uint32_t number = 1; number <= 3; number++) {
+        for (int n = 0; n < 3; n++)
+            about(f, EVENT_PROBE, 0, number, false);
+    }
+    f->now_us += 60 * SEC;
+    tick(f);
+    assert_int_equal(said(f, ACTION_DRAIN), 1);
+    uint32_t drained = number_of(f, ACTION_DRAIN, 0);
+    f->now_us += SEC;
+    tick(f);
+    assert_int_equal(said(f, ACTION_DRAIN), 0);
+    assert_true(control_next_us(f->c) > f->now_us); /* nobody is waiting for what cannot be */
+    assert_int_equal(view(f, 0).failing, 2);
+    uint32_t well = drained % 3 + 1; /* another one recovers by itself */
+    about(f, EVENT_PROBE, 0, well, true);
+    about(f, EVENT_PROBE, 0, well, true);
+    assert_int_equal(state_of(f, 0, well), INSTANCE_READY);
+    assert_int_equal(said(f, ACTION_DRAIN), 1); /* now the last of them is plainly ill itself */
+    fixture_free(f);
+}
+
+/* Law 1's last sentence, all the way: a floor, said so, and nothing that scales in. */
+static void test_fallback(void **state)
+{
+    struct fixture *f = fixture_new(1);
+    f->services[0].initial = 2;
+    f->services[0].rules[0].fallback_after_us = 5 * SEC;
+    f->services[0].rules[0].fallback = 4;
+    configure(f);
+    all_ready(f, 0);
+    for (int n = 0; n < 12; n++)
+        second(f, 0, 15);
+    for (int n = 0; n < 5; n++)
+        second(f, 0, -1);
+    assert_int_equal(view(f, 0).desired, 2);
+    for (int n = 0; n < 2; n++)
+        second(f, 0, -1);
+    assert_int_equal(view(f, 0).desired, 4);
+    const struct decision *d = control_decision(f->c, 0);
+    assert_string_equal(d->opinions[0].opinion.text,
+                        "unknown for 5s: falls back to at least 4, no scale-in");
+    all_ready(f, 0);
+    for (int n = 0; n < 60; n++)
+        second(f, 0, -1);
+    assert_int_equal(view(f, 0).desired, 4);
+    for (int n = 0; n < 9; n++)
+        second(f, 0, 15);
+    assert_int_equal(view(f, 0).desired, 4); /* the window is not known all of it yet */
+    for (int n = 0; n < 4; n++)
+        second(f, 0, 15);
+    assert_int_equal(view(f, 0).desired, 2);
+    fixture_free(f);
+}
+
+/* A thousand rings a second do not make the window shorter. */
+static void test_doorbells_leave_the_window(void **state)
+{
+    struct fixture *f = fixture_ready(10);
+    f->services[0].window_in_us = 60 * SEC;
+    configure(f);
+    for (int n = 0; n < 70; n++)
+        second(f, 0, 100);
+    for (int n = 0; n < 13000; n++) {
+        f->now_us += SEC / 1000;
+        ring(f, 0, 10, 0);
+    }
+    tick(f);
+    assert_int_equal(view(f, 0).desired, 9); /* 80 on average, not 10 */
+    fixture_free(f);
+}
+
 static void test_drain_comes_before_stop(void **state)
 {
     struct fixture *f = fixture_ready(3);
@@ -231,6 +309,28 @@ static void test_clock_of_another_boot(void **state)
     fixture_free(f);
 }
 
+/* However long it is away after a restart: what comes meanwhile waits for the list too. */
+static void test_configured_while_the_engine_is_away(void **state)
+{
+    struct fixture *f = fixture_new(1);
+    about(f, EVENT_RESTART, -1, 0, false);
+    configure(f);
+    about(f, EVENT_DRIVER, -1, 0, false);
+    f->now_us += 40 * SEC;
+    tick(f);
+    f->conf.service_count = 2;
+    service_default(&f->services[1], "b");
+    configure(f);
+    about(f, EVENT_DRIVER, -1, 0, true);
+    assert_int_equal(said(f, ACTION_START), 0);
+    about(f, EVENT_FOUND, 1, 1, true);
+    assert_int_equal(said(f, ACTION_START), 0);
+    about(f, EVENT_FOUND_ALL, 1, 0, true);
+    assert_int_equal(said(f, ACTION_START), 0);
+    assert_int_equal(view(f, 1).ready, 1);
+    fixture_free(f);
+}
+
 static void test_engine_away(void **state)
 {
     struct fixture *f = fixture_ready(2);
@@ -256,6 +356,9 @@ int main(void)
         cmocka_unit_test(test_failing_together_is_one_failure),
         cmocka_unit_test(test_not_ready_in_time),
         cmocka_unit_test(test_ill_well_and_replaced),
+        cmocka_unit_test(test_all_ill_go_one_by_one),
+        cmocka_unit_test(test_fallback),
+        cmocka_unit_test(test_doorbells_leave_the_window),
         cmocka_unit_test(test_drain_comes_before_stop),
         cmocka_unit_test(test_template_change_replaces),
         cmocka_unit_test(test_restart_replaces),
@@ -264,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_restart_with_memory),
         cmocka_unit_test(test_clock_of_another_boot),
         cmocka_unit_test(test_engine_away),
+        cmocka_unit_test(test_configured_while_the_engine_is_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

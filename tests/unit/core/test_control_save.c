@@ -119,6 +119,23 @@ static void test_survives_forged_values(void **state)
     fixture_free(f);
 }
 
+/* After the machine's clock began anew a state is as good as before, with one that is gone too. */
+static void test_state_of_another_boot(void **state)
+{
+    struct fixture *f = fixture_ready(2);
+    f->now_us += 50 * SEC;
+    about(f, EVENT_EXITED, 0, 2, false);
+    f->now_us = SEC;
+    about(f, EVENT_RESTART, -1, 0, false);
+    size_t count;
+    int rc;
+    uint64_t *words = saved(f->c, &count);
+    fixture_free(restored(f, words, count, &rc));
+    assert_int_equal(rc, 0);
+    free(words);
+    fixture_free(f);
+}
+
 static void test_other_configuration(void **state)
 {
     struct fixture *f = fixture_new(2);
@@ -149,6 +166,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refuses_what_is_not_one),
         cmocka_unit_test(test_survives_forged_values),
+        cmocka_unit_test(test_state_of_another_boot),
         cmocka_unit_test(test_other_configuration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

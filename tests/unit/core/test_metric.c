@@ -23,8 +23,7 @@ static void test_names(void **state)
     }
     assert_int_equal(metric_find(SLICE("cpus")), METRIC_BUILTIN_MAX);
     assert_int_equal(metric_find(SLICE("")), METRIC_BUILTIN_MAX);
-    assert_null(metric_info(METRIC_CUSTOM));
-    assert_int_equal(metric_nature(METRIC_CUSTOM), METRIC_TOTAL);
+    assert_null(metric_info(METRIC_BUILTIN_MAX));
 }
 
 static void test_format(void **state)
@@ -42,7 +41,6 @@ static void test_format(void **state)
         { METRIC_MEMORY, 67108864, "64MiB" },
         { METRIC_MEMORY, 512, "512B" },
         { METRIC_BYTES_IN, 2048, "2KiB/s" },
-        { METRIC_CUSTOM, 3, "3" },
         { METRIC_HOST_CPU, 1, "100%" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -276,6 +276,12 @@ static void test_window_of_a_mean(void **state)
         assert_int_equal(o.out, 4);
         assert_true(o.in == NONE || o.in == 4);
     }
+    /* Nor is a window's mean from a time of more instances believed when there are to be fewer. */
+    fixture_put(&f, METRIC_HOST_CPU, S, 0.65);
+    struct opinion o = fixture_eval(&f, &r);
+    double value;
+    assert_true(o.value < 0.61);
+    assert_true(rule_asks_out(&r, &o, &f.ctx, 3, &value) && fabs(value - 0.65 * 4 / 3) < 1e-9);
     fixture_put(&f, METRIC_HOST_CPU, S, NAN);
     assert_true(fixture_eval(&f, &r).block_in);
 }

@@ -171,6 +171,22 @@ static void test_seconds_weigh_time(void **state)
     assert_true(stat(SERIES_LAST, S, 3 * S + 900000) == 5);
 }
 
+/* A point never stands for longer than a value may, nor do two stand at one instant. */
+static void test_joined_at_the_edge(void **state)
+{
+    series_init(&s, points, ARRAY_LEN(points), 0);
+    series_put(&s, S / 2, 1);
+    series_put(&s, 5 * S + S / 10, 2);
+    series_put(&s, 5 * S + S / 2, 3);
+    series_put(&s, 5 * S + S * 8 / 10, 4);
+    series_put(&s, 5 * S + S * 8 / 10, 5);
+    for (uint32_t i = 1; i < s.count; i++) {
+        assert_true(points[i].at_us > points[i - 1].at_us);
+        assert_true(points[i].at_us - points[i - 1].at_us <= s.stale_us);
+    }
+    assert_true(stat(SERIES_LAST, 0, 6 * S) == 5);
+}
+
 static void test_nothing(void **state)
 {
     struct series none = { 0 };
@@ -185,10 +201,15 @@ static void test_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stats),     cmocka_unit_test(test_average_weighs_time),
-        cmocka_unit_test(test_freshness), cmocka_unit_test(test_covers),
-        cmocka_unit_test(test_ring),      cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_doorbells), cmocka_unit_test(test_seconds_weigh_time),
+        cmocka_unit_test(test_stats),
+        cmocka_unit_test(test_average_weighs_time),
+        cmocka_unit_test(test_freshness),
+        cmocka_unit_test(test_covers),
+        cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_doorbells),
+        cmocka_unit_test(test_seconds_weigh_time),
+        cmocka_unit_test(test_joined_at_the_edge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +214,26 @@ static void test_environment(void **state)
     assert_non_null(strstr(err.text, path));
 }
 
+static void test_environment_of_a_user(void **state)
+{
+    setenv("FROM_OWN", "own", 1);
+    setenv("LANG", "C.UTF-8", 1);
+    setenv("HOME", "/somewhere/else", 1);
+    assert_int_equal(build("command: a, user: daemon, env: {X: y, SHELL: /bin/other}",
+                           "tcp:127.0.0.1:21005", NULL),
+                     0);
+    assert_null(env_of("FROM_OWN"));
+    assert_non_null(env_of("PATH"));
+    assert_string_equal(env_of("LANG"), "C.UTF-8");
+    assert_string_equal(env_of("HOME"), getpwnam("daemon")->pw_dir);
+    assert_string_equal(env_of("USER"), "daemon");
+    assert_string_equal(env_of("LOGNAME"), "daemon");
+    assert_string_equal(env_of("SHELL"), "/bin/other");
+    assert_string_equal(env_of("X"), "y");
+    assert_int_equal(build("command: a, user: no-such-user", "unix:/s", NULL), 0);
+    assert_null(env_of("HOME")); /* the keeper refuses it */
+}
+
 static bool is_taken(void *ctx, uint16_t port)
 {
     return port == *(uint16_t *)ctx;
@@ -283,8 +304,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_defaults), TEST(test_all_keys),    TEST(test_refuses), TEST(test_template),
-        TEST(test_command),  TEST(test_environment), TEST(test_port),    TEST(test_log_rotation),
+        TEST(test_defaults),
+        TEST(test_all_keys),
+        TEST(test_refuses),
+        TEST(test_template),
+        TEST(test_command),
+        TEST(test_environment),
+        TEST(test_environment_of_a_user),
+        TEST(test_port),
+        TEST(test_log_rotation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

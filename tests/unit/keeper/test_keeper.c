@@ -1,6 +1,5 @@
-/* The real keeper in a process of its own. This program is also its controller (which only passes
- * packets between the keeper and the test, so the test is the controller) and its proxy (which
- * holds sockets, answers connections with its pid, and hands over at the rendezvous). */
+/* The real keeper in a process of its own. This program is also its controller and its proxy; the
+ * test speaks for the controller. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,6 +28,7 @@
 #include "link/msg.h"
 #include "sys/clock.h"
 #include "sys/fdpass.h"
+#include "unit/keeper/roles.h"
 
 #define PATIENCE_MS 20000
 
@@ -38,132 +38,6 @@ static int relay_listen_fd = -1;
 static pid_t keeper_pid;
 static int link_fd = -1; /* to the keeper, through the relay */
 static struct link_msg got;
-static uint8_t packet[LINK_BYTES_MAX];
-
-/* --- the controller: a relay --- */
-
-static bool relay(int from, int to)
-{
-    int fds[FDPASS_MAX];
-    size_t n_fds = 0;
-    int n = fdpass_recv(from, packet, sizeof(packet), fds, &n_fds);
-    if (n <= 0)
-        return n == -EAGAIN;
-    int rc = fdpass_send(to, packet, (size_t)n, fds, n_fds);
-    for (size_t i = 0; i < n_fds; i++)
-        close(fds[i]);
-    return rc == 0;
-}
-
-static int run_controller(const char *path)
-{
-    int keeper_fd = atoi(getenv("PLIMSOLL_KEEPER_FD"));
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
-    strcpy(a.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-        return 1;
-    struct pollfd p[2] = { { .fd = keeper_fd, .events = POLLIN }, { .fd = fd, .events = POLLIN } };
-    while (poll(p, 2, -1) > 0) {
-        if (p[0].revents && !relay(keeper_fd, fd))
-            return 0;
-        if (p[1].revents && !relay(fd, keeper_fd))
-            return 0;
-    }
-    return 1;
-}
-
-/* --- the proxy --- */
-
-static struct {
-    uint32_t count;
-    int fds[LINK_FDS_MAX];
-    char addresses[LINK_FDS_MAX][128];
-} held;
-
-static void hand_over(int fd)
-{
-    struct link_msg m = { .type = LINK_HANDOVER, .number = getpid(), .list_count = held.count };
-    for (uint32_t i = 0; i < held.count; i++)
-        m.list[i] = slice_of(held.addresses[i]);
-    int n = link_encode(&m, packet, sizeof(packet));
-    fdpass_send(fd, packet, (size_t)n, held.fds, held.count);
-}
-
-/* false = the keeper is gone, or said quit. */
-static bool proxy_hears(int fd)
-{
-    struct link_msg m;
-    int fds[FDPASS_MAX];
-    size_t n_fds = 0;
-    int n = fdpass_recv(fd, packet, sizeof(packet), fds, &n_fds);
-    if (n <= 0 || link_decode(packet, (size_t)n, NULL, &m, NULL) < 0)
-        return false;
-    if (m.type == LINK_QUIT)
-        _exit(0);
-    if (m.type != LINK_LISTENERS) {
-        for (size_t i = 0; i < n_fds; i++)
-            close(fds[i]);
-        return true;
-    }
-    while (held.count > 0)
-        close(held.fds[--held.count]);
-    for (; held.count < n_fds; held.count++) {
-        held.fds[held.count] = fds[held.count];
-        snprintf(held.addresses[held.count], sizeof(held.addresses[0]), "%.*s",
-                 (int)m.list[held.count].n, m.list[held.count].p);
-    }
-    return true;
-}
-
-static void answer(int fd)
-{
-    int client = accept(fd, NULL, NULL);
-    char text[16];
-    if (client < 0)
-        return;
-    int n = snprintf(text, sizeof(text), "%d", (int)getpid());
-    ssize_t rc = write(client, text, (size_t)n);
-    (void)rc;
-    close(client);
-}
-
-static int rendezvous_listen(void)
-{
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
-    const char *name = getenv("PLIMSOLL_RENDEZVOUS");
-    strcpy(a.sun_path + 1, name);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    socklen_t bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
-    return bind(fd, (struct sockaddr *)&a, bytes) == 0 && listen(fd, 4) == 0 ? fd : -1;
-}
-
-static _noreturn_ void run_proxy(void)
-{
-    struct pollfd p[2 + LINK_FDS_MAX];
-    p[0] = (struct pollfd){ .fd = atoi(getenv("PLIMSOLL_KEEPER_FD")), .events = POLLIN };
-    p[1] = (struct pollfd){ .fd = rendezvous_listen(), .events = POLLIN };
-    for (;;) {
-        for (uint32_t i = 0; i < held.count; i++)
-            p[2 + i] = (struct pollfd){ .fd = held.fds[i], .events = POLLIN };
-        uint32_t count = held.count;
-        poll(p, 2 + count, -1);
-        for (uint32_t i = 0; i < count; i++)
-            if (p[2 + i].revents)
-                answer(held.fds[i]);
-        if (p[0].revents && !proxy_hears(p[0].fd)) {
-            close(p[0].fd);
-            p[0].fd = -1;
-        }
-        if (p[1].revents) {
-            int fd = accept4(p[1].fd, NULL, NULL, SOCK_CLOEXEC);
-            if (p[0].fd >= 0)
-                close(p[0].fd);
-            p[0].fd = fd;
-            hand_over(fd);
-        }
-    }
-}
 
 /* --- helpers of the test --- */
 
@@ -406,6 +280,83 @@ static void test_instance_life(void **state)
     assert_false(m->flag);
 }
 
+/* A log that nobody reads from keeps its writer waiting before its program runs, as a lost network
+ * file system would; the keeper does everything else meanwhile. */
+static void test_start_that_hangs(void **state)
+{
+    char fifo[128];
+    static struct link_start start = { .name = SLICE("shop-1"),
+                                       .open_files_max = -1,
+                                       .memory_bytes_max = -1,
+                                       .processes_max = -1,
+                                       .core_bytes_max = -1,
+                                       .argc = 2,
+                                       .argv = { SLICE("/bin/sleep"), SLICE("1000") } };
+    snprintf(fifo, sizeof(fifo), "%s/fifo", state_dir);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    start.log_path = slice_of(fifo);
+    say(&(struct link_msg){ .type = LINK_START, .start = &start });
+    assert_true(start_instance("shop-2", "exec sleep 1000", "") > 0);
+    say(&(struct link_msg){ .type = LINK_LIST });
+    expect(LINK_LIST_END);
+
+    int fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    const struct link_msg *m = expect(LINK_STARTED);
+    assert_true(slice_eq(m->name, SLICE("shop-1")));
+    assert_true(m->flag);
+    close(fd);
+}
+
+/* One that overwrites its environment has no token to be found by, nor have its children. */
+static void test_record_is_enough(void **state)
+{
+    char log[128];
+    snprintf(log, sizeof(log), "%s/log", state_dir);
+    pid_t pid =
+        start_instance("shop-1", "exec env -i sh -c 'sleep 1000 & echo $!; exec sleep 1000'", log);
+    WAIT_UNTIL(read_text(log)[0]);
+    pid_t child = (pid_t)atoi(read_text(log));
+    kill_hard(keeper_pid);
+    waitpid(keeper_pid, NULL, 0);
+    start_keeper();
+    say(&(struct link_msg){ .type = LINK_LIST });
+    const struct link_msg *m = expect(LINK_RUNNING);
+    assert_int_equal(m->number, pid);
+    assert_true(slice_eq(m->text, SLICE("meta of it")));
+    say_signal("shop-1", SIGKILL);
+    assert_int_equal(expect(LINK_EXITED)->number, pid);
+    WAIT_UNTIL(gone(child));
+}
+
+static pid_t start_bearer(const char *token)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        setenv("PLIMSOLL_TOKEN", token, 1);
+        execl("/bin/sleep", "sleep", "1000", NULL);
+        _exit(1);
+    }
+    return pid;
+}
+
+static void test_forged_token(void **state)
+{
+    char token[256];
+    struct stat st;
+    assert_int_equal(stat(state_dir, &st), 0);
+    kill_hard(keeper_pid);
+    waitpid(keeper_pid, NULL, 0);
+    snprintf(token, sizeof(token), "%llx-%llx/0123456789abcdef-0/shop-7/meta",
+             (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    pid_t forger = start_bearer(token);
+    start_keeper();
+    /* It does not run already, as far as anyone here is concerned. */
+    assert_true(start_instance("shop-7", "exec sleep 1000", "") > 0);
+    kill(forger, SIGKILL);
+    waitpid(forger, NULL, 0);
+}
+
 static void test_no_such_command(void **state)
 {
     static struct link_start start = { .name = SLICE("shop-1"),
@@ -630,11 +581,9 @@ static void test_only_one_keeper(void **state)
     pid_t other = fork_keeper(state_dir);
     assert_int_equal(WEXITSTATUS(wait_exit(other)), 1);
     expect(LINK_KEEPER); /* the first one is well */
-    assert_int_equal(keeper_is_free(state_dir, NULL), -EBUSY);
     say_exit(0, false);
     wait_exit(keeper_pid);
     keeper_pid = 0;
-    assert_int_equal(keeper_is_free(state_dir, NULL), 0);
 }
 
 /* Where nothing can be written, even by root. */
@@ -646,7 +595,6 @@ static void test_read_only_state(void **state)
     pid_t first = fork_keeper("/proc/sys/kernel");
     meet_controller();
     expect(LINK_KEEPER);
-    assert_int_equal(keeper_is_free("/proc/sys/kernel", NULL), -EBUSY);
     pid_t other = fork_keeper("/proc/sys/kernel");
     assert_int_equal(WEXITSTATUS(wait_exit(other)), 1);
     pid_t pid = start_instance("shop-1", "exec sleep 1000", "");
@@ -721,6 +669,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(test_controller_is_restarted),
         TEST(test_instance_life),
+        TEST(test_start_that_hangs),
+        TEST(test_record_is_enough),
+        TEST(test_forged_token),
         TEST(test_no_such_command),
         TEST(test_nothing_is_inherited),
         TEST(test_daemon_does_not_survive_its_instance),

@@ -13,10 +13,10 @@
 #include "store/event_json.h"
 
 static const struct sample samples[] = {
-    { METRIC_RPS, 0, 1.0 / 3 },        { METRIC_CPU, 7, NAN },
-    { METRIC_CPU, UINT32_MAX, -0.0 },  { METRIC_MEMORY, 8, INFINITY },
-    { METRIC_MEMORY, 9, -INFINITY },   { METRIC_HOST_CPU, 0, 4.9e-324 },
-    { METRIC_CUSTOM + 3, 0, 1.7e308 }, { METRIC_QUEUE, 0, 12 },
+    { METRIC_RPS, 0, 1.0 / 3 },         { METRIC_CPU, 7, NAN },
+    { METRIC_CPU, UINT32_MAX, -0.0 },   { METRIC_MEMORY, 8, INFINITY },
+    { METRIC_MEMORY, 9, -INFINITY },    { METRIC_HOST_CPU, 0, 4.9e-324 },
+    { METRIC_HOST_MEMORY, 0, 1.7e308 }, { METRIC_QUEUE, 0, 12 },
 };
 
 static void assert_same_event(const struct event *a, const struct event *b)

@@ -394,6 +394,7 @@ int main(void)
         SCRATCH_TEST(test_path_that_cannot_be),
         SCRATCH_TEST(test_full_disk),
         SCRATCH_TEST(test_removed_file_is_made_again),
+        SCRATCH_TEST(test_files_are_private),
         SCRATCH_TEST(test_locked_file_keeps_records_waiting),
         SCRATCH_TEST(test_file_stays_below_its_limit),
         SCRATCH_TEST(test_old_rows_go),
