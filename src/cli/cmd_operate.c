@@ -25,10 +25,23 @@ static int post(const struct options *o, const char *before, const char *action,
     return rc;
 }
 
+/* `asked` < 0: back to the rules. */
+static void say_scaled(const struct options *o, int64_t desired, int64_t asked)
+{
+    const char *name = o->words[0], *s = desired == 1 ? "" : "s";
+    if (asked < 0)
+        printf("%s: %lld instance%s wanted, by its rules from now on\n", name, (long long)desired,
+               s);
+    else
+        printf("%s: %lld instance%s wanted%s; `scale %s auto` takes this back\n", name,
+               (long long)desired, s,
+               desired < asked ? ", for max holds (--force goes beyond it)" : "", name);
+}
+
 static int run_scale(const struct options *o)
 {
     char path[512];
-    int64_t count;
+    int64_t count = -1;
     json_t *body;
     if (strcmp(o->words[1], "auto") == 0)
         body = json_pack("{s:s}", "count", "auto");
@@ -47,9 +60,7 @@ static int run_scale(const struct options *o)
     }
     rc = remote_simple(o, "POST", path, body, &root);
     if (rc == 0 && root)
-        printf("%s: %lld instances wanted%s\n", o->words[0], (long long)show_i64(root, "desired"),
-               strcmp(o->words[1], "auto") == 0 ? ", by its rules from now on"
-                                                : "; `scale SERVICE auto` takes this back");
+        say_scaled(o, show_i64(root, "desired"), count);
     return rc;
 }
 
@@ -60,7 +71,8 @@ static int run_pause(const struct options *o)
 
 static int run_resume(const struct options *o)
 {
-    return post(o, "/v1/services/", "/resume", NULL, "follows its rules again");
+    return post(o, "/v1/services/", "/resume", NULL,
+                "no longer paused; its rules decide, unless `scale` holds a count");
 }
 
 static int run_restart(const struct options *o)

@@ -94,25 +94,15 @@ static int write_file(const struct str *yaml, char *path, struct err *err)
  * its own. */
 static int write_config(struct run *r, const struct str *yaml, struct err *err)
 {
+    char path[PATH_MAX];
     struct str s;
     str_init(&s, r->config, sizeof(r->config));
     str_putf(&s, "%s/run.yaml.XXXXXX", r->state);
-    if (!r->read_only && !s.cut && write_file(yaml, r->config, err) == 0)
-        return 0;
-    r->read_only = true;
-    str_init(&s, r->config, sizeof(r->config));
-    str_put(&s, "/tmp/plimsoll-run-XXXXXX");
-    return write_file(yaml, r->config, err);
-}
-
-/* It takes its place only when it has been found right: another plimsoll may be running from the
- * one that is there. */
-static int keep_config(struct run *r, struct err *err)
-{
-    char path[PATH_MAX];
-    struct str s;
-    if (r->read_only)
-        return 0;
+    if (r->read_only || s.cut || write_file(yaml, r->config, err) < 0) {
+        str_init(&s, r->config, sizeof(r->config));
+        str_put(&s, "/tmp/plimsoll-run-XXXXXX");
+        return write_file(yaml, r->config, err);
+    }
     str_init(&s, path, sizeof(path));
     str_putf(&s, "%s/run.yaml", r->state);
     if (s.cut || rename(r->config, path) < 0)
@@ -152,20 +142,6 @@ static int settle_state(struct run *r, const struct options *o, const char *conf
     return absolute(chosen, r->state, sizeof(r->state), err);
 }
 
-/* From flags or standard input: the text becomes a file in the state directory. */
-static int prepare_text(struct run *r, const struct options *o, struct err *err)
-{
-    _cleanup_free_ char *buf = malloc(RUN_YAML_BYTES);
-    struct str yaml;
-    if (!buf)
-        return err_set(err, -ENOMEM, "out of memory");
-    str_init(&yaml, buf, RUN_YAML_BYTES);
-    int rc = o->rest ? yaml_from_flags(o, &yaml, err) : read_stdin(&yaml, err);
-    if (rc == 0)
-        rc = settle_state(r, o, NULL, err);
-    return rc < 0 ? rc : write_config(r, &yaml, err);
-}
-
 /* Which file; and none of the flags that would say the same twice. */
 static int choose_file(const struct options *o, const char **ret, struct err *err)
 {
@@ -188,35 +164,56 @@ static int choose_file(const struct options *o, const char **ret, struct err *er
     return 0;
 }
 
-/* Checks the configuration where the person looks, and settles r->config and r->state. */
-static int prepare(struct run *r, const struct options *o)
+/* From flags or standard input: found right first, then a file in the state directory. */
+static int prepare_text(struct run *r, const struct options *o, struct str *yaml)
 {
-    const char *path = NULL;
     struct err err = { 0 };
-    bool has_text;
-    int rc = choose_file(o, &path, &err);
-    if (rc < 0)
-        return command_fail_err(COMMAND_USAGE, &err);
-    has_text = !path || strcmp(path, "-") == 0;
-    if (has_text)
-        rc = prepare_text(r, o, &err);
-    else
-        rc = absolute(path, r->config, sizeof(r->config), &err);
+    int rc = o->rest ? yaml_from_flags(o, yaml, &err) : read_stdin(yaml, &err);
     if (rc < 0)
         return command_fail_err(COMMAND_USAGE, &err);
     _cleanup_arena_ struct arena arena;
     mem_arena_init(&arena, LOAD_ARENA_BYTES);
     struct config *config = NULL;
-    if (load_config(&arena, r->config, &config) < 0) {
-        if (has_text)
-            (void)unlink(r->config);
+    if (load_text(&arena, o->rest ? "command line" : "standard input", yaml, &config) < 0)
         return COMMAND_USAGE;
-    }
-    rc = has_text ? keep_config(r, &err) : settle_state(r, o, config->state, &err);
-    if (rc < 0)
-        return command_fail_err(COMMAND_FAILED, &err);
     log_set_level((enum log_level)config->log_level);
-    return 0;
+    rc = settle_state(r, o, config->state, &err);
+    if (rc == 0)
+        rc = keeper_is_free(r->state, &err);
+    if (rc == 0)
+        rc = write_config(r, yaml, &err);
+    return rc < 0 ? command_fail_err(COMMAND_FAILED, &err) : 0;
+}
+
+static int prepare_file(struct run *r, const struct options *o, const char *path)
+{
+    struct err err = { 0 };
+    if (absolute(path, r->config, sizeof(r->config), &err) < 0)
+        return command_fail_err(COMMAND_USAGE, &err);
+    _cleanup_arena_ struct arena arena;
+    mem_arena_init(&arena, LOAD_ARENA_BYTES);
+    struct config *config = NULL;
+    if (load_config(&arena, r->config, &config) < 0)
+        return COMMAND_USAGE;
+    log_set_level((enum log_level)config->log_level);
+    return settle_state(r, o, config->state, &err) < 0 ? command_fail_err(COMMAND_FAILED, &err) : 0;
+}
+
+/* Checks the configuration where the person looks, and settles r->config and r->state. */
+static int prepare(struct run *r, const struct options *o)
+{
+    const char *path = NULL;
+    struct err err = { 0 };
+    if (choose_file(o, &path, &err) < 0)
+        return command_fail_err(COMMAND_USAGE, &err);
+    if (path && strcmp(path, "-") != 0)
+        return prepare_file(r, o, path);
+    _cleanup_free_ char *buf = malloc(RUN_YAML_BYTES);
+    struct str yaml;
+    if (!buf)
+        return command_fail(COMMAND_FAILED, "out of memory");
+    str_init(&yaml, buf, RUN_YAML_BYTES);
+    return prepare_text(r, o, &yaml);
 }
 
 static int run(const struct options *o)

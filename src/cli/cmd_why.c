@@ -1,5 +1,6 @@
 /* plimsoll why: the last decisions on a service, each opinion and each limit that led to them. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/fmt.h"
 #include "base/str.h"
@@ -8,7 +9,7 @@
 
 static void print_opinions(const json_t *decision)
 {
-    static const char *const heads[] = { "RULE", ">VALUE", ">OUT", ">IN", "WHY", NULL };
+    static const char *const heads[] = { "RULE", ">OUT", ">IN", "WHY", NULL };
     const json_t *opinions = json_object_get(decision, "opinions");
     if (json_array_size(opinions) == 0)
         return;
@@ -20,8 +21,6 @@ static void print_opinions(const json_t *decision)
     {
         char buf[SHOW_CELL_BYTES];
         show_table_add(&t, show_text(opinion, "rule"));
-        show_number(buf, sizeof(buf), json_object_get(opinion, "value"), 3);
-        show_table_add(&t, buf);
         show_number(buf, sizeof(buf), json_object_get(opinion, "out"), 0);
         show_table_add(&t, buf);
         show_number(buf, sizeof(buf), json_object_get(opinion, "in"), 0);
@@ -43,16 +42,35 @@ static void print_steps(const json_t *decision)
         (long long)show_i64(step, "to"), show_text(step, "text"));
 }
 
+/* What made the core look, in a person's words; others are clear as they are. */
+static const char *cause_words(const char *cause)
+{
+    static const struct {
+        const char *cause, *words;
+    } table[] = {
+        { "tick", "looked at every second" },
+        { "doorbell", "the moment demand rose" },
+        { "found-all", "after a start, when it was known what runs" },
+        { "lease", "after a start, when it was known what runs" },
+        { "operator", "a command" },
+        { "config", "a new configuration" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (strcmp(table[i].cause, cause) == 0)
+            return table[i].words;
+    return cause;
+}
+
 static void print_decision(const json_t *decision)
 {
     char when[64], in_flight[32], queued[32];
     show_time(when, sizeof(when), show_text(decision, "time"));
     show_number(in_flight, sizeof(in_flight), json_object_get(decision, "in_flight"), 0);
     show_number(queued, sizeof(queued), json_object_get(decision, "queued"), 0);
-    printf("  %s  %lld -> %lld  on %s%s; %s in flight, %s queued, %lld ready, %lld starting, "
+    printf("  %s  %lld -> %lld  (%s%s); %s in flight, %s queued, %lld ready, %lld starting, "
            "%lld draining\n",
            when, (long long)show_i64(decision, "before"), (long long)show_i64(decision, "desired"),
-           show_text(decision, "cause"),
+           cause_words(show_text(decision, "cause")),
            json_is_true(json_object_get(decision, "advise")) ? ", advice only" : "", in_flight,
            queued, (long long)show_i64(decision, "ready"),
            (long long)show_i64(decision, "starting"), (long long)show_i64(decision, "draining"));

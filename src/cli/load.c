@@ -22,17 +22,22 @@ static char *read_text(const char *path)
     return TAKE_PTR(text);
 }
 
-void load_print_error(const char *path, const struct err *error)
+static void print_error(const char *text, const struct err *error)
 {
     char buf[2048];
     struct str out;
     str_init(&out, buf, sizeof(buf));
-    _cleanup_free_ char *text = error->place[0] ? read_text(path) : NULL;
-    if (text)
+    if (text && error->place[0])
         config_show_error(text, error, &out);
     else
         str_putf(&out, "%s%s%s\n", error->place, error->place[0] ? ": " : "", error->text);
     fputs(buf, stderr);
+}
+
+void load_print_error(const char *path, const struct err *error)
+{
+    _cleanup_free_ char *text = read_text(path);
+    print_error(text, error);
 }
 
 int load_config(struct arena *arena, const char *path, struct config **ret)
@@ -40,8 +45,18 @@ int load_config(struct arena *arena, const char *path, struct config **ret)
     struct err errors[LOAD_ERRORS_MAX] = { 0 };
     size_t count = 0;
     int rc = controller_load_config(arena, path, ret, errors, ARRAY_LEN(errors), &count);
-    if (rc < 0)
-        for (size_t i = 0; i < count; i++)
-            load_print_error(path, &errors[i]);
+    for (size_t i = 0; rc < 0 && i < count; i++)
+        load_print_error(path, &errors[i]);
+    return rc;
+}
+
+int load_text(struct arena *arena, const char *name, const struct str *text, struct config **ret)
+{
+    struct err errors[LOAD_ERRORS_MAX] = { 0 };
+    size_t count = 0;
+    int rc = controller_parse_config(arena, name, text->p, text->len, ret, errors,
+                                     ARRAY_LEN(errors), &count);
+    for (size_t i = 0; rc < 0 && i < count; i++)
+        print_error(text->p, &errors[i]);
     return rc;
 }

@@ -10,8 +10,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/fmt.h"
 #include "base/num.h"
 #include "base/str.h"
+#include "cli/load.h"
 #include "cli/state_dir.h"
 #include "sys/mem.h"
 
@@ -223,16 +225,29 @@ int remote_fail(int rc, const struct err *err)
     return command_fail_err(rc == -ENOENT ? COMMAND_NOT_RUNNING : COMMAND_FAILED, err);
 }
 
+/* An error of the configuration, as `check` shows it: place is "file:line:column". */
+static void print_config_error(const json_t *json)
+{
+    struct err e = { 0 };
+    char path[sizeof(e.place)];
+    fmt(e.place, sizeof(e.place), "%s", json_string_value(json_object_get(json, "place")) ?: "");
+    fmt(e.text, sizeof(e.text), "%s", json_string_value(json_object_get(json, "text")) ?: "?");
+    fmt(path, sizeof(path), "%s", e.place);
+    for (int i = 0; i < 2 && strrchr(path, ':'); i++)
+        *strrchr(path, ':') = '\0';
+    load_print_error(path, &e);
+}
+
 /* {"error":"..","errors":[{"place","text"}]} */
 int remote_refuse(const struct remote_answer *a)
 {
     _cleanup_json_ json_t *root = json_loads(a->body, 0, NULL);
+    const json_t *errors = json_object_get(root, "errors"), *error;
     const char *text = json_string_value(json_object_get(root, "error"));
-    json_t *error;
     size_t i;
-    json_array_foreach(json_object_get(root, "errors"), i, error)
-        fprintf(stderr, "%s: %s\n", json_string_value(json_object_get(error, "place")) ?: "config",
-                json_string_value(json_object_get(error, "text")) ?: "?");
+    json_array_foreach(errors, i, error) print_config_error(error);
+    if (json_array_size(errors) > 0)
+        text = "refused; the running configuration goes on";
     command_fail(COMMAND_FAILED, "%s", text ? text : a->body[0] ? a->body : "refused");
     return a->status == 400 ? COMMAND_USAGE : COMMAND_FAILED;
 }

@@ -130,6 +130,18 @@ static void refuse(struct controller *c, const struct err *error)
     say_ready(c, c->config_trouble);
 }
 
+/* The changes in one line. */
+static void note_changes(struct controller *c, const struct str *changes)
+{
+    char text[400];
+    struct str s;
+    str_init(&s, text, sizeof(text));
+    for (const char *p = changes->p; *p; p++)
+        str_put(&s, *p == '\n' ? "; " : (char[]){ *p, '\0' });
+    controller_note(c, STORE_EVENT_CONFIG, "", "", "reloaded: %s",
+                    s.len > 0 ? text : "nothing changed");
+}
+
 int controller_reload(struct controller *c, struct str *changes, struct err *errors, size_t cap,
                       size_t *ret_error_count)
 {
@@ -150,8 +162,7 @@ int controller_reload(struct controller *c, struct str *changes, struct err *err
     }
     c->totals.reloads++;
     c->config_trouble[0] = '\0';
-    controller_note(c, STORE_EVENT_CONFIG, "", "", "reloaded: %s",
-                    changes->len > 0 ? changes->p : "nothing changed");
+    note_changes(c, changes);
     controller_set_admin(c, &errors[0]);
     say_ready(c, "reloaded");
     return 0;

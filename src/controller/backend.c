@@ -196,8 +196,12 @@ static void command_operator(struct controller *c, const struct admin_command *c
     struct service_view v;
     if (cmd->number > 0)
         fmt(id, sizeof(id), "%s-%u", cmd->service, cmd->number);
-    controller_note(c, STORE_EVENT_OPERATOR, cmd->service, id, "%s%s", operator_op_name(e.op),
-                    cmd->flag ? " (forced)" : "");
+    char count[16] = "";
+    if (cmd->type == ADMIN_SCALE)
+        fmt(count, sizeof(count), " to %d", cmd->count);
+    controller_note(c, STORE_EVENT_OPERATOR, cmd->service, id, "asked for: %s%s%s",
+                    operator_op_name(e.op), count,
+                    cmd->type == ADMIN_SCALE && cmd->flag ? ", also over max" : "");
     controller_emit(c, &e, NULL);
     controller_pump(c);
     if (control_view(c->control, cmd->slot, &v))

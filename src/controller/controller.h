@@ -30,6 +30,11 @@ const struct schema_section *const *controller_sections(void);
 int controller_load_config(struct arena *arena, const char *path, struct config **ret,
                            struct err *errors, size_t errors_cap, size_t *ret_error_count);
 
+/* The same from memory; `path` is for the errors' places. */
+int controller_parse_config(struct arena *arena, const char *path, const char *text, size_t bytes,
+                            struct config **ret, struct err *errors, size_t errors_cap,
+                            size_t *ret_error_count);
+
 /* Feeds a journal (a file, or a directory of segments) to a fresh core and prints its decisions as
  * JSON lines. With `compare` they are held against the journal's own: returns 1 at the first that
  * differs (printed to stderr with both texts). 0 = done; -errno with `err`. */

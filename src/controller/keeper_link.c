@@ -76,8 +76,7 @@ static void on_hup(struct controller *c, const struct link_msg *m)
     char text[4096];
     struct str changes;
     str_init(&changes, text, sizeof(text));
-    if (controller_reload(c, &changes, errors, ARRAY_LEN(errors), &count) == 0)
-        log_info("reloaded:\n%s", changes.len > 0 ? text : "nothing changed");
+    controller_reload(c, &changes, errors, ARRAY_LEN(errors), &count); /* says what came of it */
 }
 
 static void on_keeper(struct controller *c, const struct link_msg *m)

@@ -67,6 +67,17 @@ void controller_complete_config(struct config *config)
     }
 }
 
+int controller_parse_config(struct arena *arena, const char *path, const char *text, size_t bytes,
+                            struct config **ret, struct err *errors, size_t errors_cap,
+                            size_t *ret_error_count)
+{
+    int rc = config_parse(arena, path, text, bytes, controller_sections(), clock_wall_us(), ret,
+                          errors, errors_cap, ret_error_count);
+    if (rc == 0)
+        controller_complete_config(*ret);
+    return rc;
+}
+
 int controller_load_config(struct arena *arena, const char *path, struct config **ret,
                            struct err *errors, size_t errors_cap, size_t *ret_error_count)
 {
@@ -82,11 +93,8 @@ int controller_load_config(struct arena *arena, const char *path, struct config 
         *ret_error_count = 1;
         return err_at(&errors[0], rc, path, "cannot read the configuration: %s", strerror(-rc));
     }
-    rc = config_parse(arena, path, text, bytes, controller_sections(), clock_wall_us(), ret, errors,
-                      errors_cap, ret_error_count);
-    if (rc == 0)
-        controller_complete_config(*ret);
-    return rc;
+    return controller_parse_config(arena, path, text, bytes, ret, errors, errors_cap,
+                                   ret_error_count);
 }
 
 void controller_features(FILE *out)

@@ -76,6 +76,32 @@ static void note_instance(struct controller *c, const struct queued_event *q)
                         e->text[0] ? e->text : "exited");
 }
 
+static enum instance_state state_of(struct controller *c, const struct event *e)
+{
+    const struct instance *i =
+        e->service < 0 ? NULL : control_instance(c->control, (uint32_t)e->service, e->number);
+    return i ? i->state : INSTANCE_GONE;
+}
+
+/* A probe that changed what an instance is: into the pool, or out of it. */
+static void note_health(struct controller *c, const struct event *e, enum instance_state before)
+{
+    const struct instance *i = control_instance(c->control, (uint32_t)e->service, e->number);
+    char id[MODEL_NAME_MAX + 16], took[32];
+    if (!i || i->state == before)
+        return;
+    fmt(id, sizeof(id), "%s-%u", service_name(c, e->service), e->number);
+    num_format_duration(took, sizeof(took), (e->now_us - i->started_us) / US_PER_MS * US_PER_MS);
+    if (i->state == INSTANCE_READY && before != INSTANCE_FAILING)
+        controller_note(c, STORE_EVENT_INSTANCE, service_name(c, e->service), id,
+                        "ready, %s after its start", took);
+    else if (i->state == INSTANCE_READY)
+        controller_note(c, STORE_EVENT_INSTANCE, service_name(c, e->service), id, "well again");
+    else if (i->state == INSTANCE_FAILING)
+        controller_note(c, STORE_EVENT_ALERT, service_name(c, e->service), id,
+                        "out of the pool, fails its probes: %s", e->text);
+}
+
 static void count(struct controller *c, const struct event *e)
 {
     c->totals.events++;
@@ -122,7 +148,10 @@ static void step(struct controller *c, const struct queued_event *q)
     if (e->type == EVENT_CONFIG)
         jc = controller_journal_config(c->config, templates);
     journal_put_event(c->journal, e, e->type == EVENT_CONFIG ? &jc : NULL);
+    enum instance_state before = has_instance ? state_of(c, e) : INSTANCE_GONE;
     int rc = control_step(c->control, e, &actions);
+    if (e->type == EVENT_PROBE && has_instance)
+        note_health(c, e, before);
     if (rc < 0)
         log_debug("event %s changed nothing: %s", event_type_name(e->type), strerror(-rc));
     for (size_t i = 0; i < actions.count; i++)

@@ -6,6 +6,7 @@
  * over a window looks back on a time with fewer instances, and alone would ask for more and more
  * while they come: scale-out for a mean needs what its window and the newest value both ask for. */
 #include <math.h>
+#include <string.h>
 
 #include "base/fmt.h"
 #include "base/num.h"
@@ -196,8 +197,9 @@ static void opine_in(const struct rule_target_conf *t, const struct rule_context
         series_stat(s, t->metric.stat, window_us, ctx->now_us, ctx->scratch, &value) < 0) {
         ret->block_in = true;
         num_format_duration(window, sizeof(window), window_us);
-        fmt(ret->text, sizeof(ret->text), "%s was not known all of the last %s: no scale-in",
-            metric_name(t->metric.metric), window);
+        size_t said = strlen(ret->text);
+        fmt(ret->text + said, sizeof(ret->text) - said,
+            "; not known all of the last %s: no scale-in", window);
         return;
     }
     needed_for(t, ctx, value, &windowed);

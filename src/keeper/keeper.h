@@ -11,5 +11,11 @@ struct keeper_options {
     const char *const *proxy_argv; /* NULL = plimsoll --proxy */
 };
 
+struct err;
+
+/* Is no keeper running on that state directory? 0, or -EBUSY with a text that says who and what to
+ * do; another -errno when the directory cannot be used at all. */
+int keeper_is_free(const char *state_dir, struct err *err);
+
 /* Runs until everything has ended; returns the exit status. */
 int keeper_main(const struct keeper_options *options);

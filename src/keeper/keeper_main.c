@@ -212,6 +212,13 @@ static void loop(struct keeper *k)
     }
 }
 
+int keeper_is_free(const char *state_dir, struct err *err)
+{
+    char identity[LOCK_IDENTITY_MAX];
+    int rc = lock_identify(state_dir, identity, err);
+    return rc < 0 ? rc : lock_look(state_dir, identity, err);
+}
+
 int keeper_main(const struct keeper_options *options)
 {
     static struct keeper k;

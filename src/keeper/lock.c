@@ -70,6 +70,18 @@ static int take_name(const char *state_dir, const char *identity, struct err *er
     return 0;
 }
 
+int lock_look(const char *state_dir, const char *identity, struct err *err)
+{
+    char path[PATH_MAX];
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    snprintf(path, sizeof(path), "%s/keeper.lock", state_dir);
+    _cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+        return busy(err, state_dir, lock.l_pid);
+    pid_t pid = name_holder(identity);
+    return pid > 0 ? busy(err, state_dir, pid) : 0;
+}
+
 int lock_take(const char *state_dir, const char *identity, struct err *err)
 {
     char path[PATH_MAX];

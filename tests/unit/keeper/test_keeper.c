@@ -581,9 +581,11 @@ static void test_only_one_keeper(void **state)
     pid_t other = fork_keeper(state_dir);
     assert_int_equal(WEXITSTATUS(wait_exit(other)), 1);
     expect(LINK_KEEPER); /* the first one is well */
+    assert_int_equal(keeper_is_free(state_dir, NULL), -EBUSY);
     say_exit(0, false);
     wait_exit(keeper_pid);
     keeper_pid = 0;
+    assert_int_equal(keeper_is_free(state_dir, NULL), 0);
 }
 
 /* Where nothing can be written, even by root. */
@@ -595,6 +597,7 @@ static void test_read_only_state(void **state)
     pid_t first = fork_keeper("/proc/sys/kernel");
     meet_controller();
     expect(LINK_KEEPER);
+    assert_int_equal(keeper_is_free("/proc/sys/kernel", NULL), -EBUSY);
     pid_t other = fork_keeper("/proc/sys/kernel");
     assert_int_equal(WEXITSTATUS(wait_exit(other)), 1);
     pid_t pid = start_instance("shop-1", "exec sleep 1000", "");
