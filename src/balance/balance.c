@@ -103,9 +103,17 @@ uint32_t balance_weight(const struct balance *b, size_t i, int64_t now_us)
     return MAX(b->candidates[i].weight * balance_share(b, i, now_us), 1u);
 }
 
+/* A tunnel does not count towards max-concurrency, but who has many is not the one for more. */
+static uint64_t load_of(const struct balance *b, size_t i)
+{
+    const struct balance_candidate *c = &b->candidates[i];
+    uint64_t tunnels = c->tunnels ? atomic_load_explicit(c->tunnels, memory_order_relaxed) : 0;
+    return balance_in_flight(b, i) + tunnels;
+}
+
 bool balance_less_loaded(const struct balance *b, size_t i, size_t j, int64_t now_us)
 {
-    uint64_t load_i = (uint64_t)balance_in_flight(b, i) * balance_weight(b, j, now_us);
-    uint64_t load_j = (uint64_t)balance_in_flight(b, j) * balance_weight(b, i, now_us);
+    uint64_t load_i = load_of(b, i) * balance_weight(b, j, now_us);
+    uint64_t load_j = load_of(b, j) * balance_weight(b, i, now_us);
     return load_i < load_j;
 }

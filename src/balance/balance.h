@@ -25,6 +25,8 @@ struct balance_candidate {
     int64_t ready_us;                  /* slow start counts from here */
     bool usable;                       /* not draining, not ejected; the caller keeps it current */
     int64_t current;                   /* the algorithm's own: smooth weighted round-robin */
+    /* Over all loops: open Upgrade tunnels are load too. NULL = none. */
+    const _Atomic uint32_t *tunnels;
 };
 
 struct balance_request {

@@ -17,5 +17,5 @@ uint32_t balance_share(const struct balance *b, size_t i, int64_t now_us);
 /* Requests in flight at candidate i, over all loops. */
 uint32_t balance_in_flight(const struct balance *b, size_t i);
 
-/* Fewer requests in flight per weight at `i` than at `j`. */
+/* Fewer requests in flight and tunnels per weight at `i` than at `j`. */
 bool balance_less_loaded(const struct balance *b, size_t i, size_t j, int64_t now_us);

@@ -18,6 +18,6 @@ static int pick(struct balance *b, const struct balance_request *r)
 
 const struct balance_ops balance_least_conn = {
     .name = "least-conn",
-    .help = "the fewest requests in flight for its weight",
+    .help = "the fewest requests in flight and open tunnels for its weight",
     .pick = pick,
 };

@@ -120,6 +120,7 @@ static int apply_instances(struct loop *l, struct service *s, const struct snaps
         update_backend(l, b, conf);
         candidates[count] = (struct balance_candidate){
             .in_flight = &l->shared->gauges->instance[conf->slot].in_flight,
+            .tunnels = &l->shared->gauges->instance[conf->slot].tunnels,
             .number = conf->number,
             .weight = conf->weight,
             .ready_us = conf->ready_us,

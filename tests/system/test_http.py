@@ -326,6 +326,7 @@ def test_answers_are_never_mixed_up(tmp_path):
         shop:
           listen: "127.0.0.1:@PORT_SHOP@"
           eject: {failures: 0}
+          retry: {attempts: 5}  # /early fails once on each, and idle connections close meanwhile
           run: {command: ["@PYTHON@", "@UPSTREAMS@/http.py"], env: {RECORD: "@RECORD@"}}
           scale: {min: 2, max: 2}
     """)

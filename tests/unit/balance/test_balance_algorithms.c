@@ -70,6 +70,17 @@ static void least_conn_takes_the_least_loaded(void **state)
     }
 }
 
+static void least_conn_counts_tunnels(void **state)
+{
+    static _Atomic uint32_t tunnels[2] = { 3, 1 };
+    struct world w;
+    world_init(&w, "least-conn", 2);
+    w.candidates[0].tunnels = &tunnels[0];
+    w.candidates[1].tunnels = &tunnels[1];
+    for (int n = 0; n < 3; n++)
+        assert_int_equal(world_pick(&w), 1);
+}
+
 static void least_conn_rotates_ties(void **state)
 {
     struct world w;
@@ -230,6 +241,7 @@ int main(void)
         cmocka_unit_test(weighted_round_robin_is_smooth),
         cmocka_unit_test(weighted_round_robin_is_exact),
         cmocka_unit_test(least_conn_takes_the_least_loaded),
+        cmocka_unit_test(least_conn_counts_tunnels),
         cmocka_unit_test(least_conn_rotates_ties),
         cmocka_unit_test(least_conn_spares_slow_starters),
         cmocka_unit_test(random_two_keeps_loads_close),

@@ -22,7 +22,7 @@ static void test_steps(void **state)
     assert_int_equal(d.steps[0].from, 3);
     assert_int_equal(d.steps[1].from, 9);
     assert_string_equal(d.steps[0].text, "57 in flight, target 7");
-    assert_string_equal(d.summary, "3 -> 5: at most 5");
+    assert_string_equal(d.summary, "3 -> 5: 57 in flight, target 7; at most 5");
 }
 
 static void test_more_steps_than_fit(void **state)
