@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "cli/load.h"
 #include "cli/state_dir.h"
+#include "keeper/keeper.h"
 #include "sys/mem.h"
 
 #define ANSWER_BYTES_MAX ((size_t)64 * 1024 * 1024)
@@ -165,6 +166,17 @@ static size_t on_header(char *data, size_t one, size_t bytes, void *ctx)
     return bytes * one;
 }
 
+/* Beside the socket lies what a keeper leaves behind. 0 where it is no socket. */
+static size_t left_running(const struct remote *c)
+{
+    char state[PATH_MAX];
+    const char *slash = strrchr(c->where, '/');
+    if (c->where[0] != '/' || slash == c->where)
+        return 0;
+    fmt(state, sizeof(state), "%.*s", (int)(slash - c->where), c->where);
+    return keeper_left_running(state);
+}
+
 /* Nobody there, not allowed, or something else: each calls for other advice. */
 static int connect_error(const struct remote *c, CURLcode code, struct err *err)
 {
@@ -175,6 +187,13 @@ static int connect_error(const struct remote *c, CURLcode code, struct err *err)
     if (os == EACCES || os == EPERM)
         return err_at(err, -EACCES, c->where,
                       "permission denied; run this as the user that runs plimsoll, or as root");
+    size_t left = left_running(c);
+    if (left > 0)
+        return err_set(err, -ENOENT,
+                       "no plimsoll is running at %s, but %zu of its instances serve on\n"
+                       "take them back:     plimsoll run as before, with the same --state\n"
+                       "and to end them:    then plimsoll stop",
+                       c->where, left);
     return err_set(err, -ENOENT,
                    "no plimsoll is running at %s\n"
                    "start one:          plimsoll run --listen :8080 -- COMMAND\n"

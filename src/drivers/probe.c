@@ -61,7 +61,7 @@ static const char *explain(struct probe *probe, CURLcode code, char *buf, size_t
     curl_easy_getinfo(probe->easy, CURLINFO_RESPONSE_CODE, &status);
     buf[0] = '\0';
     if (code == CURLE_COULDNT_CONNECT)
-        fmt(buf, cap, "does not take connections");
+        fmt(buf, cap, PROBE_NO_ANSWER);
     else if (code == CURLE_OPERATION_TIMEDOUT)
         fmt(buf, cap, "does not answer in time");
     else if (code != CURLE_OK)

@@ -12,6 +12,9 @@
 struct prober;
 struct probe;
 
+/* What a probe says of an instance that nobody answers for. */
+#define PROBE_NO_ANSWER "does not take connections"
+
 struct probe_target {
     const char *address; /* "tcp:HOST:PORT" or "unix:/path" */
     const char *path;    /* of the HTTP request; NULL = a connection is enough */

@@ -6,7 +6,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/fmt.h"
 #include "base/num.h"
+#include "base/str.h"
 #include "base/util.h"
 #include "drivers/process.h"
 
@@ -167,6 +169,40 @@ static int read_ports(const char *text, int64_t *ret_min, int64_t *ret_max)
     return 0;
 }
 
+/* "{prot}" is passed on as it stands, for braces mean many things; but so near to one of ours it is
+ * a slip. NULL = none; else which of ours was meant, and `ret` is what was written. */
+static const char *mistyped(const char *text, char *ret, size_t cap)
+{
+    static const char *const ours[] = { "port", "socket", "instance", "service" };
+    for (const char *open = strchr(text, '{'); open; open = strchr(open + 1, '{')) {
+        size_t n = strspn(open + 1, "abcdefghijklmnopqrstuvwxyz");
+        if (open[1 + n] != '}' || n >= cap)
+            continue;
+        fmt(ret, cap, "%.*s", (int)n, open + 1);
+        for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+            unsigned distance = str_distance(ret, ours[i]);
+            if (distance > 0 && distance <= 2)
+                return ours[i];
+        }
+    }
+    return NULL;
+}
+
+static int check_placeholders(struct schema_context *ctx, const struct process_conf *conf,
+                              struct err *err)
+{
+    char word[32];
+    for (size_t i = 0; i < conf->command.count; i++) {
+        const char *meant = mistyped(conf->command.items[i], word, sizeof(word));
+        if (meant)
+            return schema_error(ctx, "command", err,
+                                "{%s} is not replaced; did you mean {%s}? If not, put the "
+                                "command into a script",
+                                word, meant);
+    }
+    return 0;
+}
+
 static int check_run(struct schema_context *ctx, void *section, struct err *err)
 {
     struct process_conf *conf = section;
@@ -176,7 +212,7 @@ static int check_run(struct schema_context *ctx, void *section, struct err *err)
     if (conf->ports && read_ports(conf->ports, &conf->port_min, &conf->port_max) < 0)
         return schema_error(ctx, "ports", err, "\"%s\" is not a range of ports, as in 21000-28999",
                             conf->ports);
-    return 0;
+    return check_placeholders(ctx, conf, err);
 }
 
 static const struct schema_key run_keys[] = {

@@ -119,6 +119,13 @@ static void on_result(struct process *p, bool passed, const char *text)
     char why_not[160];
     if (p->state != PROCESS_RUNNING)
         return;
+    if (!p->ready_once && !passed && strcmp(text, PROBE_NO_ANSWER) == 0) {
+        fmt(why_not, sizeof(why_not),
+            "does not listen on %s; it is told where in PORT or SOCKET, and by {port} or {socket} "
+            "in its command",
+            p->address);
+        text = why_not;
+    }
     if (!p->ready_once && !check_listener(p, passed, why_not, sizeof(why_not))) {
         passed = false;
         text = why_not;

@@ -3,6 +3,8 @@
  * messages. */
 #pragma once
 
+#include <stddef.h>
+
 struct keeper_options {
     const char *state_dir; /* exists; absolute */
     /* How /proc/self/exe is run as the controller and as the proxy; argv, NULL at the end. The
@@ -16,6 +18,9 @@ struct err;
 /* Is no keeper running on that state directory? 0, or -EBUSY with a text that says who and what to
  * do; another -errno when the directory cannot be used at all. */
 int keeper_is_free(const char *state_dir, struct err *err);
+
+/* How many instances run on from a keeper that is gone (`stop --detach`, kill -9). */
+size_t keeper_left_running(const char *state_dir);
 
 /* Runs until everything has ended; returns the exit status. */
 int keeper_main(const struct keeper_options *options);

@@ -220,3 +220,14 @@ def test_a_restarted_controller_goes_on_with_what_ran(make):
     p.cli("scale", "shop", "2")
     p.wait_ready(2)
     assert status["keeper"]["pid"] == p.process.pid
+
+
+def test_a_mistyped_placeholder_is_refused(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text('services:\n  a:\n    listen: ":8080"\n    run:\n      command: [app, "{prot}"]\n')
+    p = subprocess.run([str(PROGRAM), "check", str(path)], capture_output=True, text=True)
+    assert p.returncode == 2
+    assert "p.yaml:5:7" in p.stderr and "did you mean {port}?" in p.stderr
+    path.write_text(path.read_text().replace("{prot}", "{port} {a:1} {{service}} {x}"))
+    p = subprocess.run([str(PROGRAM), "check", str(path)], capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr

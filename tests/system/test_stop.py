@@ -72,6 +72,8 @@ def test_detach_leaves_proxy_and_instances_serving_and_run_takes_them_back(p):
         p.cli("stop", "--detach")
         p.process.wait(20 * SLOW)
         load.wait_ok(50)
+        lost = p.cli("status", check=False)
+        assert lost.returncode == 3 and "2 of its instances serve on" in lost.stderr
         assert alive(proxy) and all(alive(pid) for pid in pids)
         p.start()
         p.wait_ready(2)
