@@ -46,7 +46,7 @@ services:
       rules:
         - target: {{metric: concurrency, value: {target}}}
       behavior:
-        down: {{stabilize: {window}s}}
+        down: {{stabilize: {calm}s}}
 """
 
 
@@ -67,7 +67,7 @@ class Plimsoll:
         window = max(2, round(SECONDS / 30))
         with open(self.config, "w") as f:
             f.write(CONFIG.format(port=self.port, workers=WORKERS, service_ms=SERVICE_MS, max=MAX,
-                                  target=TARGET, window=window,
+                                  target=TARGET, window=window, calm=2 * window,
                                   app=os.path.join(build, "examples", "app", "app")))
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(
@@ -173,6 +173,11 @@ def replay(build, plimsoll, directory, watcher):
         return json.load(f), list(csv.DictReader(g))
 
 
+def recorded_peak():
+    with open(TRACE) as f:
+        return max(float(line.split(",")[1]) for line in f if line[0].isdigit())
+
+
 def print_result(summary, watcher, length):
     latency = summary["latency_ms"]
     used, fixed = watcher.instance_seconds, FIXED * length
@@ -195,7 +200,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         print(f"""Two busy hours of the 1998 World Cup site, recorded then, replayed now: 120 minutes in {SECONDS:.0f} seconds,
-the peak of 2565 requests a second scaled to {PEAK:.0f}, which two cores carry. Open loop: requests come when
+the peak of {recorded_peak():.0f} requests a second scaled to {PEAK:.0f}, which two cores carry. Open loop: requests come when
 they come. An instance of the app answers {WORKERS} requests at a time, {SERVICE_MS} ms each. The rule: {TARGET} in flight per instance.
 """, flush=True)
         plimsoll = Plimsoll(build, directory)

@@ -85,6 +85,42 @@ static void name_from_program(const char *program, char *ret)
         str_copy(ret, NAME_BYTES, "app");
 }
 
+/* Whose name says nothing of what runs: the program is the first argument that is no option. */
+static bool is_interpreter(const char *name)
+{
+    static const char *const names[] = { "python", "nodejs", "node", "ruby", "perl",
+                                         "php",    "java",   "deno", "bun" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        size_t n = strlen(names[i]);
+        if (strncmp(name, names[i], n) == 0 && strspn(name + n, "0123456789.-") == strlen(name + n))
+            return true;
+    }
+    return false;
+}
+
+/* "node server.js" -> "server"; "python3 -m http.server" -> "http-server"; "./app -x" -> "app". */
+static void name_from_command(const char *const *command, size_t count, char *ret)
+{
+    name_from_program(command[0], ret);
+    if (!is_interpreter(ret))
+        return;
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(command[i], "-c") == 0 || strcmp(command[i], "-e") == 0)
+            return;
+        if (command[i][0] == '-')
+            continue;
+        name_from_program(command[i], ret);
+        static const char *const endings[] = { "-js", "-mjs", "-cjs", "-ts", "-py",
+                                               "-rb", "-pl",  "-php", "-jar" };
+        for (size_t k = 0; k < ARRAY_LEN(endings); k++) {
+            size_t n = strlen(ret), m = strlen(endings[k]);
+            if (n > m && strcmp(ret + n - m, endings[k]) == 0)
+                ret[n - m] = '\0';
+        }
+        return;
+    }
+}
+
 /* KEY=VALUE with both there (the value may be empty when `value_optional`). */
 static int split(const char *flag, const char *text, bool value_optional, size_t *ret_key_bytes,
                  struct err *err)
@@ -163,7 +199,7 @@ static int put_scale(const struct config_flags *f, struct str *out, struct err *
 static int put_service(const struct config_flags *f, struct str *out, struct err *err)
 {
     char name[NAME_BYTES];
-    name_from_program(f->command[0], name);
+    name_from_command(f->command, f->command_count, name);
     str_put(out, "services:\n  ");
     put_quoted(out, f->name ? f->name : name, strlen(f->name ? f->name : name));
     str_put(out, ":\n");

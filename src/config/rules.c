@@ -453,6 +453,14 @@ static int read_adjustment(struct schema_context *ctx, const struct schema_node 
     return 0;
 }
 
+/* A bound of a ratio that says "10" means 10 %, for nothing is 1000 % above its threshold. NULL =
+ * it is well; else the text. */
+static const char *not_a_percentage(enum metric metric, const char *text, double value)
+{
+    bool plain = text && !strchr(text, '%');
+    return plain && metric_info(metric)->ratio && fabs(value) > 1 ? text : NULL;
+}
+
 static int read_one_step(struct schema_context *ctx, const struct schema_node *node,
                          const struct rule_step_conf *s, struct rule_step *ret, struct err *err)
 {
@@ -468,6 +476,12 @@ static int read_one_step(struct schema_context *ctx, const struct schema_node *n
     if ((w.from && parse_metric_value(s->metric.metric, w.from, &step.lower, &why) < 0) ||
         (w.to && parse_metric_value(s->metric.metric, w.to, &step.upper, &why) < 0))
         return schema_fail(ctx, node, err, "%s", why.text);
+    const char *huge = not_a_percentage(s->metric.metric, w.from, step.lower);
+    if (!huge)
+        huge = not_a_percentage(s->metric.metric, w.to, step.upper);
+    if (huge)
+        return schema_fail(ctx, node, err, "%.60s would be %.60s00%%; write %.60s%%", huge, huge,
+                           huge);
     if (step.lower >= step.upper)
         return schema_fail(ctx, node, err, "from: %s is not below to: %s", w.from, w.to);
     rc = read_adjustment(ctx, node, &w, s->type, &step.adjustment, err);
@@ -617,6 +631,9 @@ static int check_schedule(struct schema_context *ctx, void *section, struct err 
     struct err why = { 0 };
     if (cron_parse(slice_of(w->cron), &s->cron, &why) < 0)
         return schema_fail_value(ctx, "cron", err, "%s", why.text);
+    if (cron_next(&s->cron, &(struct zone_conf){ .name = "UTC" }, ctx->now_wall_us) == US_NEVER)
+        return schema_fail_value(ctx, "cron", err, "%.60s never comes: there is no such day",
+                                 w->cron);
     int rc = check_schedule_counts(ctx, w, err);
     if (rc < 0)
         return rc;

@@ -123,8 +123,8 @@ static void say_ready(struct controller *c, const char *status)
 static void refuse(struct controller *c, const struct err *error)
 {
     c->totals.reload_failures++;
-    fmt(c->config_trouble, sizeof(c->config_trouble), "reload refused: %s: %s", error->place,
-        error->text);
+    fmt(c->config_trouble, sizeof(c->config_trouble),
+        "reload refused (put it right and reload again): %s: %s", error->place, error->text);
     controller_note(c, STORE_EVENT_CONFIG, "", "", "%s; the old configuration goes on",
                     c->config_trouble);
     say_ready(c, c->config_trouble);

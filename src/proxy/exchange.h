@@ -83,6 +83,7 @@ struct exchange {
     size_t response_scanned;
     bool response_any;     /* a byte of an answer has arrived */
     bool response_started; /* a final head is on its way to the client */
+    bool response_acknowledged;
     bool response_chunk, response_dechunk;
     bool response_reusable; /* the instance's connection may carry another */
     bool upstream_eof, client_eof, upstream_shut, client_shut; /* tunnels: who has ended */

@@ -1,7 +1,10 @@
 /* Instance to client: the response's head is rewritten, its body goes on from the buffer it was
  * read into. At most one buffer is held, so a client that reads slowly slows the instance down. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/fmt.h"
 #include "proxy/exchange.h"
@@ -341,6 +344,18 @@ static enum step work(struct loop *l, struct exchange *x)
     }
 }
 
+/* An instance that writes head and body apart, with Nagle's algorithm on, sends the body only when
+ * its head has been acknowledged, and the kernel would take 40 ms for that. */
+static void acknowledge_head(struct exchange *x)
+{
+    int on = 1;
+    if (!x->response_started || x->response_acknowledged || !x->upstream)
+        return;
+    x->response_acknowledged = true;
+    if (x->backend->conf.address[0] == 't') /* "tcp:" */
+        setsockopt(x->upstream->io.fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+}
+
 void exchange_receive(struct loop *l, struct exchange *x)
 {
     for (int round = 0; round < ROUNDS_MAX; round++) {
@@ -353,8 +368,10 @@ void exchange_receive(struct loop *l, struct exchange *x)
         if (x->response_started && buf_len(x->response_in) > 0)
             continue; /* there was no room to frame all of it */
         enum step s = read_upstream(l, x);
-        if (s == STEP_WAIT)
+        if (s == STEP_WAIT) {
+            acknowledge_head(x);
             wait_upstream(l, x);
+        }
         if (s != STEP_ON)
             return;
     }

@@ -126,6 +126,32 @@ static void test_names(void **state)
     }
 }
 
+static void test_names_of_interpreted_programs(void **state)
+{
+    static const struct {
+        const char *command[4];
+        const char *name;
+    } cases[] = {
+        { { "node", "server.js" }, "server" },
+        { { "/usr/bin/python3", "-u", "shop/app.py" }, "app" },
+        { { "python3.11", "-m", "http.server" }, "http-server" },
+        { { "java", "-jar", "shop.jar" }, "shop" },
+        { { "python3", "-c", "print(1)" }, "python3" },
+        { { "./server.js", "x.js" }, "server-js" },
+        { { "nodes", "x.js" }, "nodes" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        size_t n = 0;
+        while (n < 4 && cases[i].command[n])
+            n++;
+        const struct config *c = build(&(struct config_flags){ .listen = listen_8080,
+                                                               .listen_count = 1,
+                                                               .command = cases[i].command,
+                                                               .command_count = n });
+        assert_string_equal(c->services[0].name, cases[i].name);
+    }
+}
+
 static void test_refused(void **state)
 {
     static const char *const bad_target[] = { "concurrency" }, *const bad_env[] = { "=x" };
@@ -185,8 +211,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_smallest), cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_names_of_interpreted_programs),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
 }
