@@ -102,7 +102,9 @@ static int remove_stale(const struct sockaddr_un *address, struct err *err)
     int rc = connect(fd, (const struct sockaddr *)address, sizeof(*address));
     if (rc == 0 || errno == EAGAIN)
         return err_at(err, -EADDRINUSE, address->sun_path, "another plimsoll answers here");
-    unlink(address->sun_path);
+    if (unlink(address->sun_path) < 0)
+        return err_at(err, -errno, address->sun_path, "left from an earlier controller: %s",
+                      strerror(errno));
     return 0;
 }
 

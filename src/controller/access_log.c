@@ -30,7 +30,8 @@ void controller_open_access_log(struct controller *c)
         char folder[512];
         fmt(folder, sizeof(folder), "%s/log", c->options->state_dir);
         mkdir(folder, 0755);
-        c->access_log_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+        /* A FIFO that nobody reads must hold up nobody. */
+        c->access_log_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
         if (c->access_log_fd < 0)
             log_warn("no access log: cannot open %s: %s", path, strerror(errno));
     }

@@ -147,8 +147,12 @@ int controller_reload(struct controller *c, struct str *changes, struct err *err
 {
     struct arena arena;
     struct config *config;
-    int rc = load(c, &arena, &config, errors, cap, ret_error_count);
+    int rc = c->phase == PHASE_LIVE
+                 ? load(c, &arena, &config, errors, cap, ret_error_count)
+                 : err_at(&errors[0], -EBUSY, c->options->config_path, "plimsoll is %s",
+                          c->phase == PHASE_FINDING ? "starting; try again" : "stopping");
     if (rc < 0) {
+        *ret_error_count = MAX(*ret_error_count, 1u);
         refuse(c, &errors[0]);
         return rc;
     }

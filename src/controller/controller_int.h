@@ -127,8 +127,12 @@ struct controller {
     int64_t started_wall_us;
     bool recovered;
     bool all_stopped;
+    /* Numbers of each service as last configured, by slot: what leaves keeps them until it has
+     * gone. Texts and lists in here may be dangling; only numbers are read. */
+    struct config_service limits[MODEL_SERVICES_MAX];
     const struct config *core_config; /* what the core has been given; NULL = none yet */
-    uint32_t stop_asked;
+    uint32_t stop_asked;              /* by a signal, not yet acted on while FINDING */
+    bool reload_asked;
     char listen_error[256];   /* of the newest LISTEN that failed */
     char admin_trouble[256];  /* the admin address cannot be had; "" = it can, or is off */
     char config_trouble[256]; /* the newest reload that failed; "" = none */
@@ -195,6 +199,8 @@ void keeper_link_exit(struct controller *c, int status, bool detach, const char 
 void proxy_link_attach(struct controller *c, int fd, int64_t pid);
 void proxy_link_publish(struct controller *c);
 void proxy_link_send_log(struct controller *c);
+/* Answers the doorbells whose bits are set; also those that rang while nobody was there. */
+void proxy_link_answer(struct controller *c);
 void proxy_link_set_mark(struct controller *c, uint32_t slot);
 
 /* publish.c: config + core + fleet -> snapshot, as a sealed memfd. -1 on failure. */
@@ -220,6 +226,7 @@ bool controller_driver_service(struct controller *c, uint32_t slot, struct drive
 
 /* phase.c: from asking what runs to having stopped everything. */
 void controller_phase_found(struct controller *c); /* one more service is listed */
+void controller_signals(struct controller *c);     /* what a signal asked for, once live */
 void controller_stop(struct controller *c);
 void controller_stop_next(struct controller *c);
 void controller_detach(struct controller *c);

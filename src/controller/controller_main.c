@@ -26,6 +26,7 @@ static void on_tick(uv_timer_t *timer)
 /* Before the loop waits: whatever was queued meanwhile. */
 static void on_prepare(uv_prepare_t *prepare)
 {
+    controller_signals(prepare->data);
     controller_pump(prepare->data);
 }
 
@@ -247,7 +248,9 @@ int controller_main(const struct controller_options *options)
     int rc = open_all(&c, &err);
     if (rc < 0) {
         log_error("%s%s%s", err.place, err.place[0] ? ": " : "", err.text);
-        if (c.keeper.watch)
+        /* What serves is not stopped because a controller that comes back finds something amiss:
+         * the keeper starts another. */
+        if (c.keeper.watch && c.first_start)
             keeper_link_exit(&c, 1, false, err.text);
         close_all(&c);
         return 1;

@@ -63,20 +63,16 @@ static void on_listening(struct controller *c, const struct link_msg *m)
         str_putf(&s, "cannot listen: %s", strerror((int)m->number));
 }
 
+/* Both may arrive while something else waits for an answer of the keeper: they are noted here and
+ * acted on at the loop's next turn (controller_signals()). */
 static void on_term(struct controller *c, const struct link_msg *m)
 {
     c->stop_asked = (uint32_t)m->number;
-    controller_stop(c);
 }
 
 static void on_hup(struct controller *c, const struct link_msg *m)
 {
-    struct err errors[8];
-    size_t count = 0;
-    char text[4096];
-    struct str changes;
-    str_init(&changes, text, sizeof(text));
-    controller_reload(c, &changes, errors, ARRAY_LEN(errors), &count); /* says what came of it */
+    c->reload_asked = true;
 }
 
 static void on_keeper(struct controller *c, const struct link_msg *m)

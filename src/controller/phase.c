@@ -22,7 +22,24 @@ static void go_live(struct controller *c)
     keeper_link_send(c, &ready);
     controller_note(c, STORE_EVENT_CONTROLLER, "", "", "controller %s, %s",
                     c->recovered ? "recovered" : "started", status);
-    if (c->stop_asked > 0)
+    proxy_link_answer(c);
+}
+
+void controller_signals(struct controller *c)
+{
+    struct err errors[8];
+    size_t count = 0;
+    char text[4096];
+    struct str changes;
+    if (c->phase == PHASE_FINDING)
+        return;
+    if (c->reload_asked) {
+        c->reload_asked = false;
+        str_init(&changes, text, sizeof(text));
+        controller_reload(c, &changes, errors, ARRAY_LEN(errors),
+                          &count); /* says what came of it */
+    }
+    if (c->stop_asked > 0 && c->phase == PHASE_LIVE)
         controller_stop(c);
 }
 

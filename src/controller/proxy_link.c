@@ -83,10 +83,12 @@ static void on_bell_timer(uv_timer_t *timer);
 /* The first ring is answered at once. Demand that swings around the mark would ring a thousand
  * times a second: who has just been answered waits a moment, and as long as its bit is set the
  * proxy does not ring again. */
-static void answer(struct controller *c)
+void proxy_link_answer(struct controller *c)
 {
     int64_t now_us = clock_now_us();
     bool later = false;
+    if (c->phase == PHASE_FINDING)
+        return; /* the bits stay set until we are live */
     for (uint32_t slot = 0; c->gauges && slot < MODEL_SERVICES_MAX; slot++) {
         _Atomic uint64_t *word = &c->gauges->dirty[slot / 64];
         uint64_t bit = UINT64_C(1) << (slot % 64);
@@ -109,7 +111,7 @@ static void answer(struct controller *c)
 
 static void on_bell_timer(uv_timer_t *timer)
 {
-    answer(timer->data);
+    proxy_link_answer(timer->data);
 }
 
 static void on_doorbell(uv_poll_t *poll, int status, int events)
@@ -119,7 +121,7 @@ static void on_doorbell(uv_poll_t *poll, int status, int events)
     struct iovec to = { &count, sizeof(count) };
     /* The descriptor is shared with the proxy, which could make it a blocking one. */
     if (preadv2(c->doorbell_fd, &to, 1, -1, RWF_NOWAIT) > 0)
-        answer(c);
+        proxy_link_answer(c);
 }
 
 static void drop_gauges(struct controller *c)
@@ -180,6 +182,7 @@ static void on_hello(struct controller *c, const struct link_msg *m)
     c->proxy_idle = false;
     proxy_link_send_log(c);
     proxy_link_publish(c);
+    proxy_link_answer(c);
 }
 
 static void on_applied(struct controller *c, const struct link_msg *m)

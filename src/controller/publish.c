@@ -43,8 +43,18 @@ static void put_limits(struct snapshot_service *t, const struct config_service *
     t->eject_failures = (uint32_t)s->eject_failures;
     t->eject_us = s->eject_us;
     t->slow_start_us = s->slow_start_us;
-    t->drain_us = s->drain_us;
 }
+
+/* Of a service that had left before this controller began: enough to end what it has in flight. */
+static const struct config_service limits_unknown = {
+    .timeouts = { .header_us = 10 * US_PER_S,
+                  .body_us = 30 * US_PER_S,
+                  .idle_us = 60 * US_PER_S,
+                  .connect_us = 2 * US_PER_S,
+                  .response_us = 60 * US_PER_S,
+                  .upstream_idle_us = 4 * US_PER_S },
+    .limits = { .header_bytes = 32 * 1024, .header_count = 100, .uri_bytes = 8 * 1024 },
+};
 
 static void put_routes(struct snapshot *s, struct snapshot_service *t,
                        const struct config_service *conf)
@@ -96,10 +106,12 @@ static void put_service(struct controller *c, struct snapshot *s, const struct s
     t->slot = v->slot;
     t->drain_us = v->conf->drain_us;
     str_copy(t->balance, sizeof(t->balance), conf ? conf->balance : "least-conn");
-    if (conf) {
-        put_limits(t, conf);
+    if (conf)
+        c->limits[v->slot] = *conf; /* for the time when the configuration has forgotten it */
+    bool known = c->limits[v->slot].timeouts.body_us > 0;
+    put_limits(t, known ? &c->limits[v->slot] : &limits_unknown);
+    if (conf)
         put_routes(s, t, conf);
-    }
     t->starting = v->starting > 0 && v->start_failures == 0;
     if (v->ready == 0 && v->start_failures > 0)
         str_copy(t->unavailable, sizeof(t->unavailable), v->trouble);

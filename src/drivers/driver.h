@@ -35,12 +35,17 @@ struct driver_probe {
     int64_t interval_us, timeout_us;
 };
 
-/* One service of a provisioner. Lives until the next set_services(). */
+/* One service of a provisioner. Lives until the next set_services().
+ *
+ * Without `conf` it is leaving: the configuration does not know it any more, but the core still
+ * drains what is left of it. Its instances are found and probed like others', nothing is started,
+ * and a stop is done as the instance was promised when it was started. */
 struct driver_service {
     uint32_t slot;
     const char *name;
-    const void *conf; /* of the driver's section */
+    const void *conf; /* of the driver's section; NULL = leaving */
     uint64_t template;
+    int64_t drain_us; /* what its requests get to end in */
     struct driver_probe probe;
 };
 
@@ -59,7 +64,8 @@ struct provision_ops {
     /* Most time from START to ready, and other facts that core wants from the section. */
     int64_t (*start_within_us)(const void *conf);
     int (*open)(const struct driver_env *env, void **ret, struct err *err);
-    /* The services it is responsible for from now on (after each config). Instances of services
+    /* The services it is responsible for from now on (after each config, and after one is
+     * forgotten): those of the configuration, and those that are leaving. Instances of services
      * that are gone stay known until they have exited. */
     void (*set_services)(void *self, const struct driver_service *services, size_t count);
     /* Start an instance: STARTED (with address) or START_FAILED follows, then PROBE events for as
@@ -67,7 +73,8 @@ struct provision_ops {
     void (*start)(void *self, const struct driver_service *service, uint32_t number);
     /* End it: TERM, grace, KILL. EXITED follows. Twice is harmless. */
     void (*stop)(void *self, uint32_t slot, uint32_t number);
-    /* Say what runs: FOUND for each instance, then FOUND_ALL for each service. */
+    /* Say what runs: FOUND for each instance, then FOUND_ALL for each service, leaving ones too.
+     * What belongs to none of them is ended after the drain it was started with. */
     void (*list)(void *self);
     /* Probe it now (the proxy complained). */
     void (*probe)(void *self, uint32_t slot, uint32_t number);

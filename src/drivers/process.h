@@ -1,6 +1,6 @@
 /* The process driver's parts. An instance is a process that the keeper runs for us; what the next
  * controller must know of it travels as the keeper's `meta` text:
- *   template=HEX address=ADDRESS signal=NUMBER grace=US */
+ *   template=HEX address=ADDRESS signal=NUMBER grace=US drain=US */
 #pragma once
 
 #include <stdbool.h>

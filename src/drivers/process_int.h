@@ -34,7 +34,7 @@ struct process {
     struct process_driver *driver;
     enum process_state state;
     uint32_t slot, number;
-    bool nameless; /* of a service that is no longer configured: it is ended, and nobody is told */
+    bool nameless;    /* of a service that nobody knows: it is ended, and nobody is told */
     bool stop_wanted; /* while it was only asked for */
     char service[MODEL_NAME_MAX];
     char name[PROCESS_NAME_MAX];
@@ -42,7 +42,7 @@ struct process {
     uint64_t template;
     int64_t pid;
     int signal;
-    int64_t grace_us;
+    int64_t grace_us, drain_us;
     /* process_ready.c */
     bool ready_once;
     bool exec_running;
@@ -54,7 +54,8 @@ struct process {
 };
 
 /* provision_process.c */
-const struct driver_service *process_service(const struct process *p); /* NULL = not configured */
+/* NULL = not configured, or not any more */
+const struct driver_service *process_service(const struct process *p);
 void process_emit(struct process *p, const struct event *e); /* service and number are filled in */
 int process_tell_keeper(struct process_driver *d, const struct link_msg *m);
 

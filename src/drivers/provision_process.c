@@ -22,7 +22,9 @@
 
 #define COMMAND_BYTES_MAX ((size_t)256 * 1024)
 #define KILL_AGAIN_US (5 * US_PER_S)
-#define GRACE_US (10 * US_PER_S) /* of an instance whose section is not known any more */
+/* Of an instance that does not say what it was promised. */
+#define GRACE_US (10 * US_PER_S)
+#define DRAIN_US (20 * US_PER_S)
 
 /* --- the list --- */
 
@@ -46,7 +48,7 @@ static const struct driver_service *service_by_name(const struct process_driver 
 const struct driver_service *process_service(const struct process *p)
 {
     const struct driver_service *s = service_by_slot(p->driver, p->slot);
-    return !p->nameless && s && strcmp(s->name, p->service) == 0 ? s : NULL;
+    return !p->nameless && s && s->conf && strcmp(s->name, p->service) == 0 ? s : NULL;
 }
 
 static struct process *find(const struct process_driver *d, uint32_t slot, uint32_t number)
@@ -80,6 +82,7 @@ static struct process *add(struct process_driver *d, const char *service, uint32
     p->number = number;
     p->signal = SIGTERM;
     p->grace_us = GRACE_US;
+    p->drain_us = DRAIN_US;
     str_copy(p->service, sizeof(p->service), service);
     fmt(p->name, sizeof(p->name), "%s-%u", service, number);
     uv_timer_init(d->env.loop, &p->timer);
@@ -247,8 +250,9 @@ static int ask_to_start(struct process *p, const struct process_conf *conf, stru
     char meta[512], log_path[PATH_MAX];
     _cleanup_arena_ struct arena arena;
     mem_arena_init(&arena, COMMAND_BYTES_MAX);
-    fmt(meta, sizeof(meta), "template=%llx address=%s signal=%d grace=%lld",
-        (unsigned long long)p->template, p->address, p->signal, (long long)p->grace_us);
+    fmt(meta, sizeof(meta), "template=%llx address=%s signal=%d grace=%lld drain=%lld",
+        (unsigned long long)p->template, p->address, p->signal, (long long)p->grace_us,
+        (long long)p->drain_us);
     process_log_path(p->driver->env.state_dir, p->service, p->number, log_path, sizeof(log_path));
     struct process_identity who = { .name = p->name,
                                     .service = p->service,
@@ -268,7 +272,7 @@ static void process_start(void *self, const struct driver_service *service, uint
     struct process_driver *d = self;
     const struct process_conf *conf = service->conf;
     struct err err = { 0 };
-    if (find(d, service->slot, number))
+    if (!conf || find(d, service->slot, number))
         return; /* an action that is repeated takes effect once */
     struct process *p = add(d, service->name, service->slot, number);
     if (!p)
@@ -276,6 +280,7 @@ static void process_start(void *self, const struct driver_service *service, uint
     p->template = service->template;
     p->signal = process_stop_signal(conf);
     p->grace_us = conf->stop.grace_us;
+    p->drain_us = service->drain_us;
     int rc = process_uses_socket(conf) ? choose_socket(p, conf, &err) : choose_port(p, conf, &err);
     if (rc == 0)
         rc = ask_to_start(p, conf, &err);
@@ -433,6 +438,8 @@ static void read_meta_word(struct process *p, struct slice word)
         p->signal = (int)number;
     else if (slice_eq(name, SLICE("grace")) && num_parse_i64(value, &number) == 0)
         p->grace_us = number;
+    else if (slice_eq(name, SLICE("drain")) && num_parse_i64(value, &number) == 0)
+        p->drain_us = number;
 }
 
 static void read_meta(struct process *p, struct slice meta)
@@ -463,6 +470,18 @@ static struct process *adopt(struct process_driver *d, const struct link_msg *m)
     return p;
 }
 
+static void on_unknown_drained(uv_timer_t *timer)
+{
+    begin_stop(CONTAINER_OF(timer, struct process, timer));
+}
+
+/* The proxy may have outlived whoever knew its service, and still be waiting for its answers. */
+static void end_unknown(struct process *p)
+{
+    log_info("%s belongs to no service any more: ending it", p->name);
+    uv_timer_start(&p->timer, on_unknown_drained, (uint64_t)(MAX(p->drain_us, 0) / US_PER_MS), 0);
+}
+
 static void on_running(struct process_driver *d, const struct link_msg *m)
 {
     struct process *p = find_name(d, m->name);
@@ -472,10 +491,8 @@ static void on_running(struct process_driver *d, const struct link_msg *m)
     if (!p)
         return;
     if (p->nameless) {
-        if (!known) {
-            log_info("%s belongs to no service any more: ending it", p->name);
-            begin_stop(p);
-        }
+        if (!known)
+            end_unknown(p);
         return;
     }
     /* One that listens was taking requests, as far as anyone can tell; a probe is on its way. */

@@ -52,6 +52,7 @@ static int set_up(void **state)
                                        .name = "shop",
                                        .conf = &conf,
                                        .template = 0xabcdef0123456789,
+                                       .drain_us = 300 * US_PER_MS,
                                        .probe = { .interval_us = 20 * US_PER_MS,
                                                   .timeout_us = 2 * US_PER_S } };
     fake_begin(state_dir);
@@ -277,20 +278,80 @@ static void test_another_controller_finds_it(void **state)
     wait_for(EVENT_EXITED, &at);
 }
 
-static void test_unknown_service_is_ended(void **state)
+/* Another controller, which knows `count` services, asks what runs. */
+static void come_back(const struct driver_service *services, size_t count)
+{
+    fake_close_driver();
+    fake_open_driver(state_dir);
+    provision_process.set_services(fake.driver, services, count);
+    provision_process.list(fake.driver);
+}
+
+static void test_unknown_service_is_ended_after_its_drain(void **state)
 {
     size_t at = 0;
     provision_process.start(fake.driver, &service, 3);
     wait_for(EVENT_STARTED, &at);
     wait_probe(true, &at);
-    fake_close_driver();
-    fake_open_driver(state_dir);
-    provision_process.set_services(fake.driver, &service, 0);
-    provision_process.list(fake.driver);
-    int64_t give_up_us = clock_now_us() + PATIENCE_US;
-    while (fake.children[0].pid > 0 && clock_now_us() < give_up_us)
+    int64_t began_us = clock_now_us();
+    come_back(NULL, 0);
+    while (fake.children[0].pid > 0 && clock_now_us() < began_us + PATIENCE_US)
         uv_run(&fake.loop, UV_RUN_ONCE);
     assert_int_equal(fake.children[0].pid, 0);
+    assert_true(clock_now_us() - began_us >= service.drain_us);
+    for (; at < fake.event_count; at++) /* nobody was told of it */
+        assert_int_not_equal(fake.events[at].type, EVENT_EXITED);
+}
+
+/* The configuration does not know its service any more, but the core does. */
+static void test_leaving_service_is_found(void **state)
+{
+    const struct driver_service leaving = { .slot = 4, .name = "shop" };
+    const char *words[] = { "sh", "-c",
+                            "trap '' TERM; trap 'exit 5' INT; echo trapped; "
+                            "while :; do sleep 0.02; done" };
+    char log[128];
+    struct stat st;
+    size_t at = 0;
+    conf.command = (struct schema_list){ 3, words };
+    conf.stop.signal = 1; /* INT */
+    provision_process.start(fake.driver, &service, 3);
+    wait_for(EVENT_STARTED, &at);
+    process_log_path(state_dir, "shop", 3, log, sizeof(log));
+    while (stat(log, &st) < 0 || st.st_size == 0)
+        uv_run(&fake.loop, UV_RUN_ONCE);
+    come_back(&leaving, 1);
+    const struct event *e = wait_for(EVENT_FOUND, &at);
+    assert_int_equal(e->number, 3);
+    assert_true(e->template == service.template);
+    wait_for(EVENT_FOUND_ALL, &at);
+    wait_probe(false, &at); /* it is looked at, without a section to say how */
+    provision_process.start(fake.driver, &leaving, 4);
+    provision_process.stop(fake.driver, 4, 3);
+    e = wait_for(EVENT_EXITED, &at);
+    assert_string_equal(e->text, "exited with status 5"); /* by the signal it was promised */
+    assert_int_equal(fake.child_count, 1);
+}
+
+/* It comes back into the configuration: what runs is as it was, and more can be started. */
+static void test_leaving_service_comes_back(void **state)
+{
+    const struct driver_service leaving = { .slot = 4, .name = "shop" };
+    size_t at = 0;
+    provision_process.start(fake.driver, &service, 3);
+    wait_probe(true, &at);
+    come_back(&leaving, 1);
+    wait_for(EVENT_FOUND_ALL, &at);
+    provision_process.set_services(fake.driver, &service, 1);
+    provision_process.start(fake.driver, &service, 4);
+    const struct event *e = wait_for(EVENT_STARTED, &at);
+    assert_int_equal(e->number, 4);
+    do {
+        e = wait_probe(true, &at);
+    } while (e->number != 4);
+    provision_process.stop(fake.driver, 4, 3);
+    e = wait_for(EVENT_EXITED, &at);
+    assert_int_equal(e->number, 3);
 }
 
 /* Two instances never get the same port, even before either of them listens. */
@@ -326,7 +387,9 @@ int main(int argc, char **argv)
         TEST(test_stop_of_what_is_not_there),
         TEST(test_stop_while_starting),
         TEST(test_another_controller_finds_it),
-        TEST(test_unknown_service_is_ended),
+        TEST(test_unknown_service_is_ended_after_its_drain),
+        TEST(test_leaving_service_is_found),
+        TEST(test_leaving_service_comes_back),
         TEST(test_ports_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
