@@ -258,7 +258,7 @@ def report(args, result, rate, steps, restart):
         lines.append(f"| load step to decision, {name}, at most 100 ms | median {median:.1f} ms, worst of 5 "
                      f"{worst:.1f} ms | {verdict(worst, 100)} |")
     lines.append(f"| killed proxy to the next answer, at most 100 ms | median {restart[0]:.1f} ms, worst of 7 "
-                 f"{restart[1]:.1f} ms | {verdict(restart[0], 100)} |")
+                 f"{restart[1]:.1f} ms | {verdict(restart[1], 100)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -374,8 +374,9 @@ static const struct schema_key proxy_keys[] = {
       .fallback = "auto",
       .names = automatic,
       .min = 1,
-      .max = 64,
-      .help = "event loops; auto = one per core" },
+      .max = 16,
+      .help = "event loops; auto = one per core, at most 16. Each listener takes a socket of every "
+              "loop, and there are 64 sockets in all" },
     { .name = "user",
       .type = SCHEMA_TEXT,
       .offset = AT(proxy_user),

@@ -122,6 +122,8 @@ static int receive(struct controller *c, enum link_type *ret_type)
     memcpy(m.fds, fds, n_fds * sizeof(int));
     *ret_type = m.type;
     dispatch(c, &m);
+    for (size_t i = m.type == LINK_PROXY ? 1 : 0; i < n_fds; i++)
+        close(fds[i]);
     return 0;
 }
 

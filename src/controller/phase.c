@@ -75,6 +75,7 @@ void controller_stop(struct controller *c)
     c->proxy_idle = false;
     uv_timer_start(&c->finish_timer, on_finish_timeout, (uint64_t)(longest_drain_us(c) / US_PER_MS),
                    0);
+    c->publish = true; /* again, should the link be full just now */
     proxy_link_publish(c);
     controller_stop_next(c);
 }

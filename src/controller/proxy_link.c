@@ -278,6 +278,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         memcpy(m.fds, fds, n_fds * sizeof(int));
         if (handlers[m.type])
             handlers[m.type](c, &m);
+        for (size_t k = 0; k < n_fds && m.type != LINK_HELLO; k++)
+            close(fds[k]);
         if (c->proxy.fd < 0)
             break;
     }

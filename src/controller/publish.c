@@ -11,6 +11,7 @@
 #include "controller/controller_int.h"
 #include "controller/network.h"
 #include "link/snapshot.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/mem.h"
 
@@ -112,7 +113,9 @@ static void put_service(struct controller *c, struct snapshot *s, const struct s
     put_limits(t, known ? &c->limits[v->slot] : &limits_unknown);
     if (conf)
         put_routes(s, t, conf);
-    t->starting = v->starting > 0 && v->start_failures == 0;
+    /* Worth waiting for: one that starts, or will be tried again before a waiter's time is up. */
+    int64_t wait_us = us_sub(v->backoff_until_us, clock_now_us());
+    t->starting = v->starting > 0 && (v->backoff_until_us == 0 || wait_us < t->queue_deadline_us);
     if (v->ready == 0 && v->start_failures > 0)
         str_copy(t->unavailable, sizeof(t->unavailable), v->trouble);
     put_instances(c, t, v, conf ? (uint32_t)conf->weight : 1);

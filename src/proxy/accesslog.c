@@ -2,6 +2,7 @@
 #include "proxy/accesslog.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,17 +26,51 @@ bool accesslog_ring_put(struct accesslog_ring *r, const char *line, size_t n)
     return true;
 }
 
-static void write_all(int fd, const char *p, size_t n)
+static bool is_wanted_elsewhere(struct accesslog *log)
+{
+    return atomic_load(&log->quit) || atomic_load(&log->mail) != ACCESSLOG_NO_MAIL;
+}
+
+static void take_mail(struct accesslog *log)
+{
+    int fd = atomic_exchange(&log->mail, ACCESSLOG_NO_MAIL);
+    if (fd == ACCESSLOG_NO_MAIL)
+        return;
+    if (log->fd >= 0)
+        close(log->fd);
+    log->fd = fd;
+}
+
+static void clear_event(struct accesslog *log)
+{
+    uint64_t ignored;
+    ssize_t n = read(log->event_fd, &ignored, sizeof(ignored));
+    (void)n;
+}
+
+/* A pipe that nobody reads, until somebody does. False = there is something better to do. */
+static bool wait_writable(struct accesslog *log)
+{
+    struct pollfd p[2] = { { .fd = log->fd, .events = POLLOUT },
+                           { .fd = log->event_fd, .events = POLLIN } };
+    poll(p, ARRAY_LEN(p), -1);
+    if (p[1].revents)
+        clear_event(log);
+    return !is_wanted_elsewhere(log);
+}
+
+static bool write_all(struct accesslog *log, const char *p, size_t n)
 {
     while (n > 0) {
-        ssize_t done = write(fd, p, n);
-        if (done < 0 && errno == EINTR)
+        ssize_t done = write(log->fd, p, n);
+        if (done < 0 && (errno == EINTR || (errno == EAGAIN && wait_writable(log))))
             continue;
         if (done <= 0)
-            return; /* a full disk loses lines, not requests */
+            return false; /* a full disk loses lines, not requests */
         p += done;
         n -= (size_t)done;
     }
+    return true;
 }
 
 static bool drain_ring(struct accesslog *log, struct accesslog_ring *r)
@@ -46,12 +81,9 @@ static bool drain_ring(struct accesslog *log, struct accesslog_ring *r)
         return false;
     size_t at = tail % ACCESSLOG_RING_BYTES, n = head - tail;
     size_t first = MIN(n, ACCESSLOG_RING_BYTES - at);
-    pthread_mutex_lock(&log->lock);
-    if (log->fd >= 0) {
-        write_all(log->fd, r->data + at, first);
-        write_all(log->fd, r->data, n - first);
-    }
-    pthread_mutex_unlock(&log->lock);
+    take_mail(log); /* after the lines were seen: they are not older than the log they are for */
+    if (log->fd >= 0 && write_all(log, r->data + at, first))
+        write_all(log, r->data, n - first);
     atomic_store_explicit(&r->tail, head, memory_order_release);
     return true;
 }
@@ -74,9 +106,7 @@ static void wait_for_lines(struct accesslog *log)
         return;
     }
     poll(&p, 1, -1);
-    uint64_t ignored;
-    ssize_t n = read(log->event_fd, &ignored, sizeof(ignored));
-    (void)n;
+    clear_event(log);
     atomic_store(&log->asleep, false);
 }
 
@@ -84,6 +114,7 @@ static void *run(void *arg)
 {
     struct accesslog *log = arg;
     while (!atomic_load(&log->quit)) {
+        take_mail(log);
         if (!drain_all(log))
             wait_for_lines(log);
         poll(NULL, 0, LINGER_MS);
@@ -94,8 +125,8 @@ static void *run(void *arg)
 
 int accesslog_init(struct accesslog *log, uint32_t ring_count)
 {
-    pthread_mutex_init(&log->lock, NULL);
     log->fd = -1;
+    atomic_store(&log->mail, ACCESSLOG_NO_MAIL);
     log->ring_count = ring_count;
     log->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (log->event_fd < 0)
@@ -124,10 +155,11 @@ void accesslog_stop(struct accesslog *log)
 
 void accesslog_set_fd(struct accesslog *log, int fd)
 {
-    pthread_mutex_lock(&log->lock);
-    if (log->fd >= 0)
-        close(log->fd);
-    log->fd = fd;
-    pthread_mutex_unlock(&log->lock);
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    int untaken = atomic_exchange(&log->mail, fd);
+    if (untaken >= 0)
+        close(untaken);
     atomic_store(&log->on, fd >= 0);
+    accesslog_wake(log);
 }

@@ -1,5 +1,6 @@
-/* The buffer pool. Two sizes are kept for reuse; anything larger (a service that allows huge
- * headers) is taken and given back as it comes. Never hands out more than its cap. */
+/* The buffer pool. Two sizes are kept for reuse, a bounded number of each; anything larger (a
+ * service that allows huge headers) is taken and given back as it comes. Never holds more than its
+ * cap, and what it only keeps gives way to what is asked for. */
 #include "proxy/buf.h"
 
 #include <assert.h>
@@ -12,25 +13,43 @@ void buf_pool_init(struct buf_pool *p, size_t cap_bytes)
     *p = (struct buf_pool){ .cap_bytes = cap_bytes };
 }
 
-static void free_all(struct buf *b)
+static void free_kept(struct buf_pool *p, struct buf_list *list)
 {
-    while (b) {
-        struct buf *next = b->next;
+    for (struct buf *b = list->first, *next; b; b = next) {
+        next = b->next;
         free(b);
-        b = next;
     }
+    p->held_bytes -= list->bytes;
+    *list = (struct buf_list){ 0 };
 }
 
 void buf_pool_done(struct buf_pool *p)
 {
-    free_all(p->free_small);
-    free_all(p->free_large);
-    *p = (struct buf_pool){ 0 };
+    free_kept(p, &p->small);
+    free_kept(p, &p->large);
 }
 
-static struct buf **free_list(struct buf_pool *p, size_t cap)
+static struct buf_list *list_of(struct buf_pool *p, size_t cap)
 {
-    return cap == BUF_SMALL_BYTES ? &p->free_small : cap == BUF_LARGE_BYTES ? &p->free_large : NULL;
+    return cap == BUF_SMALL_BYTES ? &p->small : cap == BUF_LARGE_BYTES ? &p->large : NULL;
+}
+
+static struct buf *allocate(struct buf_pool *p, size_t cap)
+{
+    if (cap > UINT32_MAX / 2)
+        return NULL;
+    if (p->held_bytes + cap > p->cap_bytes) {
+        free_kept(p, &p->small);
+        free_kept(p, &p->large);
+    }
+    if (p->held_bytes + cap > p->cap_bytes)
+        return NULL;
+    struct buf *b = malloc(sizeof(*b) + cap);
+    if (!b)
+        return NULL;
+    p->held_bytes += cap;
+    b->cap = (uint32_t)cap;
+    return b;
 }
 
 struct buf *buf_new(struct buf_pool *p, size_t cap)
@@ -39,18 +58,13 @@ struct buf *buf_new(struct buf_pool *p, size_t cap)
         cap = BUF_SMALL_BYTES;
     else if (cap <= BUF_LARGE_BYTES)
         cap = BUF_LARGE_BYTES;
-    struct buf **list = free_list(p, cap);
-    struct buf *b = list ? *list : NULL;
+    struct buf_list *list = list_of(p, cap);
+    struct buf *b = list ? list->first : NULL;
     if (b) {
-        *list = b->next;
-    } else {
-        if (cap > UINT32_MAX / 2 || p->used_bytes + cap > p->cap_bytes)
-            return NULL;
-        b = malloc(sizeof(*b) + cap);
-        if (!b)
-            return NULL;
-        p->used_bytes += cap;
-        b->cap = (uint32_t)cap;
+        list->first = b->next;
+        list->bytes -= cap;
+    } else if (!(b = allocate(p, cap))) {
+        return NULL;
     }
     b->next = NULL;
     b->start = b->end = 0;
@@ -63,13 +77,14 @@ void buf_free(struct buf_pool *p, struct buf **b)
     if (!gone)
         return;
     *b = NULL;
-    struct buf **list = free_list(p, gone->cap);
-    if (list) {
-        gone->next = *list;
-        *list = gone;
+    struct buf_list *list = list_of(p, gone->cap);
+    if (list && list->bytes + gone->cap <= BUF_KEPT_BYTES) {
+        gone->next = list->first;
+        list->first = gone;
+        list->bytes += gone->cap;
         return;
     }
-    p->used_bytes -= gone->cap;
+    p->held_bytes -= gone->cap;
     free(gone);
 }
 

@@ -15,9 +15,16 @@ struct buf {
     char data[];
 };
 
+#define BUF_KEPT_BYTES (2u << 20) /* of each size; what is given back beyond it is freed */
+
+struct buf_list {
+    struct buf *first;
+    size_t bytes;
+};
+
 struct buf_pool {
-    struct buf *free_small, *free_large;
-    size_t used_bytes; /* handed out or kept, all sizes */
+    struct buf_list small, large; /* kept for reuse */
+    size_t held_bytes;            /* handed out or kept, all sizes */
     size_t cap_bytes;
 };
 

@@ -135,7 +135,7 @@ void client_next(struct loop *l, struct client *c, bool keep)
     if (buf_len(c->in) == 0)
         buf_free(&l->bufs, &c->in);
     set_idle(l, c);
-    if (c->in || c->io.readable || l->stopping)
+    if (c->in || c->io.readable || client_leaves(l, c))
         loop_defer(l, c);
 }
 
@@ -214,7 +214,7 @@ static void run_head(struct loop *l, struct client *c)
     bool nothing = buf_len(c->in) == 0;
     if (nothing)
         buf_free(&l->bufs, &c->in);
-    if ((nothing && l->stopping) || c->site->count == 0)
+    if (client_leaves(l, c) && (nothing || c->site->count == 0))
         client_close(l, c);
 }
 
@@ -257,10 +257,17 @@ bool client_shed(struct loop *l)
     return true;
 }
 
+bool client_leaves(const struct loop *l, const struct client *c)
+{
+    return l->stopping || c->site->count == 0;
+}
+
 void client_stop_idle(struct loop *l)
 {
     LIST_FOR_EACH (it, &l->idle_clients) {
         struct client *c = LIST_ENTRY(it, struct client, idle);
+        if (!client_leaves(l, c))
+            continue;
         c->io.readable = true; /* look once: what has arrived is answered, with close */
         loop_defer(l, c);
     }

@@ -41,6 +41,8 @@ void client_next(struct loop *l, struct client *c, bool keep);
 void client_close(struct loop *l, struct client *c);
 /* Make room: close the connection that has been idle longest. False when none is. */
 bool client_shed(struct loop *l);
-/* Stopping: idle ones end now, after an answer to what has already arrived. */
+/* Whether this one is to go after its answer: we stop, or its listener has been removed. */
+bool client_leaves(const struct loop *l, const struct client *c);
+/* Idle ones that are to leave end now, when we stop after an answer to what has already arrived. */
 void client_stop_idle(struct loop *l);
 bool client_trusted(const struct loop *l, const struct client *c);

@@ -55,7 +55,7 @@ static struct backend *reserve(struct loop *l, struct exchange *x)
             return NULL;
         struct backend *b = x->service->backends[index];
         uint32_t before = atomic_fetch_add(&instance_of(l, b)->in_flight, 1);
-        bool ours = shared_owns(l->shared, b->conf.slot, b->conf.number);
+        bool ours = backend_owns_slot(l, b);
         if (ours &&
             (x->service->conf.max_concurrency == 0 || before < x->service->conf.max_concurrency))
             return b;
@@ -79,7 +79,7 @@ void exchange_leave_backend(struct loop *l, struct exchange *x)
     if (!b)
         return;
     x->backend = NULL;
-    bool ours = shared_owns(l->shared, b->conf.slot, b->conf.number);
+    bool ours = backend_owns_slot(l, b);
     if (x->counted_tunnel) {
         x->counted_tunnel = false;
         gauges_tunnels(l, x->service, -1);
@@ -286,7 +286,7 @@ static void try_another(struct loop *l, struct exchange *x, bool same_may_serve)
 void exchange_connect_failed(struct loop *l, struct exchange *x, bool timed_out)
 {
     eject_note_failure(l, x->backend, timed_out ? EJECT_TIMEOUT : EJECT_CONNECT);
-    if (x->tcp && x->client->io.hup) {
+    if (x->tcp && x->client->io.gone) {
         exchange_abort(l, x, "the client went away");
         return;
     }

@@ -230,7 +230,7 @@ void exchange_pump(struct loop *l, struct exchange *x)
     switch (x->state) {
     case EXCHANGE_QUEUED:
     case EXCHANGE_PARKED:
-        if (x->client->io.hup) {
+        if (x->client->io.gone) { /* one that only sends no more still reads */
             gauges_error(l, x->service, GAUGES_ERROR_CLIENT);
             exchange_abort(l, x, "the client went away while waiting");
         }

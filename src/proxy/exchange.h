@@ -138,6 +138,8 @@ void exchange_leave_queue(struct loop *l, struct exchange *x);
 void exchange_send(struct loop *l, struct exchange *x);
 void exchange_receive(struct loop *l, struct exchange *x);
 bool exchange_request_sent(const struct exchange *x);
+/* The instance has taken all there is, and the client owes more. */
+bool exchange_waits_for_body(const struct exchange *x);
 void tunnel_start(struct loop *l, struct exchange *x);
 void tunnel_pump(struct loop *l, struct exchange *x);
 

@@ -117,6 +117,17 @@ static void take_controller(struct links *k, struct link_msg *m)
     report_hello(k);
 }
 
+static void give_slots(struct shared *shared, const struct snapshot *s)
+{
+    for (uint32_t i = 0; i < s->service_count; i++) {
+        const struct snapshot_service *v = &s->services[i];
+        for (uint32_t j = 0; j < v->instance_count; j++) {
+            struct shared_owner owner = { v->slot, v->instances[j].number };
+            shared_own_slot(shared, v->instances[j].slot, owner);
+        }
+    }
+}
+
 static void take_snapshot(struct links *k, struct link_msg *m)
 {
     struct err err = { 0 };
@@ -128,11 +139,7 @@ static void take_snapshot(struct links *k, struct link_msg *m)
         report_refused(k, (uint64_t)m->number, err.text);
         return;
     }
-    const struct snapshot *s = &p->snapshot;
-    for (uint32_t i = 0; i < s->service_count; i++)
-        for (uint32_t j = 0; j < s->services[i].instance_count; j++)
-            shared_own_slot(k->shared, s->services[i].instances[j].slot,
-                            s->services[i].instances[j].number);
+    give_slots(k->shared, &p->snapshot);
     p->sequence = ++k->sequence;
     k->idle_told = false;
     pool_unref(k->pool);

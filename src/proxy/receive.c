@@ -138,7 +138,7 @@ static enum step take_head(struct loop *l, struct exchange *x, const struct http
     }
     if (!interim) {
         set_body(x, r);
-        if (l->stopping || !x->request.done)
+        if (client_leaves(l, x->client) || !x->request.done)
             x->keep_alive = false;
         x->response_reusable = r->keep_alive;
     }
@@ -321,9 +321,11 @@ static void wait_upstream(struct loop *l, struct exchange *x)
 {
     if (buf_len(x->response_in) == 0)
         buf_free(&l->bufs, &x->response_in);
-    if (x->request.done)
+    bool for_client = x->upstream && exchange_waits_for_body(x);
+    if (!for_client)
         timer_clear(&x->client->timer);
-    if (x->response_any && x->upstream->timer.deadline_us == US_NEVER)
+    if (x->response_any && (x->response_started || !for_client) &&
+        x->upstream->timer.deadline_us == US_NEVER)
         timer_set(&l->wheel, &x->upstream->timer,
                   us_add(l->now_us, x->service->conf.response_timeout_us));
 }

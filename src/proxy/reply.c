@@ -36,7 +36,8 @@ static const char *status_text(int status)
 static bool may_keep(const struct loop *l, const struct exchange *x, int status)
 {
     bool understood = status == 404 || status == 421 || status >= 502;
-    return x->keep_alive && understood && x->request.done && !l->stopping && status != 505;
+    return x->keep_alive && understood && x->request.done && status != 505 &&
+           !client_leaves(l, x->client);
 }
 
 static void write_reply(struct exchange *x, int status, const char *reason)

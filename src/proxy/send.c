@@ -15,6 +15,11 @@ bool exchange_request_sent(const struct exchange *x)
     return x->request.done && (!x->request_out || x->request_sent == x->request_out->end);
 }
 
+bool exchange_waits_for_body(const struct exchange *x)
+{
+    return !x->request.done && x->request_sent == x->request_out->end;
+}
+
 /* How many of the n bytes belong to the body, or -EBADMSG; notes its end. */
 static int64_t measure(struct exchange_body *b, const char *p, size_t n)
 {
@@ -88,21 +93,24 @@ static int read_body(struct loop *l, struct exchange *x)
     return n == -EAGAIN ? 0 : n == 0 ? -EPIPE : n;
 }
 
+/* One side is waited for at a time: the client for more of the body, or, when all that came has not
+ * been taken yet, the instance. */
 static void set_timers(struct loop *l, struct exchange *x)
 {
     const struct snapshot_service *v = &x->service->conf;
-    bool all_written = x->request_sent == x->request_out->end;
-    if (x->request.done && all_written) {
-        if (x->sent_us == 0) {
-            x->sent_us = l->now_us;
-            timer_clear(&x->client->timer);
-        }
-    } else if (!x->request.done && all_written) {
+    if (exchange_waits_for_body(x)) {
         timer_set(&l->wheel, &x->client->timer, us_add(l->now_us, v->body_timeout_us));
-        if (!x->expects)
+        if (!x->expects || x->response_any) {
+            if (!x->response_started)
+                timer_clear(&x->upstream->timer); /* it cannot answer what it has not got */
             return;
+        }
+    } else if (!x->response_out && x->response_direct == 0) {
+        timer_clear(&x->client->timer); /* it has nothing to read and is not asked for more */
     }
-    if (!x->response_any)
+    if (exchange_request_sent(x))
+        x->sent_us = l->now_us;
+    if (!x->response_started)
         timer_set(&l->wheel, &x->upstream->timer, us_add(l->now_us, v->response_timeout_us));
 }
 

@@ -30,6 +30,12 @@ void backend_release(struct loop *l, struct backend *b)
     free(b);
 }
 
+bool backend_owns_slot(struct loop *l, const struct backend *b)
+{
+    struct shared_owner owner = { b->service->conf.slot, b->conf.number };
+    return shared_owns(l->shared, b->conf.slot, owner);
+}
+
 static bool is_ejected(struct loop *l, const struct backend *b)
 {
     return atomic_load(&l->shared->instances[b->conf.slot].eject_until_us) != 0;

@@ -55,6 +55,8 @@ struct site {
 /* Make the loop's tables those of the pool. 0 or -ENOMEM (nothing is changed that matters). */
 int service_apply(struct loop *l, const struct pool *p);
 void service_unref(struct loop *l, struct service *s);
+/* Whether its slot's counts are still its own. */
+bool backend_owns_slot(struct loop *l, const struct backend *b);
 void backend_release(struct loop *l, struct backend *b); /* free it when it is gone and unused */
 /* Recompute who may be chosen, if an ejection has changed since. When all that are left are
  * ejected, all of them may: a bad answer is better than none. */

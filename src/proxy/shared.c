@@ -59,19 +59,23 @@ void shared_tell_main(struct shared *s)
     (void)n;
 }
 
-bool shared_owns(struct shared *s, uint32_t slot, uint32_t number)
+bool shared_owns(struct shared *s, uint32_t slot, struct shared_owner owner)
 {
-    return atomic_load(&s->gauges->instance[slot].number) == number;
+    const struct gauges_instance *g = &s->gauges->instance[slot];
+    return atomic_load(&g->number) == owner.number && atomic_load(&g->service) == owner.service;
 }
 
-void shared_own_slot(struct shared *s, uint32_t slot, uint32_t number)
+void shared_own_slot(struct shared *s, uint32_t slot, struct shared_owner owner)
 {
     struct gauges_instance *g = &s->gauges->instance[slot];
-    if (shared_owns(s, slot, number))
+    if (shared_owns(s, slot, owner))
         return;
-    /* The number first: a loop that counts for the former owner after this finds out, and one that
-     * counted before is wiped out below. */
-    atomic_store(&g->number, number);
+    /* The owner first: a loop that counts for the former one after this finds out, and one that
+     * counted before is wiped out below. Nobody's in between: a number of the one service must not
+     * be read together with the other. */
+    atomic_store(&g->number, 0);
+    atomic_store(&g->service, owner.service);
+    atomic_store(&g->number, owner.number);
     atomic_store(&g->in_flight, 0);
     atomic_store(&g->tunnels, 0);
     atomic_store_explicit(&g->ejected, 0, memory_order_relaxed);

@@ -48,8 +48,14 @@ struct shared {
 int shared_init(struct shared *s, uint32_t loop_count);
 void shared_tell_main(struct shared *s);
 
-/* Give the slot to instance `number`: counters start at 0 when it had another owner. */
-void shared_own_slot(struct shared *s, uint32_t slot, uint32_t number);
-bool shared_owns(struct shared *s, uint32_t slot, uint32_t number);
+/* Whose an instance's slot is: services number their instances each for itself. */
+struct shared_owner {
+    uint32_t service; /* its slot in gauges.service */
+    uint32_t number;
+};
+
+/* Give the slot to this owner: counters start at 0 when it had another one. */
+void shared_own_slot(struct shared *s, uint32_t slot, struct shared_owner owner);
+bool shared_owns(struct shared *s, uint32_t slot, struct shared_owner owner);
 /* One off a counter that may have been zeroed for a new owner meanwhile. */
 void shared_count_down(_Atomic uint32_t *counter);

@@ -110,7 +110,7 @@ static void count_tunnel(struct loop *l, struct exchange *x)
 {
     const struct snapshot_instance *in = &x->backend->conf;
     struct gauges_instance *g = &l->shared->gauges->instance[in->slot];
-    bool ours = shared_owns(l->shared, in->slot, in->number);
+    bool ours = backend_owns_slot(l, x->backend);
     x->counted_tunnel = true;
     gauges_tunnels(l, x->service, 1);
     if (ours)

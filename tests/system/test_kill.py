@@ -57,6 +57,23 @@ def test_instance(p):
     assert len(load.failures) <= 4, "only what was in flight on it may fail"
 
 
+def test_the_only_instance(make):
+    """While its replacement starts requests wait; none is told to come back later."""
+    p = make(config=CONFIG.replace("min: 3, max: 3", "min: 1, max: 1").replace(
+        'APP_CONCURRENCY: "8"', 'APP_CONCURRENCY: "8", APP_START_MS: "300"')).start()
+    p.wait_ready(1)
+    with Load(p.port, clients=4, resets_ok=True) as load:
+        for _ in range(3):
+            load.wait_ok(50)
+            victim = p.service()["instances"][0]
+            os.kill(victim["pid"], signal.SIGKILL)
+            wait(lambda: p.service()["ready"] and victim["id"] not in instances(p), 20, "another")
+        load.wait_ok(50)
+    waited = [f for f in load.failures if not f.startswith("502")]
+    assert not waited, waited[:5]
+    assert len(load.failures) <= 12, load.failures[:20]
+
+
 def test_controller(p):
     before, old = instances(p), p.status()["controller"]["pid"]
     with Load(p.port, clients=4) as load:
