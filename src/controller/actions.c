@@ -29,13 +29,18 @@ bool controller_driver_service(struct controller *c, uint32_t slot, struct drive
 {
     const struct config_service *s = controller_service(c, slot);
     struct service_view v;
-    if (!s || !control_view(c->control, slot, &v))
+    if (!control_view(c->control, slot, &v))
         return false;
+    if (!s) { /* only the core knows it still */
+        *ret = (struct driver_service){ .slot = slot, .name = v.conf->name };
+        return true;
+    }
     *ret = (struct driver_service){
         .slot = slot,
         .name = s->name,
         .conf = s->driver_conf,
         .template = v.conf->template,
+        .drain_us = s->drain_us,
         .probe = { .kind = s->probe,
                    .path = s->probe_path,
                    .interval_us = s->probe_interval_us,
@@ -48,7 +53,7 @@ static void act_start(struct controller *c, const struct action *a)
 {
     struct driver_service service;
     int driver = controller_provisioner(c, a->service);
-    if (driver < 0 || !controller_driver_service(c, a->service, &service))
+    if (driver < 0 || !controller_driver_service(c, a->service, &service) || !service.conf)
         return;
     service.template = a->template;
     fleet_add(&c->fleet, a->service, a->number);
@@ -101,6 +106,7 @@ static void act_alert(struct controller *c, const struct action *a)
 static void act_forget(struct controller *c, const struct action *a)
 {
     totals_forget(&c->totals, c->gauges, a->service);
+    controller_tell_drivers(c); /* the name was the core's */
     c->publish = true;
 }
 

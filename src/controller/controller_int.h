@@ -221,7 +221,8 @@ void sampling_tick(struct controller *c);
 void controller_open_access_log(struct controller *c);
 void controller_rotate_access_log(struct controller *c);
 
-/* A service as its driver sees it. False when it has left the configuration. */
+/* A service as its driver sees it; without conf when it has left the configuration and only ends
+ * what it has. False when the core does not know it. */
 bool controller_driver_service(struct controller *c, uint32_t slot, struct driver_service *ret);
 
 /* phase.c: from asking what runs to having stopped everything. */

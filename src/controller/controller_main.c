@@ -175,7 +175,9 @@ static int take_config(struct controller *c, struct err *err)
 static int find_instances(struct controller *c, struct err *err)
 {
     int rc = keeper_link_start_proxy(c, err);
-    c->finding = c->config->service_count;
+    c->finding = 0;
+    for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++) /* those that are leaving as well */
+        c->finding += control_view(c->control, slot, &(struct service_view){ 0 });
     for (size_t i = 0; provision_all[i]; i++)
         provision_all[i]->list(c->provisioners[i]);
     return rc;

@@ -267,6 +267,19 @@ static int ask_to_start(struct process *p, const struct process_conf *conf, stru
     return rc < 0 ? err_set(err, rc, "cannot tell the keeper: %s", strerror(-rc)) : 0;
 }
 
+/* By one that nobody knows, and that has not ended yet. */
+static bool name_taken(const struct process *p)
+{
+    return find_name(p->driver, slice_of(p->name)) != p;
+}
+
+static int choose_address(struct process *p, const struct process_conf *conf, struct err *err)
+{
+    if (name_taken(p))
+        return err_set(err, -EEXIST, "another %s still runs, which nobody asked for", p->name);
+    return process_uses_socket(conf) ? choose_socket(p, conf, err) : choose_port(p, conf, err);
+}
+
 static void process_start(void *self, const struct driver_service *service, uint32_t number)
 {
     struct process_driver *d = self;
@@ -281,7 +294,7 @@ static void process_start(void *self, const struct driver_service *service, uint
     p->signal = process_stop_signal(conf);
     p->grace_us = conf->stop.grace_us;
     p->drain_us = service->drain_us;
-    int rc = process_uses_socket(conf) ? choose_socket(p, conf, &err) : choose_port(p, conf, &err);
+    int rc = choose_address(p, conf, &err);
     if (rc == 0)
         rc = ask_to_start(p, conf, &err);
     if (rc < 0)

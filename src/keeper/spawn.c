@@ -156,7 +156,8 @@ static int become_program(const struct spawn *s, struct err *err)
     char token[TOKEN_MAX];
     token_write(s->key, getuid(), s->token, token);
     environ = (char **)s->env; /* its PATH is the one to look in */
-    setenv(TOKEN_NAME, token, 1);
+    if (setenv(TOKEN_NAME, token, 1) < 0)
+        return err_set(err, -errno, "no memory for the environment within `limits`");
     if (s->exe)
         execv(s->exe, (char *const *)s->argv);
     else

@@ -11,7 +11,8 @@
 
 #include "base/util.h"
 
-#define LINGER_MS 20 /* gather lines for this long before writing */
+#define LINGER_MS 20      /* gather lines for this long before writing */
+#define LAST_WAIT_MS 1000 /* at the end: how long for a pipe that is full */
 
 bool accesslog_ring_put(struct accesslog_ring *r, const char *line, size_t n)
 {
@@ -24,11 +25,6 @@ bool accesslog_ring_put(struct accesslog_ring *r, const char *line, size_t n)
     memcpy(r->data, line + first, n - first);
     atomic_store_explicit(&r->head, head + n, memory_order_release);
     return true;
-}
-
-static bool is_wanted_elsewhere(struct accesslog *log)
-{
-    return atomic_load(&log->quit) || atomic_load(&log->mail) != ACCESSLOG_NO_MAIL;
 }
 
 static void take_mail(struct accesslog *log)
@@ -48,15 +44,24 @@ static void clear_event(struct accesslog *log)
     (void)n;
 }
 
-/* A pipe that nobody reads, until somebody does. False = there is something better to do. */
+/* A pipe that nobody reads: wait until somebody does, there is another log, or we are to end.
+ * False = do not go on with this one. */
 static bool wait_writable(struct accesslog *log)
 {
     struct pollfd p[2] = { { .fd = log->fd, .events = POLLOUT },
                            { .fd = log->event_fd, .events = POLLIN } };
-    poll(p, ARRAY_LEN(p), -1);
+    bool last = atomic_load(&log->quit);
+    if (atomic_load(&log->mail) != ACCESSLOG_NO_MAIL)
+        return false;
+    int n = poll(p, last ? 1 : 2, last ? LAST_WAIT_MS : -1);
+    if (last && n == 0) {
+        close(log->fd);
+        log->fd = -1;
+        return false;
+    }
     if (p[1].revents)
-        clear_event(log);
-    return !is_wanted_elsewhere(log);
+        clear_event(log); /* whatever it was rung for is seen at the next look */
+    return true;
 }
 
 static bool write_all(struct accesslog *log, const char *p, size_t n)

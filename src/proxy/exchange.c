@@ -225,12 +225,28 @@ void exchange_start_tcp(struct loop *l, struct client *c)
     exchange_dispatch(l, x);
 }
 
+/* Whether a client that waits still does. One that sends no more may read on or have left for good,
+ * and TCP tells which only when something is sent. An interim answer does it, where there may be
+ * one: a reader skips it, and the reset by one who left frees its place in the queue. */
+static bool still_there(struct loop *l, struct exchange *x)
+{
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct io *io = &x->client->io;
+    if (!io->hup || io->gone || x->tcp || x->minor == 0 || x->probed)
+        return !io->gone;
+    struct iovec v = { .iov_base = (void *)(uintptr_t)interim, .iov_len = sizeof(interim) - 1 };
+    int n = io->writable ? io_send(l, io, &v, 1) : 0;
+    x->probed = true;
+    x->bytes_out += (uint64_t)MAX(n, 0);
+    return n == 0 || n == (int)v.iov_len; /* half of it would spoil what follows */
+}
+
 void exchange_pump(struct loop *l, struct exchange *x)
 {
     switch (x->state) {
     case EXCHANGE_QUEUED:
     case EXCHANGE_PARKED:
-        if (x->client->io.gone) { /* one that only sends no more still reads */
+        if (!still_there(l, x)) {
             gauges_error(l, x->service, GAUGES_ERROR_CLIENT);
             exchange_abort(l, x, "the client went away while waiting");
         }
@@ -309,7 +325,9 @@ void exchange_on_client_timer(struct loop *l, struct exchange *x)
     switch (x->state) {
     case EXCHANGE_QUEUED:
         gauges_error(l, x->service, GAUGES_ERROR_DEADLINE);
-        exchange_unavailable(l, x, "no instance became free in time");
+        exchange_unavailable(l, x,
+                             x->service->conf.unavailable[0] ? x->service->conf.unavailable
+                                                             : "no instance became free in time");
         break;
     case EXCHANGE_PARKED:
         exchange_unpark(l, x);

@@ -70,6 +70,7 @@ struct exchange {
     bool asked_upgrade;
     bool tcp; /* plain L4: no HTTP at all */
     bool counted_queued, counted_tunnel;
+    bool probed; /* the client was asked, by an interim answer, whether it is still there */
 
     struct exchange_body request;
     struct buf *request_out; /* head and body as the instance gets them */

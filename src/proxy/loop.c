@@ -127,6 +127,7 @@ static void stop_accepting(struct loop *l)
         if (l->listeners->items[i].watched)
             listener_accept(l, &l->listeners->items[i]);
     l->stopping = true;
+    client_stop_idle(l);
 }
 
 static void apply_pool(struct loop *l, struct pool *p)
@@ -137,7 +138,8 @@ static void apply_pool(struct loop *l, struct pool *p)
         if (l->stopping && !was_stopping)
             stop_accepting(l);
         listener_update(l);
-        client_stop_idle(l);
+        if (l->site_removed)
+            client_stop_idle(l);
         for (uint32_t i = 0; i < l->service_count; i++)
             revisit_waiters(l, l->services[i]);
         atomic_store(&l->applied_sequence, p->sequence);

@@ -59,6 +59,7 @@ struct loop {
     struct service **services;
     uint32_t site_count;
     struct site sites[SITES_MAX];
+    bool site_removed; /* by the newest snapshot: its idle clients are to go */
 
     struct http1_header headers[HTTP1_HEADERS_MAX]; /* the parser's, for one call */
     char second_text[32];                           /* the access log's time stamp, by second */

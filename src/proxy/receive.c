@@ -321,7 +321,7 @@ static void wait_upstream(struct loop *l, struct exchange *x)
 {
     if (buf_len(x->response_in) == 0)
         buf_free(&l->bufs, &x->response_in);
-    bool for_client = x->upstream && exchange_waits_for_body(x);
+    bool for_client = exchange_waits_for_body(x);
     if (!for_client)
         timer_clear(&x->client->timer);
     if (x->response_any && (x->response_started || !for_client) &&

@@ -17,7 +17,7 @@ bool exchange_request_sent(const struct exchange *x)
 
 bool exchange_waits_for_body(const struct exchange *x)
 {
-    return !x->request.done && x->request_sent == x->request_out->end;
+    return x->request_out && !x->request.done && x->request_sent == x->request_out->end;
 }
 
 /* How many of the n bytes belong to the body, or -EBADMSG; notes its end. */

@@ -218,11 +218,14 @@ static void site_add(struct site *site, struct service *s)
 
 static void build_sites(struct loop *l, const struct snapshot *snap)
 {
+    uint32_t before[SITES_MAX];
     for (uint32_t i = 0; i < l->site_count; i++) {
+        before[i] = l->sites[i].count;
         free(l->sites[i].services);
         l->sites[i].services = NULL;
         l->sites[i].count = 0;
     }
+    uint32_t known = l->site_count;
     for (uint32_t k = 0; k < snap->listener_count; k++) {
         struct site *site = site_get(l, snap->listeners[k]);
         if (!site || site->services)
@@ -235,6 +238,9 @@ static void build_sites(struct loop *l, const struct snapshot *snap)
                     site_add(site, l->services[i]);
         }
     }
+    l->site_removed = false;
+    for (uint32_t i = 0; i < known; i++)
+        l->site_removed |= before[i] > 0 && l->sites[i].count == 0;
 }
 
 int service_apply(struct loop *l, const struct pool *p)

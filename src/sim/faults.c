@@ -7,8 +7,16 @@ void faults_init(struct faults *f, struct rng *r)
 {
     f->on = 0;
     uint64_t density = rng_below(r, 4); /* none, few, half, most */
-    for (unsigned k = 0; k < FAULT_KIND_MAX; k++) {
+    for (unsigned k = 0; k < FAULT_LATER; k++) {
         if (rng_below(r, 4) < density)
+            f->on |= BIT(k);
+    }
+}
+
+void faults_init_later(struct faults *f, struct rng *r)
+{
+    for (unsigned k = FAULT_LATER; k < FAULT_KIND_MAX; k++) {
+        if (rng_below(r, 3) == 0)
             f->on |= BIT(k);
     }
 }

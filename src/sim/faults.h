@@ -25,6 +25,8 @@ enum fault_kind {
     FAULT_OPERATOR,    /* commands */
     FAULT_LEASE,       /* lost for a while */
     FAULT_STILL,       /* the monotonic clock goes back a little */
+    FAULT_LATER, /* from here on drawn from numbers of their own: older seeds stay what they are */
+    FAULT_LEAVE = FAULT_LATER, /* a service goes, the controller is killed, and it comes back */
     FAULT_KIND_MAX,
 };
 
@@ -33,6 +35,7 @@ struct faults {
 };
 
 void faults_init(struct faults *f, struct rng *r);
+void faults_init_later(struct faults *f, struct rng *r);
 bool fault_on(const struct faults *f, enum fault_kind k);
 /* On, and the dice say that it happens now: once in `one_in`. */
 bool fault_hits(const struct faults *f, struct rng *r, enum fault_kind k, uint32_t one_in);

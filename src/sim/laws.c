@@ -88,8 +88,11 @@ static void check_start(struct laws *l, const struct world *w, uint32_t service,
         laws_break(l, "4 stop", "svc%u-%u is started while all stops", service, a->number);
     if (use_number(l, service, a->number) && (!l->amnesia || world_find(w, service, a->number)))
         laws_break(l, "2 number", "svc%u-%u is started a second time", service, a->number);
-    if (!find_or_add(l, service, a->number))
+    struct laws_entry *x = find_or_add(l, service, a->number);
+    if (!x)
         laws_break(l, "2 twice", "svc%u has more instances than the book holds", service);
+    else /* whose number it was in an earlier life of the service is no matter */
+        *x = (struct laws_entry){ .used = true, .service = service, .number = a->number };
 }
 
 static void check_drain(struct laws *l, uint32_t service, const struct action *a)
@@ -306,6 +309,23 @@ static void check_count(struct laws *l, const struct world *w, const struct cont
                    staying, counted);
 }
 
+/* What was decided is begun as soon as nothing forbids it. */
+static void check_begun(struct laws *l, const struct world *w, const struct control *c,
+                        uint32_t service)
+{
+    const struct world_service *s = &w->services[service];
+    struct service_view v;
+    if (l->lease_lost || l->listing[service] || !w->driver_up || s->slot < 0 ||
+        !control_view(c, (uint32_t)s->slot, &v) || v.leaving || v.conf->mode != SERVICE_AUTO)
+        return;
+    int32_t counted = 0;
+    for (uint32_t n = 0; n < v.instance_count; n++)
+        counted += instance_counts(&v.instances[n]);
+    if (counted < v.desired)
+        laws_break(l, "4 begin", "svc%u: %d instances are wanted and %d begun", service, v.desired,
+                   counted);
+}
+
 /* -- law 4: what is in the pool is published ------------------------------------------------------
  */
 
@@ -336,6 +356,8 @@ static void check_pool(struct laws *l, const struct world *w, const struct contr
         if (now != l->pool[n] && actions->count < actions->cap)
             laws_break(l, "4 publish", "svc%u: the pool changed and was not published", n);
         check_count(l, w, c, n);
+        if (actions->count < actions->cap)
+            check_begun(l, w, c, n);
     }
 }
 
@@ -351,8 +373,11 @@ static void take_event(struct laws *l, const struct world *w, const struct event
     if (e->type == EVENT_RESTART) {
         memset(l->listing, 1, sizeof(l->listing));
         memset(l->found, 0, sizeof(l->found));
-        for (uint32_t n = 0; n < LAWS_INSTANCES_MAX; n++)
+        for (uint32_t n = 0; n < LAWS_INSTANCES_MAX; n++) {
             l->entries[n].found = false;
+            if (e->now_us < w->now_us) /* a deadline of another clock is none */
+                l->entries[n].drain_deadline_us = 0;
+        }
     }
     for (uint32_t n = 0; n < w->service_count && e->type == EVENT_FOUND_ALL; n++)
         l->listing[n] = l->listing[n] && (int32_t)n != service && w->services[n].slot >= 0;

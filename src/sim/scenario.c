@@ -212,6 +212,16 @@ void scenario_change(struct scenario *x, const struct world *w)
     }
 }
 
+void scenario_leave(struct scenario *x, const struct world *w)
+{
+    x->model.service_count = w->service_count - 1;
+}
+
+void scenario_come_back(struct scenario *x, const struct world *w)
+{
+    x->model.service_count = w->service_count;
+}
+
 void scenario_calm(struct scenario *x, struct world *w)
 {
     x->model.service_count = w->service_count;

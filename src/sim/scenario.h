@@ -15,6 +15,9 @@ struct scenario {
 void scenario_init(struct scenario *s, struct world *w, uint64_t seed);
 /* A reload: something changes. */
 void scenario_change(struct scenario *s, const struct world *w);
+/* The last service goes, or comes back. */
+void scenario_leave(struct scenario *s, const struct world *w);
+void scenario_come_back(struct scenario *s, const struct world *w);
 /* What is left to be calm: every service, nothing that moves by the clock. */
 void scenario_calm(struct scenario *s, struct world *w);
 /* The configuration as of now; valid until the next change. */

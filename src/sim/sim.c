@@ -22,7 +22,7 @@
 #define WORDS_MAX 65536
 #define EVENTS_MAX 300000
 
-enum own { OWN_STRIKE, OWN_LEASE_BACK, OWN_BRAIN_BACK, OWN_WAKE };
+enum own { OWN_STRIKE, OWN_LEASE_BACK, OWN_BRAIN_BACK, OWN_WAKE, OWN_COME_BACK };
 
 static const struct control_caps caps = { .services = 4, .instances = 96, .points = 90 };
 
@@ -32,6 +32,7 @@ struct sim {
     struct laws laws;
     struct sim_report *report;
     bool verbose, chaos;
+    struct rng later; /* of FAULT_LATER and after */
 
     struct control *core;
     struct control *shadow; /* saved from the core and loaded: must say the same; NULL = none */
@@ -340,6 +341,31 @@ static void lose_lease(struct sim *s)
     world_schedule(&s->world, (int64_t)rng_below(&s->world.rng, 30 * US_PER_S), OWN_LEASE_BACK);
 }
 
+/* It may come back before the next controller has the list, or some time after. */
+static void leave(struct sim *s)
+{
+    struct world *w = &s->world;
+    if (s->down || !fault_hits(&w->faults, &s->later, FAULT_LEAVE, 6))
+        return;
+    drop_shadow(s);
+    scenario_leave(&s->scenario, w);
+    feed_config(s);
+    kill_brain(s, false);
+    if (rng_below(&s->later, 2) == 0)
+        scenario_come_back(&s->scenario, w);
+    else
+        world_schedule(w, (int64_t)rng_below(&s->later, 20 * US_PER_S), OWN_COME_BACK);
+}
+
+static void come_back(struct sim *s)
+{
+    if (s->down || !s->chaos)
+        return;
+    drop_shadow(s);
+    scenario_come_back(&s->scenario, &s->world);
+    feed_config(s);
+}
+
 static void strike(struct sim *s)
 {
     struct world *w = &s->world;
@@ -366,6 +392,7 @@ static void strike(struct sim *s)
     bool whole = s->scenario.model.service_count == w->service_count;
     if (whole && fault_hits(&w->faults, &w->rng, FAULT_AMNESIA, 12))
         kill_brain(s, true);
+    leave(s);
     world_schedule(w, STRIKE_US, OWN_STRIKE);
 }
 
@@ -387,6 +414,9 @@ static void on_own(void *ctx, int64_t arg)
         break;
     case OWN_BRAIN_BACK:
         revive_brain(s);
+        break;
+    case OWN_COME_BACK:
+        come_back(s);
         break;
     case OWN_WAKE:
         s->wake_us = US_NEVER;
@@ -474,6 +504,8 @@ static struct sim *new_sim(uint64_t seed, const struct sim_options *o, struct si
     s->wake_us = US_NEVER;
     world_init(&s->world, seed);
     scenario_init(&s->scenario, &s->world, seed);
+    rng_init(&s->later, seed ^ UINT64_C(0x1eafe));
+    faults_init_later(&s->world.faults, &s->later);
     laws_init(&s->laws);
     s->world.ctx = s;
     s->world.deliver = on_event;

@@ -8,10 +8,12 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+import urllib.request
 
 import pytest
 
-from plimsoll import Load, alive, wait
+from plimsoll import Load, alive, free_port, wait
 
 CONFIG = """
 services:
@@ -279,3 +281,72 @@ def test_instances_have_the_limits_of_who_started_plimsoll(make):
             p.cli("restart", "shop")
             wait(lambda: len(instances(p)) == 1 and pid not in instances(p).values(), 20, "another")
 
+
+
+TWO = """
+services:
+  shop:
+    listen: "127.0.0.1:@PORT@"
+    run: {command: [@APP@]}
+    scale: {min: 1, max: 1}
+"""
+CART = """
+  cart:
+    listen: "127.0.0.1:{port}"
+    run: {{command: [@APP@]}}
+    scale: {{min: 1, max: 1}}
+    drain: 30s
+"""
+
+
+class Slow(threading.Thread):
+    """One request whose answer takes three seconds, line by line."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.began, self.lines = port, threading.Event(), []
+        self.start()
+
+    def run(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/slow?seconds=3", timeout=60) as r:
+            for line in r:
+                self.lines.append(line)
+                self.began.set()
+
+    def check_whole(self):
+        self.join(60)
+        assert len(self.lines) == 30, self.lines[-1:]
+
+
+def killed_while_one_leaves(make):
+    """A request is in flight to a service that a reload took away, and the controller is another."""
+    port = free_port()
+    p = make(config=TWO + CART.format(port=port)).start()
+    p.wait_ready(1)
+    both, pid = p.config.read_text(), next(i["pid"] for i in p.service("cart")["instances"])
+    slow = Slow(port)
+    assert slow.began.wait(20)
+    p.write_config(TWO)
+    p.cli("reload")
+    killed = p.kill_role("controller", signal.SIGKILL)
+    wait(lambda: (s := p.try_status()) and s["controller"]["pid"] != killed and
+         all(x["ready"] for x in s["services"] if x["name"] == "shop"), 15, "another controller")
+    return p, both, port, pid, slow
+
+
+def test_a_leaving_service_is_drained_by_the_next_controller(make):
+    p, _, _, pid, slow = killed_while_one_leaves(make)
+    slow.check_whole()
+    wait(lambda: not alive(pid), 15, "its instance to end")
+    wait(lambda: [s["name"] for s in p.status()["services"]] == ["shop"], 15, "it to be forgotten")
+
+
+def test_a_leaving_service_comes_back_with_the_next_controller(make):
+    p, both, port, pid, slow = killed_while_one_leaves(make)
+    p.config.write_text(both)
+    p.cli("reload")
+    p.wait_ready(1, "cart", within=5)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/pid", timeout=30) as r:
+        assert int(r.read()) != pid
+    slow.check_whole()
+    wait(lambda: not alive(pid), 15, "the instance of before to end")

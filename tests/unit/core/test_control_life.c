@@ -309,6 +309,80 @@ static void test_clock_of_another_boot(void **state)
     fixture_free(f);
 }
 
+/* Two services of two instances each, the second one without a place in the configuration any more,
+ * and its instance 2 gone while the controller was away. */
+static struct fixture *restarted_while_leaving(void)
+{
+    struct fixture *f = fixture_new(2);
+    for (int32_t n = 0; n < 2; n++)
+        f->services[n].initial = f->services[n].min = 2;
+    configure(f);
+    all_ready(f, 0);
+    all_ready(f, 1);
+    f->conf.service_count = 1;
+    configure(f);
+    assert_int_equal(said(f, ACTION_DRAIN), 2);
+    about(f, EVENT_RESTART, -1, 0, false);
+    for (uint32_t number = 1; number <= 2; number++)
+        about(f, EVENT_FOUND, 0, number, true);
+    about(f, EVENT_FOUND_ALL, 0, 0, false);
+    return f;
+}
+
+static void test_leaving_goes_on_draining_after_a_restart(void **state)
+{
+    struct fixture *f = restarted_while_leaving();
+    about(f, EVENT_FOUND, 1, 1, true);
+    assert_int_equal(said(f, ACTION_STOP), 0);
+    about(f, EVENT_FOUND_ALL, 1, 0, false);
+    assert_int_equal(state_of(f, 1, 1), INSTANCE_DRAINING);
+    assert_int_equal(number_of(f, ACTION_DRAIN, 0), 1); /* the proxy may be a new one: again */
+    assert_int_equal(said(f, ACTION_STOP), 0);
+    assert_int_equal(state_of(f, 1, 2), INSTANCE_GONE);
+    about(f, EVENT_DRAINED, 1, 1, false);
+    assert_int_equal(number_of(f, ACTION_STOP, 0), 1);
+    about(f, EVENT_EXITED, 1, 1, false);
+    assert_int_equal(said(f, ACTION_FORGET), 1);
+    assert_int_equal(control_find(f->c, "b"), -1);
+    fixture_free(f);
+}
+
+/* Listed, it need not wait; and what drains does not come back. */
+static void test_leaving_comes_back_after_a_restart(void **state)
+{
+    struct fixture *f = restarted_while_leaving();
+    about(f, EVENT_FOUND, 1, 1, true);
+    about(f, EVENT_FOUND_ALL, 1, 0, false);
+    f->conf.service_count = 2;
+    configure(f);
+    assert_int_equal(control_find(f->c, "b"), 1); /* what is left of it is its own */
+    assert_int_equal(said(f, ACTION_START), 2);
+    assert_int_equal(number_of(f, ACTION_START, 0), 3);
+    assert_int_equal(state_of(f, 1, 1), INSTANCE_DRAINING);
+    all_ready(f, 1);
+    assert_int_equal(view(f, 1).ready, 2);
+    about(f, EVENT_DRAINED, 1, 1, false);
+    assert_int_equal(number_of(f, ACTION_STOP, 0), 1);
+    about(f, EVENT_EXITED, 1, 1, false);
+    assert_int_equal(said(f, ACTION_FORGET), 0);
+    assert_int_equal(said(f, ACTION_START), 0);
+    fixture_free(f);
+}
+
+/* Back before the list is complete: it starts with the list, not with the time-out. */
+static void test_leaving_comes_back_before_the_list(void **state)
+{
+    struct fixture *f = restarted_while_leaving();
+    f->conf.service_count = 2;
+    configure(f);
+    assert_int_equal(said(f, ACTION_START), 0);
+    about(f, EVENT_FOUND, 1, 1, true);
+    assert_int_equal(said(f, ACTION_START), 0);
+    about(f, EVENT_FOUND_ALL, 1, 0, false);
+    assert_int_equal(said(f, ACTION_START), 2);
+    fixture_free(f);
+}
+
 /* However long it is away after a restart: what comes meanwhile waits for the list too. */
 static void test_configured_while_the_engine_is_away(void **state)
 {
@@ -368,6 +442,9 @@ int main(void)
         cmocka_unit_test(test_clock_of_another_boot),
         cmocka_unit_test(test_engine_away),
         cmocka_unit_test(test_configured_while_the_engine_is_away),
+        cmocka_unit_test(test_leaving_goes_on_draining_after_a_restart),
+        cmocka_unit_test(test_leaving_comes_back_after_a_restart),
+        cmocka_unit_test(test_leaving_comes_back_before_the_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

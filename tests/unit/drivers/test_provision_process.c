@@ -303,6 +303,25 @@ static void test_unknown_service_is_ended_after_its_drain(void **state)
         assert_int_not_equal(fake.events[at].type, EVENT_EXITED);
 }
 
+/* Its service begins anew while it drains: the name is not to be had until it has ended. */
+static void test_unknown_keeps_its_name(void **state)
+{
+    size_t at = 0;
+    service.drain_us = 20 * US_PER_S;
+    provision_process.start(fake.driver, &service, 1);
+    wait_probe(true, &at);
+    come_back(NULL, 0);
+    while (fake.list_asked)
+        uv_run(&fake.loop, UV_RUN_ONCE);
+    provision_process.set_services(fake.driver, &service, 1);
+    provision_process.start(fake.driver, &service, 1);
+    const struct event *e = wait_for(EVENT_START_FAILED, &at);
+    assert_non_null(strstr(e->text, "another shop-1 still runs"));
+    provision_process.start(fake.driver, &service, 2);
+    wait_for(EVENT_STARTED, &at);
+    assert_int_equal(fake.child_count, 2);
+}
+
 /* The configuration does not know its service any more, but the core does. */
 static void test_leaving_service_is_found(void **state)
 {
@@ -388,6 +407,7 @@ int main(int argc, char **argv)
         TEST(test_stop_while_starting),
         TEST(test_another_controller_finds_it),
         TEST(test_unknown_service_is_ended_after_its_drain),
+        TEST(test_unknown_keeps_its_name),
         TEST(test_leaving_service_is_found),
         TEST(test_leaving_service_comes_back),
         TEST(test_ports_differ),

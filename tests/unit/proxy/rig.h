@@ -104,6 +104,14 @@ static inline int rig_connect(uint16_t port)
     return fd;
 }
 
+/* Leave so that the other side is told that nobody reads any more. */
+static inline void rig_reset(int fd)
+{
+    struct linger hard = { .l_onoff = 1 };
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+    close(fd);
+}
+
 static inline void rig_write(int fd, const char *text)
 {
     size_t n = strlen(text);
@@ -273,6 +281,8 @@ static inline bool rig_serve_one(struct rig_server *s, int fd, char *in, size_t 
         return true;
     }
     if (rig_is(in, "/upload")) {
+        while (atomic_load(&s->hold)) /* the body stays in the sockets meanwhile */
+            rig_pause();
         bool right = rig_check_big(fd, head_end + 4, strlen(head_end + 4));
         rig_answer(fd, s->mark, right ? "200 OK" : "400 Wrong", "Content-Length: 0\r\n", "");
         return right;
@@ -532,6 +542,8 @@ static inline struct rig *rig_new(void)
         assert_int_equal(rig_listen(&r->servers[i].port, &r->servers[i].listen_fd, 1), 0);
     }
     assert_int_equal(rig_listen(&r->port, listeners, RIG_LOOPS), 0);
+    for (int i = 0; i < RIG_LOOPS; i++) /* small, so that back pressure reaches the client */
+        setsockopt(listeners[i], SOL_SOCKET, SO_RCVBUF, &(int){ 65536 }, sizeof(int));
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     r->pid = fork();
     if (r->pid == 0)

@@ -33,6 +33,39 @@ static void test_buffers_are_bounded_and_reused(void **state)
     buf_pool_done(&pool);
 }
 
+/* What one size has left must not be missed by the other, nor kept for ever. */
+static void test_kept_buffers_give_way(void **state)
+{
+    enum { COUNT = 2 * BUF_KEPT_BYTES / BUF_LARGE_BYTES };
+    static const size_t sizes[][2] = { { BUF_LARGE_BYTES, 100 }, { 100, BUF_LARGE_BYTES } };
+    struct buf *taken[COUNT];
+    for (size_t row = 0; row < ARRAY_LEN(sizes); row++) {
+        struct buf_pool pool;
+        buf_pool_init(&pool, COUNT * (size_t)BUF_LARGE_BYTES);
+        size_t count = 0;
+        while (count < COUNT && (taken[count] = buf_new(&pool, sizes[row][0])))
+            count++;
+        assert_int_equal(count, COUNT);
+        for (size_t i = 0; i < count; i++)
+            buf_free(&pool, &taken[i]);
+        assert_true(pool.held_bytes <= BUF_KEPT_BYTES);
+        size_t other = sizes[row][1] == 100 ? BUF_SMALL_BYTES : BUF_LARGE_BYTES;
+        buf_pool_done(&pool);
+        assert_int_equal(pool.held_bytes, 0);
+        pool.cap_bytes = BUF_LARGE_BYTES; /* one of the first size fills it */
+        for (size_t i = 0; i < BUF_LARGE_BYTES / BUF_SMALL_BYTES && i < COUNT; i++)
+            taken[i] = buf_new(&pool, sizes[row][0]);
+        for (size_t i = 0; i < BUF_LARGE_BYTES / BUF_SMALL_BYTES && i < COUNT; i++)
+            buf_free(&pool, &taken[i]);
+        assert_int_equal(pool.held_bytes, BUF_LARGE_BYTES);
+        struct buf *b = buf_new(&pool, sizes[row][1]);
+        assert_non_null(b);
+        assert_int_equal(b->cap, other);
+        buf_free(&pool, &b);
+        buf_pool_done(&pool);
+    }
+}
+
 static void test_growing_keeps_the_content(void **state)
 {
     struct buf_pool pool;
@@ -96,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buffers_are_bounded_and_reused),
+        cmocka_unit_test(test_kept_buffers_give_way),
         cmocka_unit_test(test_growing_keeps_the_content),
         cmocka_unit_test(test_slab),
         cmocka_unit_test(test_ring_wraps_and_refuses),
