@@ -58,6 +58,7 @@ static void test_faults_come_in_all_mixtures(void **state)
         rng_init(&r, seed);
         faults_init(&f, &r);
         none += f.on == 0;
+        faults_init_later(&f, &r);
         for (unsigned k = 0; k < FAULT_KIND_MAX; k++)
             on[k] += fault_on(&f, (enum fault_kind)k);
     }
