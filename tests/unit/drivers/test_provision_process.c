@@ -326,9 +326,9 @@ static void test_unknown_keeps_its_name(void **state)
 static void test_leaving_service_is_found(void **state)
 {
     const struct driver_service leaving = { .slot = 4, .name = "shop" };
-    const char *words[] = { "sh", "-c",
-                            "trap '' TERM; trap 'exit 5' INT; echo trapped; "
-                            "while :; do sleep 0.02; done" };
+    static const char script[] = "trap '' TERM; trap 'exit 5' INT; echo trapped; "
+                                 "while :; do sleep 0.02; done";
+    const char *words[] = { "sh", "-c", script };
     char log[128];
     struct stat st;
     size_t at = 0;
