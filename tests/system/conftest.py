@@ -1,5 +1,3 @@
-import re
-
 import pytest
 
 from plimsoll import APP, PROGRAM, Plimsoll
@@ -9,17 +7,6 @@ def pytest_sessionstart(session):
     for program in (PROGRAM, APP):
         if not program.exists():
             pytest.exit(f"{program} is missing: run `make` first", 2)
-
-
-REPORT = re.compile(r"(ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:|Assertion .* failed)")
-
-
-def reports(p):
-    """What a sanitizer or an assert said of one of the three processes; the keeper restarts what dies,
-    so without this look a crash would pass unseen."""
-    text = p.log.read_text(errors="replace") if p.log.exists() else ""
-    found = REPORT.search(text)
-    return text[max(0, found.start() - 200):found.start() + 4000] if found else ""
 
 
 @pytest.fixture
@@ -40,6 +27,6 @@ def make(tmp_path):
     for p in made:
         p.clean_up()
     for p in made:
-        assert not reports(p), reports(p)
+        assert not p.reports(), p.reports()
         if (p.state / "journal").is_dir() and not getattr(p, "journal_broken", False):
             p.replay_agrees()

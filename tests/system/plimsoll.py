@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,8 @@ PROGRAM = BUILD / "plimsoll"
 APP = BUILD / "examples" / "app" / "app"
 # Sanitizers slow everything down; deadlines stretch with this.
 SLOW = float(os.environ.get("PLIMSOLL_TEST_SLOW", "1"))
+
+REPORT = re.compile(r"(ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:|Assertion .* failed)")
 
 _used_ports = set()
 
@@ -245,6 +248,13 @@ class Plimsoll:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             threading.Event().wait(0.05)
+
+    def reports(self):
+        """What a sanitizer or an assert said of one of the three processes; the keeper restarts what
+        dies, so without this look a crash would pass unseen."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        found = REPORT.search(text)
+        return text[max(0, found.start() - 200):found.start() + 4000] if found else ""
 
     def replay_agrees(self):
         p = subprocess.run(

@@ -150,6 +150,7 @@ def p(tmp_path_factory):
         yield p
     finally:
         p.clean_up()
+    assert not p.reports(), p.reports()
     p.replay_agrees()
 
 
@@ -168,7 +169,7 @@ def test_the_first_command_of_the_readme(tmp_path):
                    wait(lambda: p.why("app")["current"], 10, "a decision")["opinions"])
         assert b"X-Forwarded-For: 127.0.0.1\r\n" in p.get("/headers")[1]
         assert p.stop() == 0
-        assert "runtime error:" not in p.log.read_text()
+        assert not p.reports(), p.reports()
     finally:
         p.clean_up()
 

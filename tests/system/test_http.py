@@ -613,6 +613,7 @@ def test_unix_sockets_on_both_sides():
             assert text.startswith(b"HTTP/1.1 200") and b"for=unknown;host=x;proto=http" in text
         finally:
             p.clean_up()
+        assert not p.reports(), p.reports()
         p.replay_agrees()
 
 
