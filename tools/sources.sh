@@ -3,5 +3,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 for folder in "$@"; do
-    find "$folder" -maxdepth 1 -name '*.c' | LC_ALL=C sort
+    find "$folder" -maxdepth 2 -name '*.c' | LC_ALL=C sort
 done

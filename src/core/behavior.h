@@ -17,6 +17,9 @@ struct behavior_policy {
 
 struct behavior_direction {
     int64_t stabilize_us; /* 0 .. 1 h; default 0 up, 60 s down */
+    /* After a move in this direction none in it for so long; never blocks the other direction. 0 =
+     * none. */
+    int64_t cooldown_us;
     enum behavior_select select;
     uint32_t policy_count; /* 0 = no limit */
     struct behavior_policy policy[BEHAVIOR_POLICIES_MAX];

@@ -59,7 +59,7 @@ size_t control_bytes(const struct control_caps *caps)
 
 struct control *control_init(void *memory, const struct control_caps *caps)
 {
-    assert(caps->services > 0 && caps->services <= MODEL_SERVICES_MAX);
+    assert(caps->services > 0 && caps->services <= CONTROL_SERVICES_MAX);
     assert(caps->instances > 0 && caps->points > 0);
     struct carver v = { .base = memory };
     return lay_out(caps, &v);
@@ -168,7 +168,7 @@ int control_step(struct control *c, const struct event *e, struct actions *actio
         control_rebase(c, e->now_us);
     c->now_us = CLAMP(e->now_us, MAX(c->now_us, 1), CONTROL_TIME_MAX_US);
     c->wall_us = CLAMP(e->wall_us, -CONTROL_TIME_MAX_US, CONTROL_TIME_MAX_US);
-    int rc = handlers[e->type](c, e);
+    int rc = handlers[e->type] ? handlers[e->type](c, e) : 0;
     FOR_EACH_SERVICE (s, c) {
         if (concerns(e, s))
             settle(c, s);

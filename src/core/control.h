@@ -45,10 +45,13 @@ struct actions {
 };
 #define CONTROL_ACTIONS_MIN 64
 
+#define CONTROL_SERVICES_MAX 16384
+
 struct control_caps {
-    uint32_t services;  /* <= MODEL_SERVICES_MAX */
+    uint32_t services;  /* <= CONTROL_SERVICES_MAX */
     uint32_t instances; /* of one service, those leaving included */
     uint32_t points;    /* of one series: how many seconds its windows may reach back */
+    uint32_t words;     /* that rules of all services may remember beyond RULE_STATE_WORDS */
 };
 
 size_t control_bytes(const struct control_caps *caps);

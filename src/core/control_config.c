@@ -54,17 +54,17 @@ static void take_ring(struct control *c, struct control_service *s, unsigned m)
 
 void control_free_series(struct control *c, struct control_service *s)
 {
-    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++)
+    for (unsigned m = 0; m < METRIC_MAX; m++)
         free_ring(c, s, m);
 }
 
 void control_fit_series(struct control *c, struct control_service *s)
 {
-    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
+    for (unsigned m = 0; m < METRIC_MAX; m++) {
         if (!looks_at(&s->conf, (enum metric)m))
             free_ring(c, s, m);
     }
-    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
+    for (unsigned m = 0; m < METRIC_MAX; m++) {
         if (looks_at(&s->conf, (enum metric)m) && s->ring[m] == 0)
             take_ring(c, s, m);
     }

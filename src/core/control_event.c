@@ -57,7 +57,7 @@ static void take_instance_sample(struct control *c, struct control_service *s,
                                  const struct sample *x)
 {
     struct instance *i = control_find_instance(s, x->number);
-    if (!i || (unsigned)x->metric >= METRIC_BUILTIN_MAX || !is_value(x))
+    if (!i || (unsigned)x->metric >= METRIC_MAX || !is_value(x))
         return;
     i->sample[x->metric] = x->value;
     i->sample_us[x->metric] = c->now_us;
@@ -72,7 +72,7 @@ int control_on_samples(struct control *c, const struct event *e)
         if (e->samples[n].number != 0)
             take_instance_sample(c, s, &e->samples[n]);
     }
-    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
+    for (unsigned m = 0; m < METRIC_MAX; m++) {
         double value;
         if (s->ring[m] == 0)
             continue;

@@ -65,8 +65,8 @@ struct control_service {
     char probe_text[160];  /* why the newest failed probe failed */
     struct trouble troubles[TROUBLE_MAX];
 
-    struct series series[METRIC_BUILTIN_MAX];
-    uint32_t ring[METRIC_BUILTIN_MAX]; /* of the pool, + 1; 0 = none */
+    struct series series[METRIC_MAX];
+    uint32_t ring[METRIC_MAX]; /* of the pool, + 1; 0 = none */
     struct demand demand;
     struct rule_state rule_states[MODEL_RULES_MAX];
     struct behavior_state behavior;

@@ -157,7 +157,7 @@ int control_on_restart(struct control *c, const struct event *e)
         s->driver_down = false;
         control_trouble_over(s, TROUBLE_DRIVER);
         s->demand = (struct demand){ -1, -1, -1 };
-        for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
+        for (unsigned m = 0; m < METRIC_MAX; m++) {
             if (s->ring[m] != 0)
                 series_gap(&s->series[m], c->now_us);
         }

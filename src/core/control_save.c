@@ -149,7 +149,7 @@ static void walk_instance(struct walk *w, struct instance *i, uint32_t highest)
     walk_bool(w, &i->running);
     walk_bool(w, &i->found);
     walk_bool(w, &i->again);
-    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
+    for (unsigned m = 0; m < METRIC_MAX; m++) {
         walk_past(w, &i->sample_us[m]);
         walk_double(w, &i->sample[m]);
     }
@@ -273,7 +273,7 @@ static void walk_behavior(struct walk *w, struct behavior_state *b)
 
 static void walk_all_series(struct walk *w, const struct control *c, struct control_service *s)
 {
-    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
+    for (unsigned m = 0; m < METRIC_MAX; m++) {
         bool has = s->ring[m] != 0;
         walk_bool(w, &has);
         if (!has || w->bad)

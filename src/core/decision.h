@@ -12,7 +12,9 @@
 enum limit_kind {
     LIMIT_INITIAL,    /* the first decision of a service: what it begins with */
     LIMIT_RULES,      /* what combine made of the opinions */
+    LIMIT_HEADROOM,   /* what is kept free beyond the need */
     LIMIT_PROJECTION, /* law 3 */
+    LIMIT_CHANGE,     /* a scale-in that has not paid for itself yet */
     LIMIT_STABILIZE,
     LIMIT_RATE, /* behavior's policies */
     LIMIT_MIN,
@@ -23,6 +25,7 @@ enum limit_kind {
     LIMIT_PAUSED,
     LIMIT_LEASE,
     LIMIT_BACKOFF,
+    LIMIT_ORDER, /* another service goes first */
     LIMIT_KIND_MAX,
 };
 

@@ -28,6 +28,7 @@ enum event_type {
                         CONFIG even: nothing is started or stopped until FOUND_ALL (30 s at most).
                         A clock that has begun anew (another boot) is recognised. flag = a person
                         started it again: a stop that was asked for is over */
+    EVENT_HISTORY,   /* what the store remembers of one metric of a service: history */
     EVENT_TYPE_MAX,
 };
 
@@ -49,6 +50,15 @@ struct sample {
     double value;    /* finite; anything else counts as unknown */
 };
 
+/* Values of the past at equal distances, oldest first. NaN = unknown. */
+struct history {
+    enum metric metric;
+    int64_t wall_us; /* of the first value: the begin of its step */
+    int64_t step_us;
+    uint32_t count;
+    const double *values;
+};
+
 struct event {
     enum event_type type;
     int64_t now_us;  /* monotonic, never less than the event before */
@@ -66,6 +76,7 @@ struct event {
     uint32_t sample_count;
     const struct sample *samples;
     const struct model_conf *conf;
+    const struct history *history;
 };
 
 const char *event_type_name(enum event_type t);

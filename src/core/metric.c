@@ -9,6 +9,8 @@ static const struct metric_info metrics[METRIC_BUILTIN_MAX] = {
     [METRIC_CONCURRENCY] = { "concurrency", METRIC_TOTAL, true, false, "",
                              "requests in flight and queued" },
     [METRIC_RPS] = { "rps", METRIC_TOTAL, true, false, "/s", "requests answered a second" },
+    [METRIC_ARRIVALS] = { "arrivals", METRIC_TOTAL, false, false, "/s",
+                          "requests that came, a second" },
     [METRIC_QUEUE] = { "queue", METRIC_TOTAL, false, false, "",
                        "requests waiting for an instance" },
     [METRIC_LATENCY_P50] = { "latency-p50", METRIC_GLOBAL, false, false, "s",
@@ -41,7 +43,13 @@ const struct metric_info *metric_info(enum metric m)
 
 const char *metric_name(enum metric m)
 {
+    static const char *const custom[METRIC_CUSTOM_MAX] = {
+        "custom-1", "custom-2", "custom-3", "custom-4",
+        "custom-5", "custom-6", "custom-7", "custom-8",
+    };
     const struct metric_info *info = metric_info(m);
+    if (m >= METRIC_CUSTOM && m < METRIC_MAX)
+        return custom[m - METRIC_CUSTOM];
     return info ? info->name : "unknown";
 }
 

@@ -11,6 +11,7 @@ enum metric {
     METRIC_CONCURRENCY, /* requests in flight + queued; of a service the sum, of an instance its own
                          */
     METRIC_RPS,         /* requests answered a second */
+    METRIC_ARRIVALS,    /* requests that came, a second */
     METRIC_QUEUE,       /* requests waiting for an instance */
     METRIC_LATENCY_P50, /* seconds */
     METRIC_LATENCY_P95,
@@ -24,6 +25,10 @@ enum metric {
     METRIC_HOST_CPU,    /* ratio of the whole machine, 0..1 */
     METRIC_HOST_MEMORY, /* ratio in use, 0..1 */
     METRIC_BUILTIN_MAX,
+    /* From here on the service's own, by their place in service_conf.metrics. */
+    METRIC_CUSTOM = METRIC_BUILTIN_MAX,
+#define METRIC_CUSTOM_MAX 8
+    METRIC_MAX = METRIC_CUSTOM + METRIC_CUSTOM_MAX,
 };
 
 /* How the value of a whole service follows from its instances, and what a target divides by. */
@@ -32,6 +37,13 @@ enum metric_nature {
     METRIC_UTILISATION, /* a mean over instances: a target scales the count, count * value / target
                          */
     METRIC_GLOBAL,      /* says nothing about single instances (latency, host): as utilisation */
+};
+
+/* A metric that a source of the service brings (Prometheus, Redis, a push, ...). */
+struct metric_conf {
+    char name[48];
+    bool global;      /* METRIC_GLOBAL; else METRIC_TOTAL */
+    int64_t stale_us; /* a newest value older than this says nothing any more */
 };
 
 struct metric_info {
@@ -43,8 +55,8 @@ struct metric_info {
     const char *help;
 };
 
-const struct metric_info *metric_info(enum metric m); /* NULL: there is no such metric */
-const char *metric_name(enum metric m);               /* "unknown" for those */
+const struct metric_info *metric_info(enum metric m); /* of builtin ones; NULL: not one */
+const char *metric_name(enum metric m);               /* "custom-1" for those of a service */
 enum metric_nature metric_nature(enum metric m);
 /* METRIC_BUILTIN_MAX when unknown. */
 enum metric metric_find(struct slice name);

@@ -41,6 +41,7 @@ const char *event_type_name(enum event_type t)
         [EVENT_OPERATOR] = "operator",
         [EVENT_LEASE] = "lease",
         [EVENT_RESTART] = "restart",
+        [EVENT_HISTORY] = "history",
     };
     return name_of(names, ARRAY_LEN(names), t);
 }
@@ -63,6 +64,9 @@ const char *limit_kind_name(enum limit_kind k)
         [LIMIT_PROJECTION] = "projection",
         [LIMIT_STABILIZE] = "stabilize",
         [LIMIT_RATE] = "rate",
+        [LIMIT_HEADROOM] = "headroom",
+        [LIMIT_CHANGE] = "change-cost",
+        [LIMIT_ORDER] = "order",
         [LIMIT_MIN] = "min",
         [LIMIT_MAX] = "max",
         [LIMIT_SCHEDULE] = "schedule",

@@ -11,11 +11,14 @@
 #include "core/rule.h"
 
 #define MODEL_NAME_MAX 64 /* the final NUL included; instance names add "-<number>" */
-#define MODEL_SERVICES_MAX 256
+#define MODEL_SERVICES_MAX 256 /* of a configuration; the core alone can do more */
 #define MODEL_RULES_MAX 16
 #define MODEL_COUNT_MAX \
     1000 /* max of a service; with surge and draining ones twice as many exist */
 #define MODEL_ZONES_MAX 16
+#define MODEL_BUDGETS_MAX 16
+#define MODEL_AFTER_MAX 4
+#define MODEL_CARBON_MAX 8
 
 enum service_mode {
     SERVICE_AUTO,   /* decide and act */
@@ -27,6 +30,28 @@ struct health_conf {
     uint32_t fail_after;      /* consecutive failed probes until a ready instance is failing; 1.. */
     uint32_t pass_after;      /* consecutive passed probes until it is ready again; 1.. */
     int64_t replace_after_us; /* failing for this long: stopped and replaced; US_NEVER = never */
+};
+
+/* A compute budget that services share. Ceilings are money in any one currency; 0 = none. An hour,
+ * a day and a month begin with the zone's. See budget.h. */
+struct budget_conf {
+    char name[MODEL_NAME_MAX];
+    char currency[8]; /* for people; "" = none */
+    double per_hour, per_day, per_month;
+    uint32_t zone; /* index into model_conf.zones */
+};
+
+/* Grams of CO2 per kWh: a constant, and windows in which it is another. Of overlapping windows the
+ * one that opened last counts. */
+struct carbon_conf {
+    double grams;
+    uint32_t window_count;
+    struct {
+        struct cron cron;
+        int64_t for_us;
+        uint32_t zone;
+        double grams;
+    } windows[MODEL_CARBON_MAX];
 };
 
 struct service_conf {
@@ -45,6 +70,20 @@ struct service_conf {
     uint32_t rule_count;
     struct rule_conf rules[MODEL_RULES_MAX];
     struct behavior_conf behavior;
+    /* Kept free beyond what the rules that measure load need: instances, or a share of the need. */
+    double headroom;
+    bool headroom_ratio;
+    int64_t
+        change_cost_us;   /* instance-time that a scale-in must save before it is made; 0 = none */
+    double cost;          /* of one instance for an hour; 0 = unknown */
+    double watts;         /* of one instance; 0 = unknown */
+    int32_t budget;       /* index into model_conf.budgets; -1 = none */
+    double budget_weight; /* > 0, default 1: the smaller, the sooner it yields */
+    /* Scales out only when these have all they want, and in before they do. */
+    uint32_t after_count;
+    char after[MODEL_AFTER_MAX][MODEL_NAME_MAX];
+    uint32_t metric_count; /* METRIC_CUSTOM + n is metrics[n] */
+    struct metric_conf metrics[METRIC_CUSTOM_MAX];
 };
 
 struct model_conf {
@@ -52,6 +91,9 @@ struct model_conf {
     struct service_conf *services; /* the event's; copied */
     uint32_t zone_count;
     struct zone_conf zones[MODEL_ZONES_MAX];
+    uint32_t budget_count;
+    struct budget_conf budgets[MODEL_BUDGETS_MAX];
+    struct carbon_conf carbon;
 };
 
 enum instance_state {
@@ -86,8 +128,8 @@ struct instance {
     bool found;      /* named since the engine began to list what runs */
     bool again;      /* its last action may be lost (the controller was away): to be said again */
     /* Newest samples, per metric_info.per_instance metrics; sample_us = 0 for none. */
-    int64_t sample_us[METRIC_BUILTIN_MAX];
-    double sample[METRIC_BUILTIN_MAX];
+    int64_t sample_us[METRIC_MAX];
+    double sample[METRIC_MAX];
 };
 
 const char *instance_state_name(enum instance_state s);

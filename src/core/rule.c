@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdarg.h>
 
 #include "base/fmt.h"
 #include "base/num.h"
@@ -14,6 +15,12 @@ static const struct rule_ops *const kinds[RULE_KIND_MAX] = {
     [RULE_THRESHOLD] = &rule_threshold,
     [RULE_STEP] = &rule_step,
     [RULE_SCHEDULE] = &rule_schedule,
+    [RULE_CONCURRENCY] = &rule_concurrency,
+    [RULE_QUEUE] = &rule_queue,
+    [RULE_BUSYNESS] = &rule_busyness,
+    [RULE_PREDICTIVE] = &rule_predictive,
+    [RULE_SLO] = &rule_slo,
+    [RULE_RATIO] = &rule_ratio,
 };
 
 const struct rule_ops *rule_ops(enum rule_kind k)
@@ -36,6 +43,30 @@ void rule_opinion_init(struct opinion *ret)
         .set_max = RULE_ABSTAIN,
         .set_count = RULE_ABSTAIN,
     };
+}
+
+void rule_say(const struct rule_context *ctx, struct opinion *ret, const char *format, ...)
+{
+    if (!ctx->words)
+        return;
+    va_list args;
+    va_start(args, format);
+    fmt_v(ret->text, sizeof(ret->text), format, args);
+    va_end(args);
+}
+
+const char *rule_metric_name(const struct rule_context *ctx, enum metric m)
+{
+    return m >= METRIC_CUSTOM && m < METRIC_MAX && ctx->metrics
+               ? ctx->metrics[m - METRIC_CUSTOM].name
+               : metric_name(m);
+}
+
+enum metric_nature rule_metric_nature(const struct rule_context *ctx, enum metric m)
+{
+    if (m >= METRIC_CUSTOM && m < METRIC_MAX && ctx->metrics)
+        return ctx->metrics[m - METRIC_CUSTOM].global ? METRIC_GLOBAL : METRIC_TOTAL;
+    return metric_nature(m);
 }
 
 /* Law 1's last sentence. A service of none has nothing to fall back for. */
@@ -94,7 +125,7 @@ uint32_t rule_mark(const struct rule_conf *r, int32_t count)
 
 int rule_metric_value(const struct rule_metric *m, const struct rule_context *ctx, double *ret)
 {
-    assert((unsigned)m->metric < METRIC_BUILTIN_MAX);
+    assert((unsigned)m->metric < METRIC_MAX);
     return series_stat(&ctx->series[m->metric], m->stat, m->window_us, ctx->now_us, ctx->scratch,
                        ret);
 }

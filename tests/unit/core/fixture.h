@@ -13,8 +13,8 @@
 #define FIXTURE_INSTANCES 32
 
 struct fixture {
-    struct series series[METRIC_BUILTIN_MAX];
-    struct series_point points[METRIC_BUILTIN_MAX][FIXTURE_POINTS];
+    struct series series[METRIC_MAX];
+    struct series_point points[METRIC_MAX][FIXTURE_POINTS];
     double scratch[FIXTURE_POINTS];
     struct instance instances[FIXTURE_INSTANCES];
     struct zone_conf zones[2];
@@ -25,12 +25,14 @@ struct fixture {
 static inline void fixture_init(struct fixture *f, int32_t count)
 {
     memset(f, 0, sizeof(*f));
-    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++)
+    for (unsigned m = 0; m < METRIC_MAX; m++)
         series_init(&f->series[m], f->points[m], FIXTURE_POINTS, 0);
     f->ctx = (struct rule_context){
         .now_us = 1000 * US_PER_S,
         .current = count,
         .ready = count,
+        .start_us = 10 * US_PER_S,
+        .words = true,
         .series = f->series,
         .instances = f->instances,
         .zones = f->zones,

@@ -15,7 +15,10 @@ static struct fixture f;
 
 static void test_kinds(void **state)
 {
-    static const char *const names[] = { "target", "threshold", "step", "schedule" };
+    static const char *const names[] = {
+        "target",   "threshold",  "step", "schedule", "concurrency", "queue",
+        "busyness", "predictive", "slo",  "ratio",
+    };
     for (unsigned k = 0; k < RULE_KIND_MAX; k++) {
         assert_string_equal(rule_kind_name((enum rule_kind)k), names[k]);
         assert_non_null(rule_ops((enum rule_kind)k)->eval);
