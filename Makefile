@@ -10,8 +10,9 @@ PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
 
 PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcurl4-openssl-dev \
            libmicrohttpd-dev libjansson-dev libfyaml-dev libsqlite3-dev libsystemd-dev \
-           libxxhash-dev libcmocka-dev tzdata
-PACKAGES_CHECK = clang libclang-rt-14-dev python3-pytest clang-format prometheus
+           libxxhash-dev libcmocka-dev libpq-dev libhiredis-dev tzdata
+PACKAGES_CHECK = clang chromium libclang-rt-14-dev python3-pytest clang-format prometheus \
+                 redis-server postgresql
 PACKAGES_BENCH = nginx haproxy wrk
 
 all: $(BUILD)/plimsoll
@@ -58,6 +59,14 @@ lint: all
 format:
 	clang-format -i $$(find src tests examples -name '*.[ch]')
 
+# The policy on recorded loads beside its peers; a cell that is worse than recorded is a failure.
+score: deps-build all
+	$(BUILD)/plimsoll score --compare tests/score.expected traces/*.csv
+
+# The simulator for hours: make check runs the first thousand of these seeds.
+soak: all
+	$(BUILD)/tests/sim_seeds 1 100000 --file tests/sim/seeds.txt
+
 bench: deps-bench all
 	bench/run $(BUILD)
 
@@ -79,5 +88,5 @@ clean:
 	rm -rf $(BUILD) $(ASAN) $(TSAN) $(CLANG)
 
 FORCE:
-.PHONY: all asan tsan clang check check-sanitize lint format bench demo deps deps-build deps-bench install \
+.PHONY: all asan tsan clang check check-sanitize lint format score soak bench demo deps deps-build deps-bench install \
         clean FORCE

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,6 +55,27 @@ enum admin_error_kind { /* as gauges_error in link/gauges.h, which admin may not
                         ADMIN_ERROR_MAX,
 };
 
+/* A source that a service configures. */
+struct admin_source_facts {
+    const char *name, *kind;
+    double value;        /* NaN = unknown */
+    const char *trouble; /* "" = it answers */
+};
+#define ADMIN_SOURCES_MAX METRIC_CUSTOM_MAX
+
+/* What a service's instances cost and draw; NaN = it is not said what one does. Today began at
+ * local midnight. */
+struct admin_cost_facts {
+    double per_hour, today; /* money */
+    double watts, kwh_today;
+    double grams_per_hour, grams_today; /* CO2 */
+};
+
+#define ADMIN_COST_UNKNOWN                                                           \
+    {                                                                                \
+        (double)NAN, (double)NAN, (double)NAN, (double)NAN, (double)NAN, (double)NAN \
+    }
+
 /* Of one service. Counters are over all proxy lives and never go back. */
 struct admin_service_facts {
     const char *const *listen;
@@ -67,6 +89,9 @@ struct admin_service_facts {
     uint64_t latency[ADMIN_LATENCY_BUCKETS]; /* each bucket alone, not cumulated */
     uint64_t latency_sum_us;
     uint64_t decisions, starts, start_failures, exits;
+    struct admin_source_facts sources[ADMIN_SOURCES_MAX];
+    size_t source_count;
+    struct admin_cost_facts cost;
 };
 
 /* Of one instance. */
@@ -85,6 +110,7 @@ enum admin_command_type {
     ADMIN_RESTART, /* service */
     ADMIN_DRAIN,   /* service, number */
     ADMIN_PROTECT, /* service, number; flag = on */
+    ADMIN_PUSH,    /* service, metrics */
     ADMIN_RELOAD,
     ADMIN_DIFF,
     ADMIN_STOP, /* flag = detach */
@@ -98,6 +124,7 @@ struct admin_command {
     uint32_t number;
     int32_t count;
     bool flag;
+    const json_t *metrics; /* an object: values by their sources' names, of any type */
 };
 
 struct admin_reply {

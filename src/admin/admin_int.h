@@ -96,6 +96,7 @@ void admin_get_status(struct admin_request *q, struct admin_answer *a);
 void admin_get_metrics(struct admin_request *q, struct admin_answer *a);
 /* change.c */
 void admin_post_scale(struct admin_request *q, struct admin_answer *a);
+void admin_post_metrics(struct admin_request *q, struct admin_answer *a);
 void admin_post_service(struct admin_request *q, struct admin_answer *a);
 void admin_post_instance(struct admin_request *q, struct admin_answer *a);
 void admin_post_program(struct admin_request *q, struct admin_answer *a);

@@ -10,7 +10,8 @@ static struct admin_backend *backend_of(struct admin_request *q)
     return &q->side->admin->backend;
 }
 
-/* The body as an object whose keys are all among `keys`; NULL, and the answer says why. */
+/* The body as an object whose keys are all among `keys` (NULL = any); NULL, and the answer says
+ * why. */
 static json_t *body_of(struct admin_request *q, struct admin_answer *a, const char *const *keys)
 {
     json_error_t error;
@@ -28,9 +29,9 @@ static json_t *body_of(struct admin_request *q, struct admin_answer *a, const ch
     json_object_foreach(json, key, value)
     {
         const char *const *known = keys;
-        while (*known && strcmp(*known, key) != 0)
+        while (known && *known && strcmp(*known, key) != 0)
             known++;
-        if (!*known) {
+        if (known && !*known) {
             admin_answer_error(a, 400, "\"%s\" is not known here", key);
             json_decref(json);
             return NULL;
@@ -105,6 +106,18 @@ void admin_post_scale(struct admin_request *q, struct admin_answer *a)
     json_t *body = body_of(q, a, keys);
     if (body && get_count(body, &c, a) && get_flag(body, "force", &c.flag, a) &&
         get_service(q, &c, q->name, a))
+        pass_on(q, &c, a);
+    json_decref(body);
+}
+
+void admin_post_metrics(struct admin_request *q, struct admin_answer *a)
+{
+    struct admin_command c = { .type = q->route->command };
+    json_t *body = body_of(q, a, NULL);
+    c.metrics = body;
+    if (body && json_object_size(body) == 0)
+        admin_answer_error(a, 400, "the body names no metric, as in {\"jobs\": 12}");
+    else if (body && get_service(q, &c, q->name, a))
         pass_on(q, &c, a);
     json_decref(body);
 }

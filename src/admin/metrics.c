@@ -78,6 +78,12 @@ GETTER(get_decisions, l->service.decisions)
 GETTER(get_starts, l->service.starts)
 GETTER(get_start_failures, l->service.start_failures)
 GETTER(get_exits, l->service.exits)
+GETTER(get_cost, l->service.cost.per_hour)
+GETTER(get_cost_today, l->service.cost.today)
+GETTER(get_watts, l->service.cost.watts)
+GETTER(get_energy_today, l->service.cost.kwh_today * 3.6e6)
+GETTER(get_grams, l->service.cost.grams_per_hour)
+GETTER(get_grams_today, l->service.cost.grams_today)
 
 GETTER(get_instance_in_flight, l->instance_facts.in_flight)
 GETTER(get_instance_cpu, l->instance_facts.cpu)
@@ -136,6 +142,38 @@ static void put_processes(FILE *f, const struct metric_def *m, const struct look
         fprintf(f, "%s{process=\"%s\"} %d\n", m->name, all[i].name, all[i].pid != 0);
 }
 
+static void put_budget(FILE *f, const char *name, const char *budget, const char *period,
+                       double value)
+{
+    fprintf(f, "%s{", name);
+    put_label(f, "budget", budget);
+    fprintf(f, ",period=\"%s\"}", period);
+    put_value(f, value);
+}
+
+static void put_budgets(FILE *f, const struct metric_def *m, const struct look *l, bool spent)
+{
+    const struct control *c = l->backend->control(l->backend->ctx);
+    struct budget_view v;
+    for (uint32_t n = 0; control_budget(c, n, &v); n++)
+        for (unsigned period = 0; period < BUDGET_PERIOD_MAX; period++) {
+            double ceiling = budget_ceiling(v.conf, period);
+            if (ceiling > 0)
+                put_budget(f, m->name, v.conf->name, budget_period_name(period),
+                           spent ? v.spent[period] : ceiling);
+        }
+}
+
+static void put_budgets_spent(FILE *f, const struct metric_def *m, const struct look *l)
+{
+    put_budgets(f, m, l, true);
+}
+
+static void put_budget_ceilings(FILE *f, const struct metric_def *m, const struct look *l)
+{
+    put_budgets(f, m, l, false);
+}
+
 static void put_requests(FILE *f, const struct metric_def *m, const struct look *l)
 {
     static const char *const classes[] = { "2xx", "3xx", "4xx", "5xx" };
@@ -185,6 +223,23 @@ static void put_instances(FILE *f, const struct metric_def *m, const struct look
             put_service(f, m->name, "", l, "state", instance_state_name(state), counts[state]);
 }
 
+static void put_sources_up(FILE *f, const struct metric_def *m, const struct look *l)
+{
+    for (size_t i = 0; i < l->service.source_count; i++) {
+        const struct admin_source_facts *s = &l->service.sources[i];
+        put_service(f, m->name, "", l, "source", s->name, s->trouble[0] == '\0');
+    }
+}
+
+static void put_source_values(FILE *f, const struct metric_def *m, const struct look *l)
+{
+    for (size_t i = 0; i < l->service.source_count; i++) {
+        const struct admin_source_facts *s = &l->service.sources[i];
+        if (!isnan(s->value))
+            put_service(f, m->name, "", l, "source", s->name, s->value);
+    }
+}
+
 #define P "plimsoll_"
 #define GAUGE(scope_, name_, get_, text)              \
     {                                                 \
@@ -223,6 +278,11 @@ static const struct metric_def metrics[] = {
     COUNTER(PROGRAM, "journal_dropped_records_total", get_journal_dropped,
             "Events and decisions missing from the journal."),
 
+    SPECIAL(PROGRAM, "budget_spent", "gauge", put_budgets_spent,
+            "Money spent of a budget in the period that is going on."),
+    SPECIAL(PROGRAM, "budget_ceiling", "gauge", put_budget_ceilings,
+            "Money that may be spent of a budget in a period."),
+
     SPECIAL(SERVICE, "service_requests_total", "counter", put_requests,
             "Requests by class of the answer; none: given up without one."),
     SPECIAL(SERVICE, "service_request_errors_total", "counter", put_errors,
@@ -249,6 +309,17 @@ static const struct metric_def metrics[] = {
     COUNTER(SERVICE, "service_instance_start_failures_total", get_start_failures,
             "Instances that could not be started or did not get ready in time."),
     COUNTER(SERVICE, "service_instance_exits_total", get_exits, "Instances that ended."),
+
+    SPECIAL(SERVICE, "source_up", "gauge", put_sources_up,
+            "1 while the source answers with what a metric can be."),
+    SPECIAL(SERVICE, "source_value", "gauge", put_source_values,
+            "What the source says; absent while it is unknown."),
+    GAUGE(SERVICE, "service_cost_per_hour", get_cost, "Money, of the instances that run."),
+    GAUGE(SERVICE, "service_cost_today", get_cost_today, "Money, since local midnight."),
+    GAUGE(SERVICE, "service_power_watts", get_watts, "Of the instances that run."),
+    GAUGE(SERVICE, "service_energy_today_joules", get_energy_today, "Since local midnight."),
+    GAUGE(SERVICE, "service_co2_grams_per_hour", get_grams, "Of the instances that run."),
+    GAUGE(SERVICE, "service_co2_today_grams", get_grams_today, "Since local midnight."),
 
     GAUGE(INSTANCE, "instance_in_flight_requests", get_instance_in_flight,
           "Requests given to the instance and not answered yet."),
@@ -293,7 +364,7 @@ static void put_metric(FILE *f, const struct metric_def *m, struct look *looks, 
             put_each_instance(f, m, &looks[i]);
         else if (m->scope == SERVICE && m->put)
             m->put(f, m, &looks[i]);
-        else if (m->scope == SERVICE)
+        else if (m->scope == SERVICE && !isnan(m->get(&looks[i])))
             put_service(f, m->name, "", &looks[i], NULL, NULL, m->get(&looks[i]));
     }
 }
@@ -308,6 +379,7 @@ static struct look *look_around(struct admin_backend *b, const struct admin_fact
         struct look *l = &looks[count];
         if (!control_view(b->control(b->ctx), slot, &l->view))
             continue;
+        l->service.cost = (struct admin_cost_facts)ADMIN_COST_UNKNOWN;
         b->service_facts(b->ctx, slot, &l->service);
         count++;
     }

@@ -27,6 +27,8 @@ static const struct admin_route routes[] = {
     GET("/v1/logs/*", admin_get_logs, "?bytes= &offset=: an instance's output"),
     POST("/v1/services/*/scale", admin_post_scale, ADMIN_SCALE,
          "{\"count\": N | \"auto\", \"force\": bool}"),
+    POST("/v1/services/*/metrics", admin_post_metrics, ADMIN_PUSH,
+         "{NAME: number}: values for its pushed sources"),
     POST("/v1/services/*/pause", admin_post_service, ADMIN_PAUSE, "keep the count as it is"),
     POST("/v1/services/*/resume", admin_post_service, ADMIN_RESUME, "let the rules decide again"),
     POST("/v1/services/*/restart", admin_post_service, ADMIN_RESTART,

@@ -76,20 +76,68 @@ static json_t *counts_json(const struct service_view *v)
                      "paused", v->paused, "leaving", v->leaving, "trouble", text_json(v->trouble));
 }
 
+static json_t *sources_json(const struct admin_service_facts *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->source_count; i++)
+        json_array_append_new(
+            list, json_pack("{s:o, s:s, s:o, s:o}", "name", text_json(f->sources[i].name), "kind",
+                            f->sources[i].kind, "value", number_or_null(f->sources[i].value),
+                            "trouble", text_json(f->sources[i].trouble)));
+    return list;
+}
+
+static json_t *cost_json(const struct admin_cost_facts *c)
+{
+    if (!isfinite(c->per_hour) && !isfinite(c->watts))
+        return json_null();
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "per_hour", number_or_null(c->per_hour),
+                     "today", number_or_null(c->today), "watts", number_or_null(c->watts),
+                     "kwh_today", number_or_null(c->kwh_today), "co2_grams_per_hour",
+                     number_or_null(c->grams_per_hour), "co2_grams_today",
+                     number_or_null(c->grams_today));
+}
+
 static json_t *service_json(struct admin_backend *b, const struct service_view *v)
 {
-    struct admin_service_facts f = { .rps = NAN, .p50_ms = NAN, .p95_ms = NAN, .p99_ms = NAN };
+    struct admin_service_facts f = {
+        .rps = NAN, .p50_ms = NAN, .p95_ms = NAN, .p99_ms = NAN, .cost = ADMIN_COST_UNKNOWN
+    };
     b->service_facts(b->ctx, v->slot, &f);
     json_t *json = counts_json(v);
-    json_t *load = json_pack(
-        "{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "in_flight", (json_int_t)f.in_flight,
-        "queued", (json_int_t)f.queued, "tunnels", (json_int_t)f.tunnels, "rps",
-        number_or_null(f.rps), "p50_ms", number_or_null(f.p50_ms), "p95_ms",
-        number_or_null(f.p95_ms), "p99_ms", number_or_null(f.p99_ms), "listen",
-        texts_json(f.listen, f.listen_count), "instances", instances_json(b, v));
+    json_t *load = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "in_flight",
+                             (json_int_t)f.in_flight, "queued", (json_int_t)f.queued, "tunnels",
+                             (json_int_t)f.tunnels, "rps", number_or_null(f.rps), "p50_ms",
+                             number_or_null(f.p50_ms), "p95_ms", number_or_null(f.p95_ms), "p99_ms",
+                             number_or_null(f.p99_ms), "listen",
+                             texts_json(f.listen, f.listen_count), "sources", sources_json(&f),
+                             "cost", cost_json(&f.cost), "instances", instances_json(b, v));
     json_object_update(json, load);
     json_decref(load);
     return json;
+}
+
+static json_t *purse_json(const struct budget_view *v, enum budget_period period)
+{
+    double ceiling = budget_ceiling(v->conf, period);
+    if (ceiling <= 0)
+        return json_null();
+    return json_pack("{s:f, s:f, s:o, s:b}", "spent", v->spent[period], "ceiling", ceiling, "until",
+                     codec_time(v->until_us[period]), "tight", v->tight[period]);
+}
+
+static json_t *budgets_json(const struct control *c)
+{
+    struct budget_view v;
+    json_t *list = json_array();
+    for (uint32_t n = 0; control_budget(c, n, &v); n++) {
+        json_t *one = json_pack("{s:s, s:s, s:f}", "name", v.conf->name, "currency",
+                                v.conf->currency, "per_hour", v.rate);
+        for (unsigned period = 0; period < BUDGET_PERIOD_MAX; period++)
+            json_object_set_new(one, budget_period_name(period), purse_json(&v, period));
+        json_array_append_new(list, one);
+    }
+    return list;
 }
 
 static json_t *troubles_json(const struct admin *admin, const struct admin_facts *f)
@@ -123,12 +171,13 @@ void admin_get_status(struct admin_request *q, struct admin_answer *a)
     const char *mode = control_stopping(c) ? "stopping" : advising && !acting ? "advise" : "auto";
     json_t *proxy = pid_json(f.proxy_pid);
     json_object_set_new(proxy, "connections", json_integer(f.proxy_connections));
-    admin_answer_json(
-        a, 200,
-        json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-                  PLIMSOLL_VERSION, "state", text_json(f.state_dir), "config",
-                  text_json(f.config_path), "mode", mode, "since", codec_time(f.since_wall_us),
-                  "lease", text_json(f.lease ? f.lease : "held"), "keeper", pid_json(f.keeper_pid),
-                  "controller", pid_json(f.controller_pid), "proxy", proxy, "troubles",
-                  troubles_json(q->side->admin, &f), "services", services));
+    admin_answer_json(a, 200,
+                      json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                                "version", PLIMSOLL_VERSION, "state", text_json(f.state_dir),
+                                "config", text_json(f.config_path), "mode", mode, "since",
+                                codec_time(f.since_wall_us), "lease",
+                                text_json(f.lease ? f.lease : "held"), "keeper",
+                                pid_json(f.keeper_pid), "controller", pid_json(f.controller_pid),
+                                "proxy", proxy, "troubles", troubles_json(q->side->admin, &f),
+                                "budgets", budgets_json(c), "services", services));
 }

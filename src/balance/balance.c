@@ -72,20 +72,6 @@ int balance_pick(struct balance *b, const struct balance_request *r)
     return b->count > 0 ? b->ops->pick(b, r) : BALANCE_NONE;
 }
 
-uint32_t balance_in_flight(const struct balance *b, size_t i)
-{
-    return atomic_load_explicit(b->candidates[i].in_flight, memory_order_relaxed);
-}
-
-bool balance_may(const struct balance *b, size_t i, const struct balance_request *r)
-{
-    if (!b->candidates[i].usable)
-        return false;
-    if (r->tried && (r->tried[i / 64] >> (i % 64) & 1))
-        return false;
-    return r->max_concurrency == 0 || balance_in_flight(b, i) < r->max_concurrency;
-}
-
 uint32_t balance_share(const struct balance *b, size_t i, int64_t now_us)
 {
     if (b->slow_start_us <= 0)
@@ -96,24 +82,4 @@ uint32_t balance_share(const struct balance *b, size_t i, int64_t now_us)
     const uint32_t start = BALANCE_SHARE_FULL / 10;
     double grown = (double)MAX(elapsed_us, 0) / (double)b->slow_start_us;
     return start + (uint32_t)(grown * (BALANCE_SHARE_FULL - start));
-}
-
-uint32_t balance_weight(const struct balance *b, size_t i, int64_t now_us)
-{
-    return MAX(b->candidates[i].weight * balance_share(b, i, now_us), 1u);
-}
-
-/* A tunnel does not count towards max-concurrency, but who has many is not the one for more. */
-static uint64_t load_of(const struct balance *b, size_t i)
-{
-    const struct balance_candidate *c = &b->candidates[i];
-    uint64_t tunnels = c->tunnels ? atomic_load_explicit(c->tunnels, memory_order_relaxed) : 0;
-    return balance_in_flight(b, i) + tunnels;
-}
-
-bool balance_less_loaded(const struct balance *b, size_t i, size_t j, int64_t now_us)
-{
-    uint64_t load_i = load_of(b, i) * balance_weight(b, j, now_us);
-    uint64_t load_j = load_of(b, j) * balance_weight(b, i, now_us);
-    return load_i < load_j;
 }

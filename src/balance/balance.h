@@ -65,9 +65,3 @@ void balance_prepare(struct balance *b, const struct balance_ops *ops,
                      struct balance_candidate *candidates, size_t count, int64_t slow_start_us,
                      const struct balance *old);
 int balance_pick(struct balance *b, const struct balance_request *r);
-
-/* For the algorithms: usable, not tried, below the limit. */
-bool balance_may(const struct balance *b, size_t i, const struct balance_request *r);
-/* Weight with slow start: grows linearly from a tenth to the whole over slow_start_us. In
- * thousandths of a unit weight, at least 1. */
-uint32_t balance_weight(const struct balance *b, size_t i, int64_t now_us);

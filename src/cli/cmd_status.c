@@ -119,6 +119,84 @@ static size_t print_instances(const json_t *services)
     return rows;
 }
 
+/* "0.12 an hour, 1.84 today, 96 W, 1.2 kWh and 420 g CO2 today": what is known of it. */
+static void print_cost(const char *name, const json_t *cost)
+{
+    static const struct {
+        const char *key, *unit;
+        int decimals;
+    } parts[] = { { "per_hour", "an hour", 2 },
+                  { "today", "today", 2 },
+                  { "watts", "W", 0 },
+                  { "kwh_today", "kWh today", 2 },
+                  { "co2_grams_today", "g CO2 today", 0 } };
+    const char *before = ": ";
+    printf("%s costs", name);
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        char number[64];
+        const json_t *value = json_object_get(cost, parts[i].key);
+        if (!json_is_number(value))
+            continue;
+        show_number(number, sizeof(number), value, parts[i].decimals);
+        printf("%s%s %s", before, number, parts[i].unit);
+        before = ", ";
+    }
+    printf("\n");
+}
+
+static void print_sources(const char *name, const json_t *sources)
+{
+    const json_t *source;
+    size_t i;
+    json_array_foreach(sources, i, source)
+    {
+        char value[64];
+        const char *trouble = show_text(source, "trouble");
+        show_number(value, sizeof(value), json_object_get(source, "value"), 3);
+        printf("%s: %s (%s) %s%s%s\n", name, show_text(source, "name"), show_text(source, "kind"),
+               trouble[0] ? "" : value, trouble[0] ? "unknown: " : "", trouble);
+    }
+}
+
+/* What a column has no room for: money, energy, and metrics from elsewhere. */
+static void print_extras(const json_t *services)
+{
+    const json_t *service;
+    size_t i;
+    json_array_foreach(services, i, service)
+    {
+        const json_t *cost = json_object_get(service, "cost");
+        if (json_is_object(cost))
+            print_cost(show_text(service, "name"), cost);
+        print_sources(show_text(service, "name"), json_object_get(service, "sources"));
+    }
+}
+
+static void print_period(const json_t *budget, const char *key, const char *word)
+{
+    char spent[64], ceiling[64];
+    const json_t *period = json_object_get(budget, key);
+    if (!json_is_object(period))
+        return;
+    show_number(spent, sizeof(spent), json_object_get(period, "spent"), 2);
+    show_number(ceiling, sizeof(ceiling), json_object_get(period, "ceiling"), 2);
+    printf(", %s of %s %s", spent, ceiling, word);
+}
+
+static void print_budgets(const json_t *budgets)
+{
+    const json_t *budget;
+    size_t i;
+    json_array_foreach(budgets, i, budget)
+    {
+        printf("budget %s %s", show_text(budget, "name"), show_text(budget, "currency"));
+        print_period(budget, "hour", "this hour");
+        print_period(budget, "day", "today");
+        print_period(budget, "month", "this month");
+        printf("\n");
+    }
+}
+
 static int run(const struct options *o)
 {
     _cleanup_json_ json_t *root = NULL;
@@ -128,6 +206,8 @@ static int run(const struct options *o)
     print_head(root);
     printf("\n");
     print_services(json_object_get(root, "services"));
+    print_extras(json_object_get(root, "services"));
+    print_budgets(json_object_get(root, "budgets"));
     print_instances(json_object_get(root, "services"));
     return COMMAND_OK;
 }

@@ -66,9 +66,16 @@ static_assert(sizeof(enum behavior_select) == sizeof(int), "tables read it as an
             { .name = "at-most",                                                                   \
               .type = SCHEMA_CUSTOM,                                                               \
               .offset = offsetof(struct config_direction, at_most),                                \
-              .parse = config_keep_node,                                                           \
+              .parse = schema_keep_node,                                                           \
               .help =                                                                              \
                   "\"10% per 1m\" or \"4 per 15s\", or a list of these; without it, no limit" },   \
+            { .name = "cooldown",                                                                  \
+              .type = SCHEMA_DURATION,                                                             \
+              .offset = offsetof(struct config_direction, rates.cooldown_us),                      \
+              .fallback = "0",                                                                     \
+              .min = 0,                                                                            \
+              .max = 3600,                                                                         \
+              .help = "after a move in this direction no other in it for so long" },               \
             { .name = "select",                                                                    \
               .type = SCHEMA_ENUM,                                                                 \
               .offset = offsetof(struct config_direction, rates.select),                           \
@@ -86,7 +93,7 @@ static_assert(sizeof(enum behavior_select) == sizeof(int), "tables read it as an
             { .name = "policies",                                                                  \
               .type = SCHEMA_CUSTOM,                                                               \
               .offset = offsetof(struct config_direction, policies),                               \
-              .parse = config_keep_node,                                                           \
+              .parse = schema_keep_node,                                                           \
               .help = "Kubernetes' word for at-most: a list of {type: Pods|Percent, value, "       \
                       "periodSeconds}" },                                                          \
             { .name = "selectPolicy",                                                              \
@@ -242,6 +249,10 @@ void config_print_direction(const struct behavior_direction *d, struct str *out)
         num_format_duration(text, sizeof(text), d->policy[i].period_us);
         str_putf(out, "%s %d%s per %s", i == 0 ? ", at most" : ",", d->policy[i].value,
                  d->policy[i].percent ? "%" : "", text);
+    }
+    if (d->cooldown_us > 0) {
+        num_format_duration(text, sizeof(text), d->cooldown_us);
+        str_putf(out, ", cooldown %s", text);
     }
     if (d->select != BEHAVIOR_MAX_CHANGE)
         str_putf(out, ", select %s", select_names[d->select]);

@@ -201,20 +201,22 @@ static int check_paths(struct schema_context *ctx, const struct config *config, 
 }
 
 int config_check_whole(struct schema_context *ctx, const struct schema_node *root,
-                       struct config *config)
+                       struct config *config, bool whole)
 {
     struct claim *claims = NULL;
     size_t count = 0;
-    struct err err[4] = { 0 };
+    struct err err[6] = { 0 };
     ctx->node = root;
     int listeners = check_listeners(ctx, config, &err[0], &claims, &count);
     if (listeners == -ENOMEM)
         return listeners;
-    int rc[4] = {
+    int rc[6] = {
         listeners,
         config->admin ? check_admin(ctx, config, claims, count, &err[1]) : 0,
         check_trust(ctx, config, &err[2]),
         check_paths(ctx, config, &err[3]),
+        whole ? config_check_groups(ctx, config, &err[4]) : 0,
+        whole ? config_check_budgets(ctx, config, &err[5]) : 0,
     };
     int worst = 0;
     for (size_t i = 0; i < ARRAY_LEN(rc); i++)

@@ -1,57 +1,16 @@
-/* The way in: text to struct config, and the list of what is wrong with it. */
+/* The way in: text to struct config. */
 #include "config/config.h"
 
 #include <errno.h>
-#include <string.h>
 
-#include "base/num.h"
 #include "base/table.h"
 #include "config/tables.h"
 
-int config_keep_node(struct schema_context *ctx, const struct schema_node *node, void *field,
-                     struct err *err)
-{
-    *(const struct schema_node **)field = node;
-    return 0;
-}
-
-/* Line and column back from "path:line:column". */
-static void split_place(const char *place, int64_t *ret_line, int64_t *ret_column)
-{
-    const char *last = strrchr(place, ':'), *first = last;
-    *ret_line = *ret_column = 0;
-    if (!last || last == place)
-        return;
-    while (first > place && *--first != ':')
-        ;
-    num_parse_i64((struct slice){ first + 1, (size_t)(last - first - 1) }, ret_line);
-    num_parse_i64(slice_of(last + 1), ret_column);
-}
-
-static bool error_before(const struct err *a, const struct err *b)
-{
-    int64_t line[2], column[2];
-    split_place(a->place, &line[0], &column[0]);
-    split_place(b->place, &line[1], &column[1]);
-    return line[0] != line[1] ? line[0] < line[1] : column[0] < column[1];
-}
-
-/* In the order of the file: tables find errors in the order of their keys. */
-static void sort_errors(struct err *errors, size_t count)
-{
-    for (size_t i = 1; i < count; i++) {
-        struct err held = errors[i];
-        size_t at = i;
-        for (; at > 0 && error_before(&held, &errors[at - 1]); at--)
-            errors[at] = errors[at - 1];
-        errors[at] = held;
-    }
-}
-
-static int read_all(struct schema_context *ctx, const struct schema_node *root,
-                    const struct schema_section *const *sections, struct config *config)
+int config_read_root(struct schema_context *ctx, const struct schema_node *root,
+                     const struct config_drivers *drivers, struct config *config)
 {
     struct err err = { 0 };
+    ctx->model = &config->model;
     if (root->kind != NODE_MAP)
         return schema_note(ctx,
                            schema_fail(ctx, root, &err, "a configuration is a map of keys, not %s",
@@ -60,97 +19,70 @@ static int read_all(struct schema_context *ctx, const struct schema_node *root,
     int rc = schema_read(ctx, &config_section_top, root, config);
     if (rc == -ENOMEM)
         return rc;
-    int services = config_read_services(ctx, config->services_node, sections, config);
+    int shared = config_read_budgets(ctx, config->budgets_node, &config->model);
+    if (shared == 0)
+        shared = config_read_carbon(ctx, config, &config->model.carbon);
+    if (shared == -ENOMEM)
+        return shared;
+    int services = config_read_services(ctx, config->services_node, drivers->provisioners,
+                                        drivers->sources, config);
     if (services == -ENOMEM)
         return services;
-    int whole = config_check_whole(ctx, root, config);
-    return rc < 0 ? rc : services < 0 ? services : whole;
+    rc = rc < 0 ? rc : shared < 0 ? shared : services;
+    int whole = config_check_whole(ctx, root, config, rc == 0);
+    return rc < 0 ? rc : whole;
 }
 
-static int read_text(struct schema_context *ctx, struct config *config, size_t bytes,
-                     const struct schema_section *const *sections)
+int config_read_policies(struct schema_context *ctx, const struct schema_node *root,
+                         struct config *config)
 {
-    const struct schema_node *root;
-    struct node_place at;
-    struct err err = { 0 };
-    int rc = node_parse(ctx->arena, config->text, bytes, &root, &at, &err);
-    if (rc == -EINVAL) {
-        schema_place(ctx, at.line, at.column, &err);
-        schema_report(ctx, &err);
-    }
-    return rc < 0 ? rc : read_all(ctx, root, sections, config);
+    static const struct config_drivers none = { 0 };
+    return config_read_root(ctx, root, &none, config);
 }
 
-/* The caller is promised at least one error. */
-static int fail_whole(struct schema_context *ctx, int rc)
+struct reading {
+    const struct config_drivers drivers;
+    struct config *config;
+};
+
+static int read_document(struct schema_context *ctx, const struct schema_node *root, void *to)
 {
-    struct err err = { 0 };
-    if (rc == -ENOMEM)
-        err_set(&err, rc, "out of memory while reading; it needs more than %zu bytes",
-                ctx->arena->cap_bytes);
-    else
-        err_set(&err, rc, "cannot be read");
-    schema_place(ctx, 1, 1, &err);
-    if (rc == -ENOMEM)
-        ctx->error_count = 0;
-    schema_report(ctx, &err);
-    return rc;
+    struct reading *r = to;
+    return config_read_root(ctx, root, &r->drivers, r->config);
 }
 
-static int finish(struct schema_context *ctx, int rc, size_t *ret_error_count)
+static int new_config(struct arena *arena, const char *path, const char *text, size_t bytes,
+                      int64_t now_wall_us, struct config **ret)
 {
-    if (ctx->out_of_memory)
-        rc = -ENOMEM;
-    if (rc == -ENOMEM || (rc < 0 && ctx->error_count == 0))
-        fail_whole(ctx, rc);
-    sort_errors(ctx->errors, ctx->error_count);
-    *ret_error_count = ctx->error_count;
-    return rc == 0 && ctx->error_count > 0 ? -EINVAL : rc;
-}
-
-static int parse(struct schema_context *ctx, const char *text, size_t bytes,
-                 const struct schema_section *const *sections, struct config **ret)
-{
-    struct config *config = ARENA_NEW(ctx->arena, struct config);
-    char *path = arena_strdup(ctx->arena, ctx->path);
-    char *copy = arena_strndup(ctx->arena, text, bytes);
-    if (!config || !path || !copy)
+    struct config *config = ARENA_NEW(arena, struct config);
+    char *path_copy = arena_strdup(arena, path);
+    char *copy = arena_strndup(arena, text, bytes);
+    if (!config || !path_copy || !copy)
         return -ENOMEM;
-    config->arena = ctx->arena;
-    config->path = path;
+    config->arena = arena;
+    config->path = path_copy;
     config->text = copy;
     config->hash = table_hash((struct slice){ text, bytes });
-    ctx->model = &config->model;
-    int rc = read_text(ctx, config, bytes, sections);
-    if (rc == 0)
-        *ret = config;
-    return rc;
+    config->now_wall_us = now_wall_us;
+    *ret = config;
+    return 0;
 }
 
 int config_parse(struct arena *arena, const char *path, const char *text, size_t bytes,
-                 const struct schema_section *const *sections, int64_t now_wall_us,
+                 const struct schema_section *const *sections,
+                 const struct schema_section *const *source_sections, int64_t now_wall_us,
                  struct config **ret, struct err *errors, size_t errors_cap,
                  size_t *ret_error_count)
 {
-    struct schema_context ctx = { .arena = arena,
-                                  .path = path,
-                                  .now_wall_us = now_wall_us,
-                                  .errors = errors,
-                                  .errors_cap = errors_cap };
-    struct config *config = NULL;
-    str_init(&ctx.name, ctx.name_buf, sizeof(ctx.name_buf));
-    int rc;
-    if (bytes > CONFIG_TEXT_MAX) {
-        struct err err = { 0 };
-        rc = schema_note(&ctx,
-                         schema_fail(&ctx, NULL, &err, "%zu bytes; at most %zu are read", bytes,
-                                     CONFIG_TEXT_MAX),
-                         &err);
-    } else {
-        rc = parse(&ctx, text, bytes, sections, &config);
-    }
-    rc = finish(&ctx, rc, ret_error_count);
+    struct reading r = { .drivers = { sections, source_sections } };
+    struct schema_context ctx;
+    schema_init(&ctx, arena, path, now_wall_us, errors, errors_cap);
+    int rc =
+        new_config(arena, path, text, bytes > CONFIG_TEXT_MAX ? 0 : bytes, now_wall_us, &r.config);
+    if (rc < 0)
+        ctx.out_of_memory = true;
+    rc = schema_read_text(&ctx, text, bytes, read_document, &r, ret_error_count);
     if (rc == 0)
-        *ret = config;
+        *ret = r.config;
     return rc;
 }

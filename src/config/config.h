@@ -46,6 +46,19 @@ struct config_direction {
     const struct schema_node *at_most, *policies; /* read by check */
 };
 
+/* Where a metric of a service's own comes from: an entry of `sources`. A value is held until the
+ * next poll is overdue: stale after every_us + timeout_us, and after 5 s at the soonest. */
+struct config_source {
+    const char *name;
+    uint32_t line, column;               /* where it is written */
+    const struct schema_section *driver; /* which of the sources' sections was used */
+    void *driver_conf;                   /* of driver->size_bytes */
+    int64_t every_us;                    /* default 10 s; pushed ones are to come as often */
+    int64_t timeout_us;                  /* default 5 s, at most every_us */
+    bool global;                         /* METRIC_GLOBAL: it is not a sum over the instances */
+    uint32_t metric; /* METRIC_CUSTOM + n; service_conf.metrics[n] has its name */
+};
+
 /* `scale` of a service as written; goes into service_conf. */
 struct config_scale {
     int mode;          /* enum service_mode */
@@ -55,13 +68,18 @@ struct config_scale {
     int64_t surge;     /* 1 */
     int64_t window_us; /* 60 s */
     struct config_direction up, down;
-    const struct schema_node *rules;
+    const char *headroom;   /* "2" or "20%" */
+    int64_t change_cost_us; /* 0 = none */
+    double cost, watts;     /* 0 = unknown */
+    const struct schema_node *budget, *rules;
+    struct schema_list after;
 };
 
 struct config_service {
     const char *name;
     uint32_t line, column;     /* where it is written */
-    struct schema_list listen; /* as written; see `listeners` */
+    struct schema_list listen; /* as written; see `listeners`. None: a worker, and the proxy never
+                                  hears of it */
     uint32_t listener_count;   /* canonical: "tcp:*:8080", "tcp:127.0.0.1:80", "tcp:[::1]:80",
                                   "unix:/path" */
     const char *listeners[8];
@@ -87,7 +105,10 @@ struct config_service {
     int64_t probe_timeout_us;            /* 1 s */
     const struct schema_section *driver; /* which of the sections handed in was used: "run", ... */
     struct config_scale scale_written;
-    void *driver_conf;          /* of driver->size_bytes, zeroed when no section was written */
+    void *driver_conf; /* of driver->size_bytes, zeroed when no section was written */
+    const struct schema_node *sources_node; /* as written */
+    uint32_t source_count;
+    struct config_source *sources;
     struct service_conf *scale; /* = &config.model.services[i]; template is filled by the caller */
     bool scale_defaulted;       /* no rule given: `check` says which defaults apply */
 };
@@ -106,19 +127,23 @@ struct config {
     const char *proxy_user;  /* default: plimsoll if there is such a user, else nobody; root only */
     int64_t connections_max; /* default 16000 */
     const char *access_log;  /* path, default <state>/log/access.log; "off" */
-    int64_t access_log_bytes;                /* rotated at this size, default 100 MiB, one kept */
-    struct schema_list trust;                /* networks, CIDR */
-    const struct schema_node *services_node; /* as written */
+    int64_t access_log_bytes; /* rotated at this size, default 100 MiB, one kept */
+    struct schema_list trust; /* networks, CIDR */
+    const struct schema_node *services_node, *budgets_node; /* as written */
+    double carbon; /* g CO2 per kWh when no window is open; 0 = unknown */
+    const struct schema_node *carbon_windows;
     uint32_t service_count;
     struct config_service *services;
     struct model_conf model;
 };
 
-/* Parses `text`. `sections` (NULL-terminated) are the drivers'. On error returns -EINVAL and fills
+/* Parses `text`. `sections` are the provisioners', `source_sections` the sources' (both
+ * NULL-terminated, or NULL for none). On error returns -EINVAL and fills
  * up to `errors_cap` errors with place "path:line:column" and a text; *ret_error_count says how
  * many. `now_wall_us` is where the time zones' coming transitions start from. */
 int config_parse(struct arena *arena, const char *path, const char *text, size_t bytes,
-                 const struct schema_section *const *sections, int64_t now_wall_us,
+                 const struct schema_section *const *sections,
+                 const struct schema_section *const *source_sections, int64_t now_wall_us,
                  struct config **ret, struct err *errors, size_t errors_cap,
                  size_t *ret_error_count);
 
@@ -126,7 +151,23 @@ int config_parse(struct arena *arena, const char *path, const char *text, size_t
 void config_show_error(const char *text, const struct err *error, struct str *out);
 
 /* The reference of all keys as Markdown. */
-void config_print_reference(const struct schema_section *const *sections, struct str *out);
+void config_print_reference(const struct schema_section *const *sections,
+                            const struct schema_section *const *source_sections, struct str *out);
+
+/* The same from nodes that are there already (config/read.h), with no driver asked for: `config` is
+ * zeroed but for its arena and path. Reports; -EINVAL or -ENOMEM. */
+int config_read_policies(struct schema_context *ctx, const struct schema_node *root,
+                         struct config *config);
+/* A metric by its name: a built-in one or one of the service's own. -EINVAL with a text, placed at
+ * the node. */
+int config_find_metric(struct schema_context *ctx, const struct service_conf *service,
+                       const struct schema_node *node, const char *name, enum metric *ret,
+                       struct err *err);
+/* "60%", "250ms", "64MiB", "12": in the metric's own unit, with a sign where one makes sense.
+ * -EINVAL with a text but no place. */
+int config_parse_metric_value(enum metric metric, const char *text, double *ret, struct err *err);
+/* "p99 below 250ms", "p99<250ms" (also p50 and p95). -EINVAL with a text but no place. */
+int config_parse_slo(const char *text, struct rule_slo_conf *ret, struct err *err);
 
 /* What a reload would change, a line each: "services.shop.scale.max: 4 -> 8 (takes effect at
  * once)", "services.shop.run.command: ... (replaces 3 instances one by one)". Returns how many

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/num.h"
 #include "config/tables.h"
 
 #define VALUE_BYTES 160
@@ -162,7 +163,7 @@ static bool same_schedule(const struct rule_schedule_conf *a, const struct model
 }
 
 /* Does a service have this rule of the other configuration? A zone's index is each configuration's
- * own; the other kinds are plain numbers without padding. */
+ * own; the other kinds are plain numbers, set one by one in zeroed memory. */
 static bool has_rule(const struct service_conf *in, const struct model_conf *in_model,
                      const struct rule_conf *rule, const struct model_conf *model)
 {
@@ -187,6 +188,80 @@ static void diff_rules(struct diff *d, const struct service_conf *before,
     for (uint32_t i = 0; i < after->rule_count; i++)
         if (!has_rule(before, before_model, &after->rules[i], after_model))
             put_line(d, "scale.rules", "added", after->rules[i].name, AT_ONCE);
+}
+
+/* The share in a budget, as written. */
+static void put_share(const struct model_conf *model, const struct service_conf *conf,
+                      struct str *out)
+{
+    char weight[32];
+    if (conf->budget < 0) {
+        str_put(out, "not set");
+        return;
+    }
+    fmt_double(weight, sizeof(weight), conf->budget_weight, 3);
+    str_putf(out, "%s, weight %s", model->budgets[conf->budget].name, weight);
+}
+
+static void diff_texts(struct diff *d, const char *key, const struct str *before,
+                       const struct str *after)
+{
+    if (strcmp(before->p, after->p) != 0)
+        put_line(d, key, before->p, after->p, AT_ONCE);
+}
+
+static void diff_share(struct diff *d, const struct config *before, const struct config *after,
+                       const struct config_service *a, const struct config_service *b)
+{
+    char text[2][VALUE_BYTES];
+    struct str s[2];
+    str_init(&s[0], text[0], VALUE_BYTES);
+    str_init(&s[1], text[1], VALUE_BYTES);
+    put_share(&before->model, a->scale, &s[0]);
+    put_share(&after->model, b->scale, &s[1]);
+    diff_texts(d, "scale.budget", &s[0], &s[1]);
+}
+
+static void diff_source(struct diff *d, const struct config_source *before,
+                        const struct config_source *after)
+{
+    char path[160];
+    struct str s;
+    const char *outer = d->path;
+    str_init(&s, path, sizeof(path));
+    str_putf(&s, "%s.sources.%s", outer, before->name);
+    d->path = path;
+    diff_section(d, "", &config_section_source, before, after);
+    if (before->driver != after->driver)
+        put_line(d, "driver", before->driver ? before->driver->name : "none",
+                 after->driver ? after->driver->name : "none", AT_ONCE);
+    else if (before->driver)
+        diff_section(d, before->driver->name, before->driver, before->driver_conf,
+                     after->driver_conf);
+    d->path = outer;
+}
+
+static const struct config_source *find_source(const struct config_service *s, const char *name)
+{
+    for (uint32_t i = 0; i < s->source_count; i++)
+        if (strcmp(s->sources[i].name, name) == 0)
+            return &s->sources[i];
+    return NULL;
+}
+
+static void diff_sources(struct diff *d, const struct config_service *before,
+                         const struct config_service *after)
+{
+    for (uint32_t i = 0; i < before->source_count; i++) {
+        const struct config_source *a = &before->sources[i], *b = find_source(after, a->name);
+        if (b)
+            diff_source(d, a, b);
+        else
+            put_line(d, "sources", a->name, "removed", AT_ONCE);
+    }
+    for (uint32_t i = 0; i < after->source_count; i++)
+        if (!find_source(before, after->sources[i].name))
+            put_line(d, "sources", "added", after->sources[i].name, AT_ONCE);
 }
 
 static void diff_driver(struct diff *d, const struct config_service *before,
@@ -221,15 +296,99 @@ static void diff_service(struct diff *d, const struct config *before, const stru
     str_putf(&s, "services.%s", a->name);
     d->path = path;
     diff_section(d, "", &config_section_service, a, b);
+    diff_share(d, before, after, a, b);
     diff_rules(d, a->scale, &before->model, b->scale, &after->model);
+    diff_sources(d, a, b);
     diff_driver(d, a, b);
     d->path = "";
+}
+
+/* A ceiling of every kind, in words. */
+static void put_budget(const struct model_conf *model, const struct budget_conf *b, struct str *out)
+{
+    const struct {
+        const char *word;
+        double ceiling;
+    } ceilings[] = {
+        { "hour", b->per_hour },
+        { "day", b->per_day },
+        { "month", b->per_month },
+    };
+    char number[32];
+    for (size_t i = 0; i < ARRAY_LEN(ceilings); i++) {
+        if (ceilings[i].ceiling <= 0)
+            continue;
+        fmt_double(number, sizeof(number), ceilings[i].ceiling, 2);
+        str_putf(out, "%s%s per %s", out->len > 0 ? ", " : "", number, ceilings[i].word);
+    }
+    str_putf(out, "%s%s, %s", b->currency[0] ? " " : "", b->currency, model->zones[b->zone].name);
+}
+
+static const struct budget_conf *find_budget(const struct model_conf *model, const char *name)
+{
+    for (uint32_t i = 0; i < model->budget_count; i++)
+        if (strcmp(model->budgets[i].name, name) == 0)
+            return &model->budgets[i];
+    return NULL;
+}
+
+static void diff_budgets(struct diff *d, const struct model_conf *before,
+                         const struct model_conf *after)
+{
+    char text[2][VALUE_BYTES];
+    struct str s[2];
+    d->path = "budgets";
+    for (uint32_t i = 0; i < before->budget_count; i++) {
+        const struct budget_conf *a = &before->budgets[i], *b = find_budget(after, a->name);
+        if (!b) {
+            put_line(d, a->name, "defined", "removed", AT_ONCE);
+            continue;
+        }
+        str_init(&s[0], text[0], VALUE_BYTES);
+        str_init(&s[1], text[1], VALUE_BYTES);
+        put_budget(before, a, &s[0]);
+        put_budget(after, b, &s[1]);
+        diff_texts(d, a->name, &s[0], &s[1]);
+    }
+    for (uint32_t i = 0; i < after->budget_count; i++)
+        if (!find_budget(before, after->budgets[i].name))
+            put_line(d, after->budgets[i].name, "none", "added", AT_ONCE);
+    d->path = "";
+}
+
+static void put_windows(const struct model_conf *model, struct str *out)
+{
+    const struct carbon_conf *c = &model->carbon;
+    char number[32];
+    for (uint32_t i = 0; i < c->window_count; i++) {
+        num_format_duration(number, sizeof(number), c->windows[i].for_us);
+        str_putf(out, "%s%s for %s %s: ", i > 0 ? "; " : "", c->windows[i].cron.text, number,
+                 model->zones[c->windows[i].zone].name);
+        fmt_double(number, sizeof(number), c->windows[i].grams, 1);
+        str_put(out, number);
+    }
+    if (c->window_count == 0)
+        str_put(out, "none");
+}
+
+static void diff_windows(struct diff *d, const struct model_conf *before,
+                         const struct model_conf *after)
+{
+    char text[2][VALUE_BYTES * 4];
+    struct str s[2];
+    str_init(&s[0], text[0], sizeof(text[0]));
+    str_init(&s[1], text[1], sizeof(text[1]));
+    put_windows(before, &s[0]);
+    put_windows(after, &s[1]);
+    diff_texts(d, "energy.windows", &s[0], &s[1]);
 }
 
 size_t config_diff(const struct config *before, const struct config *after, struct str *out)
 {
     struct diff d = { .out = out, .path = "" };
     diff_section(&d, "", &config_section_top, before, after);
+    diff_budgets(&d, &before->model, &after->model);
+    diff_windows(&d, &before->model, &after->model);
     for (uint32_t i = 0; i < before->service_count; i++) {
         const struct config_service *a = &before->services[i], *b = find_service(after, a->name);
         if (b) {

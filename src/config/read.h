@@ -1,5 +1,6 @@
-/* Reading with tables, for config/'s own files: what a schema_context is, and how a section, a
- * value and an error come about. Drivers need only schema.h. */
+/* Reading with tables, for config/ and whoever reads YAML files of another kind with it: what a
+ * schema_context is, and how a section, a value and an error come about. Drivers need only
+ * schema.h. */
 #pragma once
 
 #include "config/node.h"
@@ -10,7 +11,9 @@ struct schema_context {
     struct arena *arena;
     const char *path; /* of the file */
     int64_t now_wall_us;
-    struct model_conf *model; /* zones are added as rules name them */
+    struct model_conf *model;           /* zones are added as rules name them */
+    const struct service_conf *service; /* whose rules are being read: it has metrics of its own */
+    bool proxied;                       /* and the proxy measures it */
 
     struct err *errors; /* the caller's */
     size_t errors_cap;
@@ -22,6 +25,19 @@ struct schema_context {
     char name_buf[256];
     struct str name; /* "services.shop.scale" */
 };
+
+/* `path` and `errors` stay the caller's. */
+void schema_init(struct schema_context *ctx, struct arena *arena, const char *path,
+                 int64_t now_wall_us, struct err *errors, size_t errors_cap);
+/* What a document is to say. 0, -EINVAL (reported) or -ENOMEM. */
+typedef int (*schema_reader)(struct schema_context *ctx, const struct schema_node *root, void *to);
+/* A YAML text, read by `read`. On -EINVAL and -ENOMEM there is at least one error in the list, in
+ * the order of the text; *ret_error_count says how many. */
+int schema_read_text(struct schema_context *ctx, const char *text, size_t bytes, schema_reader read,
+                     void *to, size_t *ret_error_count);
+/* For custom keys: remembers the node for the check that follows. */
+int schema_keep_node(struct schema_context *ctx, const struct schema_node *node, void *field,
+                     struct err *err);
 
 /* Reads a section into `out`, which is zeroed: defaults for what is not written, the table's
  * checks, then the section's own. `node` may be NULL (nothing written: the defaults, and no check).

@@ -63,25 +63,45 @@ static void put_key(const struct schema_key *key, struct str *out)
     str_put(out, " |\n");
 }
 
-static void put_section(const struct schema_section *section, const char *path, int depth,
-                        struct str *out)
+#define SECTIONS_MAX 128
+
+/* What is shared between places is printed at the first of them. */
+struct printer {
+    struct str *out;
+    size_t count;
+    const struct schema_section *printed[SECTIONS_MAX];
+};
+
+static bool is_new(struct printer *p, const struct schema_section *section)
 {
-    put_heading(path[0] ? path : "Top of the file", depth, out);
+    for (size_t i = 0; i < p->count; i++)
+        if (p->printed[i] == section)
+            return false;
+    if (p->count < SECTIONS_MAX)
+        p->printed[p->count++] = section;
+    return true;
+}
+
+static void put_section(struct printer *p, const struct schema_section *section, const char *path,
+                        int depth)
+{
+    if (!is_new(p, section))
+        return;
+    put_heading(path[0] ? path : "Top of the file", depth, p->out);
     if (section->help)
-        str_putf(out, "%s\n\n", section->help);
-    str_put(out, "| key | value | default | |\n|---|---|---|---|\n");
+        str_putf(p->out, "%s\n\n", section->help);
+    str_put(p->out, "| key | value | default | |\n|---|---|---|---|\n");
     for (const struct schema_key *k = section->keys; k->name; k++)
-        put_key(k, out);
+        put_key(k, p->out);
     for (const struct schema_key *k = section->keys; k->name; k++) {
         char inner[128];
         struct str s;
         if (!k->section)
             continue;
         str_init(&s, inner, sizeof(inner));
-        str_putf(&s, "%s%s%s", path, path[0] ? "." : "", k->name);
-        if (k->section == &config_section_service)
-            str_put(&s, ".NAME");
-        put_section(k->section, inner, depth + 1, out);
+        str_putf(&s, "%s%s%s%s", path, path[0] ? "." : "", k->name,
+                 k->section->named ? ".NAME" : "");
+        put_section(p, k->section, inner, depth + 1);
     }
 }
 
@@ -96,7 +116,20 @@ static void put_metrics(struct str *out)
     }
 }
 
-void config_print_reference(const struct schema_section *const *sections, struct str *out)
+static void put_drivers(struct printer *p, const struct schema_section *const *sections,
+                        const char *path, int depth)
+{
+    for (size_t i = 0; sections && sections[i]; i++) {
+        char inner[96];
+        struct str s;
+        str_init(&s, inner, sizeof(inner));
+        str_putf(&s, "%s.%s", path, sections[i]->name);
+        put_section(p, sections[i], inner, depth);
+    }
+}
+
+void config_print_reference(const struct schema_section *const *sections,
+                            const struct schema_section *const *source_sections, struct str *out)
 {
     str_put(
         out,
@@ -104,13 +137,9 @@ void config_print_reference(const struct schema_section *const *sections, struct
         "tables that read the file.\n\nThe file is YAML. Every number has a unit where it could "
         "have several: durations `250ms`, `10s`, `5m`, `1h30m`; sizes `64KiB`, `10MB`; ratios "
         "`80%` or `0.8`. Unknown keys and keys written twice are errors.\n");
-    put_section(&config_section_top, "", 0, out);
-    for (size_t i = 0; sections && sections[i]; i++) {
-        char path[96];
-        struct str s;
-        str_init(&s, path, sizeof(path));
-        str_putf(&s, "services.NAME.%s", sections[i]->name);
-        put_section(sections[i], path, 2, out);
-    }
+    struct printer p = { .out = out };
+    put_section(&p, &config_section_top, "", 0);
+    put_drivers(&p, sections, "services.NAME", 2);
+    put_drivers(&p, source_sections, "services.NAME.sources.NAME", 3);
     put_metrics(out);
 }

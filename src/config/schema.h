@@ -61,6 +61,7 @@ struct schema_key {
 struct schema_section {
     const char *name;
     const char *help;
+    bool named;                    /* a map from names to such sections */
     size_t size_bytes;             /* of the struct that it fills */
     const struct schema_key *keys; /* ends with a key without name */
     /* Checks over several keys, and what follows from them; places errors with schema_error(). NULL

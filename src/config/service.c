@@ -1,23 +1,15 @@
-/* Services: each entry of the map, from YAML to the core's model. Owns the names of services, the
- * choice of the driver's section and the defaults that depend on other keys. */
+/* Services: each entry of the map, from YAML to the core's model. Owns the names of services,
+ * listeners, routes and the choice of the driver's section. */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/us.h"
+#include "base/fmt.h"
 #include "config/tables.h"
 
-#define START_WITHIN_US_DEFAULT (60 * US_PER_S) /* until the driver's section says otherwise */
-#define DEFAULT_CONCURRENCY 70.0
-#define DEFAULT_CPU 0.7
-
-/* A service's map is read with a table that has the drivers' sections too; their structs are not
- * inside config_service, so they are kept as nodes first. */
 struct reader {
     struct schema_context *ctx;
-    const struct schema_section *const *drivers;
+    const struct schema_section *const *drivers, *const *sources;
     struct schema_section with_drivers; /* config_section_service's keys and the drivers' */
-    struct config *config;
 };
 
 static size_t count_keys(const struct schema_section *section)
@@ -28,30 +20,33 @@ static size_t count_keys(const struct schema_section *section)
     return n;
 }
 
-static int ignore_driver(struct schema_context *ctx, const struct schema_node *node, void *field,
-                         struct err *err)
+/* The driver's own struct is not inside the one that the rest of the map fills: its section is read
+ * afterwards. */
+static int leave_driver(struct schema_context *ctx, const struct schema_node *node, void *field,
+                        struct err *err)
 {
     if (node->kind != NODE_MAP && !node_is_null(node))
         return schema_fail(ctx, node, err, "is %s here; write a map", node_kind_name(node));
     return 0;
 }
 
-static int add_drivers(struct reader *r)
+int config_join_drivers(struct schema_context *ctx, const struct schema_section *own,
+                        const struct schema_section *const *drivers, struct schema_section *ret)
 {
-    size_t own = count_keys(&config_section_service), drivers = 0;
-    while (r->drivers && r->drivers[drivers])
-        drivers++;
-    struct schema_key *keys = ARENA_ARRAY(r->ctx->arena, struct schema_key, own + drivers + 1);
+    size_t own_count = count_keys(own), count = 0;
+    while (drivers && drivers[count])
+        count++;
+    struct schema_key *keys = ARENA_ARRAY(ctx->arena, struct schema_key, own_count + count + 1);
     if (!keys)
         return -ENOMEM;
-    memcpy(keys, config_section_service.keys, own * sizeof(*keys));
-    for (size_t i = 0; i < drivers; i++)
-        keys[own + i] = (struct schema_key){ .name = r->drivers[i]->name,
-                                             .type = SCHEMA_CUSTOM,
-                                             .parse = ignore_driver,
-                                             .section = r->drivers[i] };
-    r->with_drivers = config_section_service;
-    r->with_drivers.keys = keys;
+    memcpy(keys, own->keys, own_count * sizeof(*keys));
+    for (size_t i = 0; i < count; i++)
+        keys[own_count + i] = (struct schema_key){ .name = drivers[i]->name,
+                                                   .type = SCHEMA_CUSTOM,
+                                                   .parse = leave_driver,
+                                                   .section = drivers[i] };
+    *ret = *own;
+    ret->keys = keys;
     return 0;
 }
 
@@ -63,64 +58,74 @@ static bool name_char_ok(const char *name, size_t i)
     return c == '-' && i > 0 && name[i + 1] != '\0';
 }
 
-static int check_name(struct schema_context *ctx, const struct schema_node *key, struct err *err)
+int config_check_name(struct schema_context *ctx, const struct schema_node *key, const char *what,
+                      size_t bytes_max, struct err *err)
 {
     size_t n = strlen(key->text);
-    if (n > CONFIG_NAME_MAX)
+    if (n > bytes_max)
         return schema_fail(ctx, key, err,
-                           "\"%.60s\" is too long for a service's name; at most %d "
-                           "characters",
-                           key->text, CONFIG_NAME_MAX);
+                           "\"%.60s\" is too long for a %s's name; at most %zu characters",
+                           key->text, what, bytes_max);
     for (size_t i = 0; i < n; i++)
         if (!name_char_ok(key->text, i))
             n = 0;
     if (n == 0)
         return schema_fail(ctx, key, err,
-                           "\"%.60s\" cannot be a service's name; use a-z, 0-9 and, between "
-                           "them, \"-\"",
-                           key->text);
+                           "\"%.60s\" cannot be a %s's name; use a-z, 0-9 and, between them, "
+                           "\"-\"",
+                           key->text, what);
     return 0;
+}
+
+int config_read_driver(struct schema_context *ctx, const struct schema_section *const *sections,
+                       const struct schema_node *node, const char *nothing,
+                       const struct schema_section **ret, void **ret_conf, struct err *err)
+{
+    const struct schema_section *chosen = NULL;
+    const struct node_pair *pair = NULL;
+    for (size_t i = 0; sections && sections[i]; i++) {
+        const struct node_pair *found = node_find(node, sections[i]->name);
+        if (found && chosen)
+            return schema_fail(ctx, found->key, err, "both \"%s\" and \"%s\"; give one of them",
+                               chosen->name, sections[i]->name);
+        if (found) {
+            chosen = sections[i];
+            pair = found;
+        }
+    }
+    if (!chosen)
+        return schema_fail(ctx, node, err, "%s", nothing);
+    void *conf = arena_alloc(ctx->arena, chosen->size_bytes);
+    if (!conf)
+        return -ENOMEM;
+    const struct schema_node empty = { .kind = NODE_MAP,
+                                       .line = pair->value->line,
+                                       .column = pair->value->column };
+    *ret = chosen;
+    *ret_conf = conf;
+    return schema_read_named(ctx, chosen->name, chosen,
+                             node_is_null(pair->value) ? &empty : pair->value, conf);
 }
 
 static int read_driver(struct reader *r, const struct schema_node *node, struct config_service *s,
                        struct err *err)
 {
-    const struct schema_section *chosen = NULL;
-    const struct node_pair *pair = NULL;
+    char nothing[96];
     if (!r->drivers || !r->drivers[0])
         return 0;
-    for (size_t i = 0; r->drivers[i]; i++) {
-        const struct node_pair *found = node_find(node, r->drivers[i]->name);
-        if (found && chosen)
-            return schema_fail(r->ctx, found->key, err,
-                               "both \"%s\" and \"%s\"; a service has one driver", chosen->name,
-                               r->drivers[i]->name);
-        if (found) {
-            chosen = r->drivers[i];
-            pair = found;
-        }
-    }
-    if (!chosen)
-        return schema_fail(r->ctx, node, err, "nothing says what to run; give a section \"%s\"",
-                           r->drivers[0]->name);
-    s->driver = chosen;
-    s->driver_conf = arena_alloc(r->ctx->arena, chosen->size_bytes);
-    if (!s->driver_conf)
-        return -ENOMEM;
-    static const struct schema_node empty = { .kind = NODE_MAP };
-    struct schema_node at = empty;
-    at.line = pair->value->line;
-    at.column = pair->value->column;
-    return schema_read_named(r->ctx, chosen->name, chosen,
-                             node_is_null(pair->value) ? &at : pair->value, s->driver_conf);
+    fmt(nothing, sizeof(nothing), "nothing says what to run; give a section \"%s\"",
+        r->drivers[0]->name);
+    return config_read_driver(r->ctx, r->drivers, node, nothing, &s->driver, &s->driver_conf, err);
 }
 
 static int canonical_listeners(struct schema_context *ctx, const struct schema_node *node,
                                struct config_service *s, struct err *err)
 {
     const struct node_pair *pair = node_find(node, "listen");
-    size_t entered = schema_enter(ctx, "listen");
     int rc = 0;
+    if (!s->listen.items) /* a worker */
+        return 0;
+    size_t entered = schema_enter(ctx, "listen");
     if (s->listen.count == 0 || s->listen.count > ARRAY_LEN(s->listeners))
         rc = schema_fail(ctx, pair->value, err, "%zu addresses; give 1 to %zu", s->listen.count,
                          ARRAY_LEN(s->listeners));
@@ -181,6 +186,9 @@ static int check_route(struct schema_context *ctx, const struct schema_node *nod
     const struct node_pair *route = node_find(node, "route");
     if (!route)
         return 0;
+    if (s->listen.count == 0)
+        return schema_fail(ctx, route->key, err,
+                           "leads nowhere: the service has no listener; give \"listen\" too");
     if (s->protocol == CONFIG_TCP)
         return schema_fail(ctx, route->key, err,
                            "a route needs protocol http; tcp connections name no host or path");
@@ -197,127 +205,12 @@ static int check_route(struct schema_context *ctx, const struct schema_node *nod
     return rc;
 }
 
-static int64_t core_count(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return CLAMP(n, 1, MODEL_COUNT_MAX);
-}
-
-/* In ctx->node = `scale`, which may not be written. `whole` = all of the service could be read:
- * what is left at 0 for an error's sake must not cause a second one. */
-static int check_counts(struct schema_context *ctx, struct config_scale *scale, bool whole,
-                        struct err *err)
-{
-    if (!schema_given(ctx, "max"))
-        scale->max = MAX(core_count(), scale->min);
-    if (!schema_given(ctx, "min"))
-        scale->min = MIN(scale->min, scale->max);
-    if (!whole)
-        return 0;
-    if (scale->min > scale->max)
-        return schema_error(ctx, "min", err, "%lld is above max: %lld", (long long)scale->min,
-                            (long long)scale->max);
-    if (!schema_given(ctx, "initial"))
-        scale->initial = -1;
-    if (scale->initial > scale->max || (scale->initial >= 0 && scale->initial < scale->min))
-        return schema_error(ctx, "initial", err, "%lld is not between min: %lld and max: %lld",
-                            (long long)scale->initial, (long long)scale->min,
-                            (long long)scale->max);
-    return 0;
-}
-
-/* A schedule that moves one limit has to leave it on the right side of the other. */
-static int check_schedules(struct schema_context *ctx, const struct service_conf *conf,
-                           struct err *err)
-{
-    for (uint32_t i = 0; i < conf->rule_count; i++) {
-        const struct rule_schedule_conf *s = &conf->rules[i].schedule;
-        if (conf->rules[i].kind != RULE_SCHEDULE)
-            continue;
-        int32_t max = s->max >= 0 ? s->max : conf->max;
-        if (s->count > max || s->min > max)
-            return schema_error(ctx, "rules", err,
-                                "\"%s\" wants %d, which is above max: %d; raise max, or give the "
-                                "schedule a max of its own",
-                                conf->rules[i].name, MAX(s->count, s->min), max);
-        if (s->max >= 0 && s->min < 0 && s->max < conf->min)
-            return schema_error(ctx, "rules", err,
-                                "\"%s\" sets max to %d, which is under min: %d; give the schedule "
-                                "a min too",
-                                conf->rules[i].name, s->max, conf->min);
-    }
-    return 0;
-}
-
-static void fill_model(const struct config_service *s, struct service_conf *conf)
-{
-    const struct config_scale *w = &s->scale_written;
-    str_copy(conf->name, sizeof(conf->name), s->name);
-    conf->mode = (enum service_mode)w->mode;
-    conf->min = (int32_t)w->min;
-    conf->max = (int32_t)w->max;
-    conf->initial = (int32_t)w->initial;
-    conf->surge = (int32_t)w->surge;
-    conf->can_choose_victim = true;
-    conf->start_within_us = START_WITHIN_US_DEFAULT;
-    conf->drain_us = s->drain_us;
-    conf->window_in_us = w->window_us;
-    conf->health = (struct health_conf){ .fail_after = (uint32_t)s->health.fail_after,
-                                         .pass_after = (uint32_t)s->health.pass_after,
-                                         .replace_after_us = s->health.replace_after_us };
-    conf->behavior = (struct behavior_conf){ .up = w->up.rates, .down = w->down.rates };
-}
-
-/* A target that max-concurrency keeps out of reach would never be noticed: 70 % of it, then. */
-void config_default_rules(const struct config_service *s, struct service_conf *conf)
-{
-    double concurrency = DEFAULT_CONCURRENCY;
-    if (s->max_concurrency > 0 && s->max_concurrency < (int64_t)DEFAULT_CONCURRENCY)
-        concurrency = MAX((double)s->max_concurrency * 7 / 10, 1);
-    const struct rule_target_conf target = { .tolerance_up = 0.1, .tolerance_down = 0.1 };
-    conf->rule_count = 2;
-    for (uint32_t i = 0; i < conf->rule_count; i++) {
-        struct rule_conf *rule = &conf->rules[i];
-        rule->kind = RULE_TARGET;
-        rule->target = target;
-        rule->target.metric.metric = i == 0 ? METRIC_CONCURRENCY : METRIC_CPU;
-        rule->target.metric.window_us = config_default_window_us(rule->target.metric.metric);
-        rule->target.value = i == 0 ? concurrency : DEFAULT_CPU;
-        config_name_rule(rule, NULL);
-    }
-}
-
-static int read_scale(struct schema_context *ctx, const struct schema_node *node,
-                      struct config_service *s, bool whole)
-{
-    static const struct schema_node nothing = { .kind = NODE_MAP };
-    const struct node_pair *pair = node_find(node, "scale");
-    const struct schema_node *outer = ctx->node;
-    struct err err = { 0 };
-    struct service_conf *conf = s->scale;
-    size_t entered = schema_enter(ctx, "scale"), inner;
-    ctx->node = pair && pair->value->kind == NODE_MAP ? pair->value : &nothing;
-    int rc = schema_note(ctx, check_counts(ctx, &s->scale_written, whole, &err), &err);
-    fill_model(s, conf);
-    inner = schema_enter(ctx, "rules");
-    int rules = rc == -ENOMEM ? rc : config_read_rules(ctx, s->scale_written.rules, conf);
-    schema_leave(ctx, inner);
-    if (rc == 0 && rules == 0)
-        rc = schema_note(ctx, check_schedules(ctx, conf, &err), &err);
-    if (rules == 0 && conf->rule_count == 0) {
-        config_default_rules(s, conf);
-        s->scale_defaulted = true;
-    }
-    schema_leave(ctx, entered);
-    ctx->node = outer;
-    return rules < 0 ? rules : rc;
-}
-
 static int read_service(struct reader *r, const struct node_pair *pair, struct config_service *s)
 {
     struct schema_context *ctx = r->ctx;
     struct err err = { 0 };
-    int rc = schema_note(ctx, check_name(ctx, pair->key, &err), &err);
+    int rc =
+        schema_note(ctx, config_check_name(ctx, pair->key, "service", CONFIG_NAME_MAX, &err), &err);
     if (rc < 0)
         return rc;
     s->name = pair->key->text;
@@ -331,20 +224,21 @@ static int read_service(struct reader *r, const struct node_pair *pair, struct c
         return schema_note(ctx, rc, &err);
     }
     rc = schema_read(ctx, &r->with_drivers, node, s);
-    bool whole = rc == 0;
     int (*const more[])(struct schema_context * ctx, const struct schema_node *node,
                         struct config_service *s,
                         struct err *err) = { canonical_listeners, check_route };
-    for (size_t i = 0; i < ARRAY_LEN(more) && (i > 0 || s->listen.items); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(more); i++) {
         err = (struct err){ 0 };
         int checked = schema_note(ctx, more[i](ctx, node, s, &err), &err);
         rc = checked < 0 ? checked : rc;
     }
+    bool whole = rc == 0;
     err = (struct err){ 0 };
     int driver = schema_note(ctx, read_driver(r, node, s, &err), &err);
-    int scale = read_scale(ctx, node, s, whole);
+    int sources = config_read_sources(ctx, r->sources, s);
+    int scale = config_read_scale(ctx, node, s, whole);
     schema_leave(ctx, entered);
-    return driver < 0 ? driver : scale < 0 ? scale : rc;
+    return driver < 0 ? driver : sources < 0 ? sources : scale < 0 ? scale : rc;
 }
 
 static int check_services_node(struct schema_context *ctx, const struct schema_node *node,
@@ -362,14 +256,15 @@ static int check_services_node(struct schema_context *ctx, const struct schema_n
 }
 
 int config_read_services(struct schema_context *ctx, const struct schema_node *node,
-                         const struct schema_section *const *sections, struct config *config)
+                         const struct schema_section *const *sections,
+                         const struct schema_section *const *source_sections, struct config *config)
 {
-    struct reader r = { .ctx = ctx, .drivers = sections, .config = config };
+    struct reader r = { .ctx = ctx, .drivers = sections, .sources = source_sections };
     struct err err = { 0 };
     size_t entered = schema_enter(ctx, "services");
     int rc = schema_note(ctx, check_services_node(ctx, node, &err), &err);
     if (rc == 0)
-        rc = add_drivers(&r);
+        rc = config_join_drivers(ctx, &config_section_service, sections, &r.with_drivers);
     uint32_t count = rc == 0 ? node->count : 0;
     config->services = ARENA_ARRAY(ctx->arena, struct config_service, count);
     config->model.services = ARENA_ARRAY(ctx->arena, struct service_conf, count);

@@ -40,6 +40,7 @@ bool controller_driver_service(struct controller *c, uint32_t slot, struct drive
         .name = s->name,
         .conf = s->driver_conf,
         .template = v.conf->template,
+        .serves = controller_serves(s),
         .drain_us = s->drain_us,
         .probe = { .kind = s->probe,
                    .path = s->probe_path,
@@ -72,9 +73,11 @@ static void act_publish(struct controller *c, const struct action *a)
     c->publish = true;
 }
 
-/* Draining reaches the proxy through the snapshot, where the instance is marked so. */
+/* Draining reaches the proxy through the snapshot, where the instance is marked so. A worker, which
+ * has no address, gets nothing from the proxy; its job in hand has the grace of its stop. */
 static void act_drain(struct controller *c, const struct action *a)
 {
+    const struct fleet_instance *f = fleet_find(&c->fleet, a->service, a->number);
     struct service_view v;
     char id[MODEL_NAME_MAX + 16];
     c->publish = true;
@@ -82,7 +85,12 @@ static void act_drain(struct controller *c, const struct action *a)
         return;
     fmt(id, sizeof(id), "%s-%u", v.conf->name, a->number);
     controller_note(c, STORE_EVENT_INSTANCE, v.conf->name, id, "draining");
-    if (!c->gauges) /* no proxy: nothing is in flight that could be known */
+    if (f && !f->address[0]) {
+        struct event e = { .type = EVENT_DRAINED,
+                           .service = (int32_t)a->service,
+                           .number = a->number };
+        controller_emit(c, &e, NULL);
+    } else if (!c->gauges) /* no proxy: nothing is in flight that could be known */
         log_debug("%s: draining without a proxy", id);
 }
 

@@ -61,6 +61,7 @@ void controller_tell_drivers(struct controller *c)
         size_t n = services_of(c, i, services);
         provision_all[i]->set_services(c->provisioners[i], services, n);
     }
+    controller_tell_feeds(c);
 }
 
 int controller_apply(struct controller *c, struct arena *arena, struct config *config,

@@ -10,6 +10,7 @@
 #include "base/fmt.h"
 #include "controller/controller_int.h"
 #include "drivers/process.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 
 #define CHANGES_BYTES_MAX 16384
@@ -30,6 +31,27 @@ static void add_trouble(struct admin_facts *f, const char *text)
 {
     if (text[0] && f->trouble_count < ARRAY_LEN(f->troubles))
         f->troubles[f->trouble_count++] = text;
+}
+
+/* Sources that do not answer, as one sentence each. */
+static void add_source_troubles(struct controller *c, struct admin_facts *f)
+{
+    static char texts[8][FEED_TROUBLE_MAX + 128];
+    size_t n = 0;
+    struct service_view v;
+    struct feed_view feeds[METRIC_CUSTOM_MAX];
+    for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++) {
+        size_t count = control_view(c->control, slot, &v)
+                           ? feeds_view(c->feeds, slot, clock_now_us(), feeds, ARRAY_LEN(feeds))
+                           : 0;
+        for (size_t i = 0; i < count && n < ARRAY_LEN(texts); i++) {
+            if (!feeds[i].trouble[0])
+                continue;
+            fmt(texts[n], sizeof(texts[n]), "%s: source %s (%s) %s%s", v.conf->name, feeds[i].name,
+                feeds[i].kind, feeds[i].trouble, feeds[i].known ? "" : "; its metric is unknown");
+            add_trouble(f, texts[n++]);
+        }
+    }
 }
 
 static void backend_facts(void *ctx, struct admin_facts *f)
@@ -63,6 +85,7 @@ static void backend_facts(void *ctx, struct admin_facts *f)
     add_trouble(f, c->admin_trouble);
     journal_trouble(c->journal, journal_text, sizeof(journal_text));
     add_trouble(f, journal_text);
+    add_source_troubles(c, f);
     if (!c->gauges)
         add_trouble(f, "the proxy is away; the keeper starts another");
 }
@@ -74,6 +97,19 @@ static void put_latency(struct admin_service_facts *f, const struct totals_servi
         if (t->latency[i] > 0)
             f->latency[admin_latency_bucket(gauges_bucket_floor_us(i + 1) - 1)] += t->latency[i];
     f->latency_sum_us = t->latency_sum_us;
+}
+
+static void put_sources(struct controller *c, uint32_t slot, struct admin_service_facts *f)
+{
+    struct feed_view feeds[ADMIN_SOURCES_MAX];
+    f->source_count = feeds_view(c->feeds, slot, clock_now_us(), feeds, ARRAY_LEN(feeds));
+    f->source_count = MIN(f->source_count, ARRAY_LEN(feeds));
+    for (size_t i = 0; i < f->source_count; i++)
+        f->sources[i] =
+            (struct admin_source_facts){ .name = feeds[i].name,
+                                         .kind = feeds[i].kind,
+                                         .value = feeds[i].known ? feeds[i].value : (double)NAN,
+                                         .trouble = feeds[i].trouble };
 }
 
 static void backend_service_facts(void *ctx, uint32_t slot, struct admin_service_facts *f)
@@ -102,6 +138,8 @@ static void backend_service_facts(void *ctx, uint32_t slot, struct admin_service
     memcpy(f->responses, t.responses, sizeof(f->responses));
     memcpy(f->errors, t.errors, sizeof(f->errors));
     put_latency(f, &t);
+    put_sources(c, slot, f);
+    spending_view(&c->spending, slot, &f->cost);
     if (!c->gauges)
         return;
     f->in_flight = atomic_load(&c->gauges->service[slot].in_flight);
@@ -177,6 +215,15 @@ static void command_config(struct controller *c, const struct admin_command *cmd
     free(text);
 }
 
+static void command_push(struct controller *c, const struct admin_command *cmd,
+                         struct admin_reply *reply)
+{
+    struct err err = { 0 };
+    int rc = controller_push_metrics(c, cmd->slot, cmd->metrics, &err);
+    if (rc < 0)
+        admin_reply_error(reply, rc == -ENOENT ? 404 : 400, "%s", err.text);
+}
+
 static void command_operator(struct controller *c, const struct admin_command *cmd,
                              struct admin_reply *reply)
 {
@@ -232,6 +279,8 @@ static void backend_command(void *ctx, const struct admin_command *cmd, struct a
         command_stop(c, cmd, reply);
     else if (cmd->type == ADMIN_RELOAD || cmd->type == ADMIN_DIFF)
         command_config(c, cmd, reply);
+    else if (cmd->type == ADMIN_PUSH)
+        command_push(c, cmd, reply);
     else
         command_operator(c, cmd, reply);
 }

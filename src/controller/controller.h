@@ -22,8 +22,10 @@ struct controller_options {
  * keeper is in PLIMSOLL_KEEPER_FD. Returns the process's exit status. */
 int controller_main(const struct controller_options *options);
 
-/* The sections that the drivers bring to the configuration, NULL-terminated. */
+/* The sections that the drivers bring to the configuration, NULL-terminated: those of a service
+ * that say how it is run, and those of its `sources`. */
 const struct schema_section *const *controller_sections(void);
+const struct schema_section *const *controller_source_sections(void);
 
 /* Reads a configuration file ("-" = standard input) with the drivers' sections. 0; -EINVAL with up
  * to `errors_cap` errors; another -errno when the file cannot be read (one error). */

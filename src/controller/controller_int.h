@@ -14,7 +14,7 @@
 #include "config/config.h"
 #include "controller/controller.h"
 #include "core/control.h"
-#include "drivers/driver.h"
+#include "drivers/feed.h"
 #include "link/gauges.h"
 #include "link/msg.h"
 #include "store/journal.h"
@@ -23,6 +23,10 @@
 #define CONTROLLER_EVENTS_MAX 4096
 #define CONTROLLER_SOURCES_MAX 8
 #define CONTROLLER_PROVISIONERS_MAX 8
+#define CONTROLLER_FEEDS_MAX 16
+/* What the rules of all services may remember beyond their few words each: 16 MiB. A forecast keeps
+ * two weeks of minutes; what is not used is never touched, and so never there. */
+#define CONTROLLER_WORDS (16u * 1024 * 1024 / 8)
 #define CONTROLLER_SAMPLES_MAX 8192
 #define CONTROLLER_ACTIONS_MAX 1024
 
@@ -83,6 +87,19 @@ struct totals {
     uint64_t events, reloads, reload_failures, proxy_starts;
 };
 
+/* What the instances of each service cost and draw, and have cost and drawn today. */
+struct spending {
+    int64_t at_us;         /* until when it is summed; 0 = not begun */
+    int64_t began_wall_us; /* what was before is the store's to tell */
+    int64_t day_wall_us;   /* local midnight */
+    uint32_t restored;     /* services whose sums before that have been read */
+    struct spending_service {
+        bool known[3]; /* of the kinds of rates: money, watts, grams of CO2 */
+        double rate[3];
+        double today[3];
+    } service[MODEL_SERVICES_MAX];
+};
+
 struct controller {
     const struct controller_options *options;
     uv_loop_t loop;
@@ -112,10 +129,12 @@ struct controller {
 
     void *provisioners[CONTROLLER_PROVISIONERS_MAX]; /* as provision_all */
     void *sources[CONTROLLER_SOURCES_MAX];
+    struct feeds *feeds;
     struct driver_env env;
     size_t finding; /* services not yet listed */
     struct fleet fleet;
     struct sample *samples;
+    uint32_t history_next; /* slot whose past the rules have not been told; none = SERVICES_MAX */
 
     struct store *store;
     struct journal *journal;
@@ -137,6 +156,7 @@ struct controller {
     char admin_trouble[256];  /* the admin address cannot be had; "" = it can, or is off */
     char config_trouble[256]; /* the newest reload that failed; "" = none */
     struct totals totals;
+    struct spending spending;
 };
 
 /* watch.c: descriptors on the loop. */
@@ -182,6 +202,8 @@ int controller_apply(struct controller *c, struct arena *arena, struct config *c
 int controller_set_admin(struct controller *c, struct err *err);
 /* What only the controller knows of a configuration: templates and limits that drivers compute. */
 void controller_complete_config(struct config *config);
+/* Its instances must be reached from outside: by the proxy, or by a probe. */
+bool controller_serves(const struct config_service *s);
 bool controller_listens(const struct config *config, const char *address); /* config may be NULL */
 /* Drivers learn which services are theirs. */
 void controller_tell_drivers(struct controller *c);
@@ -214,8 +236,22 @@ void fleet_applied(struct fleet *f, uint64_t generation);
 /* A proxy that was there before us knows the instances by these slots. */
 void fleet_take_gauges(struct fleet *f, const struct gauges *g);
 
+/* spending.c */
+void spending_tick(struct controller *c);
+void spending_view(const struct spending *s, uint32_t slot, struct admin_cost_facts *ret);
+
 /* sampling.c */
 void sampling_tick(struct controller *c);
+
+/* sources.c: the sources that services configure. */
+void controller_tell_feeds(struct controller *c);
+void controller_note_source(void *ctx, uint32_t slot, bool trouble, const char *text);
+int controller_push_metrics(struct controller *c, uint32_t slot, const json_t *values,
+                            struct err *err);
+
+/* history.c: rules that learn are told what the store remembers, after each new configuration. */
+void history_begin(struct controller *c);
+void history_tick(struct controller *c);
 
 /* access_log.c */
 void controller_open_access_log(struct controller *c);

@@ -124,7 +124,8 @@ static int open_drivers(struct controller *c, struct err *err)
                                   .ctx = c,
                                   .emit = (void (*)(void *, const struct event *,
                                                     const char *))controller_emit,
-                                  .keeper = keeper_link_send };
+                                  .keeper = keeper_link_send,
+                                  .note = controller_note_source };
     for (size_t i = 0; provision_all[i]; i++) {
         int rc = provision_all[i]->open(&c->env, &c->provisioners[i], err);
         if (rc < 0)
@@ -135,7 +136,7 @@ static int open_drivers(struct controller *c, struct err *err)
         if (rc < 0)
             return rc;
     }
-    return 0;
+    return feeds_new(&c->env, &c->feeds, err);
 }
 
 /* Without the lease nothing acts, and after a restart an unknown interval ends: so the core learns
@@ -228,6 +229,7 @@ static void close_all(struct controller *c)
     for (size_t i = 0; source_all[i]; i++)
         if (c->sources[i])
             source_all[i]->close(c->sources[i]);
+    feeds_free(c->feeds);
     if (c->journal)
         journal_close(c->journal);
     store_close(c->store);

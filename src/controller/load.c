@@ -8,6 +8,7 @@
 
 #include "balance/balance.h"
 #include "controller/controller_int.h"
+#include "core/series.h"
 #include "sys/clock.h"
 #include "sys/mem.h"
 
@@ -16,6 +17,14 @@ const struct schema_section *const *controller_sections(void)
     static const struct schema_section *sections[CONTROLLER_PROVISIONERS_MAX + 1];
     for (size_t i = 0; provision_all[i]; i++)
         sections[i] = provision_all[i]->section;
+    return sections;
+}
+
+const struct schema_section *const *controller_source_sections(void)
+{
+    static const struct schema_section *sections[CONTROLLER_FEEDS_MAX + 1];
+    for (size_t i = 0; feed_all[i]; i++)
+        sections[i] = feed_all[i]->section;
     return sections;
 }
 
@@ -53,14 +62,28 @@ static const struct provision_ops *provisioner_of(const struct config_service *s
     return NULL;
 }
 
+/* Every second the core is told what a source's newest value is, until that is overdue: so a second
+ * between two samples is no gap, however often the source is asked. */
+static void complete_metrics(struct service_conf *conf)
+{
+    for (uint32_t i = 0; i < conf->metric_count; i++)
+        conf->metrics[i].stale_us = MAX(conf->metrics[i].stale_us, SERIES_STALE_US);
+}
+
+bool controller_serves(const struct config_service *s)
+{
+    return s->listener_count > 0 || s->probe != CONFIG_PROBE_NONE;
+}
+
 void controller_complete_config(struct config *config)
 {
     for (uint32_t i = 0; i < config->service_count; i++) {
         struct config_service *s = &config->services[i];
         const struct provision_ops *p = provisioner_of(s);
+        complete_metrics(s->scale);
         if (!p)
             continue;
-        s->scale->template = p->template(s->driver_conf);
+        s->scale->template = p->template(s->driver_conf, controller_serves(s));
         s->scale->start_within_us = p->start_within_us(s->driver_conf);
         s->scale->can_choose_victim = p->caps & PROVISION_CAN_CHOOSE_VICTIM;
         s->scale->drain_us = s->drain_us;
@@ -71,8 +94,9 @@ int controller_parse_config(struct arena *arena, const char *path, const char *t
                             struct config **ret, struct err *errors, size_t errors_cap,
                             size_t *ret_error_count)
 {
-    int rc = config_parse(arena, path, text, bytes, controller_sections(), clock_wall_us(), ret,
-                          errors, errors_cap, ret_error_count);
+    int rc =
+        config_parse(arena, path, text, bytes, controller_sections(), controller_source_sections(),
+                     clock_wall_us(), ret, errors, errors_cap, ret_error_count);
     if (rc == 0)
         controller_complete_config(*ret);
     return rc;
@@ -108,5 +132,7 @@ void controller_features(FILE *out)
     fprintf(out, "\nsources:");
     for (size_t i = 0; source_all[i]; i++)
         fprintf(out, " %s", source_all[i]->name);
+    for (size_t i = 0; feed_all[i]; i++)
+        fprintf(out, " %s", feed_all[i]->name);
     fprintf(out, "\n");
 }

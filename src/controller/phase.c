@@ -13,11 +13,11 @@ static void go_live(struct controller *c)
     if (c->gauges)
         fleet_take_gauges(&c->fleet, c->gauges);
     c->publish = true;
-    fmt(status, sizeof(status), "serving %u service%s%s%s", c->config->service_count,
-        c->config->service_count == 1 ? "" : "s", c->config->service_count == 1 ? " on " : "",
-        c->config->service_count == 1 && c->config->services[0].listener_count > 0
-            ? c->config->services[0].listeners[0]
-            : "");
+    const struct config_service *first = c->config->services;
+    uint32_t count = c->config->service_count;
+    bool listens = count == 1 && first->listener_count > 0;
+    fmt(status, sizeof(status), "serving %u service%s%s%s", count, count == 1 ? "" : "s",
+        listens ? " on " : "", listens ? first->listeners[0] : "");
     struct link_msg ready = { .type = LINK_READY, .text = slice_of(status) };
     keeper_link_send(c, &ready);
     controller_note(c, STORE_EVENT_CONTROLLER, "", "", "controller %s, %s",

@@ -13,6 +13,7 @@ const struct control_caps player_caps = {
     .services = MODEL_SERVICES_MAX,
     .instances = 2 * MODEL_COUNT_MAX,
     .points = 3600,
+    .words = CONTROLLER_WORDS,
 };
 
 /* A core that knows nothing. Fresh memory instead of cleared memory: most of what the caps allow is
@@ -53,7 +54,7 @@ static int parse(struct player *p, const struct journal_config *jc, struct arena
     size_t count;
     mem_arena_init(ret_arena, 64 * 1024 * 1024);
     int rc = config_parse(ret_arena, jc->path, jc->text, jc->text_bytes, controller_sections(),
-                          jc->wall_us, ret, errors, 1, &count);
+                          controller_source_sections(), jc->wall_us, ret, errors, 1, &count);
     if (rc < 0) {
         arena_done(ret_arena);
         return rc;

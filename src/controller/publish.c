@@ -119,6 +119,10 @@ static void put_service(struct controller *c, struct snapshot *s, const struct s
     if (v->ready == 0 && v->start_failures > 0)
         str_copy(t->unavailable, sizeof(t->unavailable), v->trouble);
     put_instances(c, t, v, conf ? (uint32_t)conf->weight : 1);
+    if (conf && conf->listener_count == 0 && t->instance_count == 0) { /* workers only */
+        free(t->instances);
+        s->service_count--;
+    }
 }
 
 /* The memfd, sealed: what the proxy maps cannot change or shrink under it. */

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "controller/controller_int.h"
+#include "store/recorded.h"
 #include "sys/clock.h"
 
 static size_t list_instances(struct controller *c, const struct service_view *v,
@@ -47,9 +48,20 @@ static void keep(struct controller *c, const struct service_view *v, const struc
                  int64_t wall_us)
 {
     const struct metric_info *info = metric_info(s->metric);
+    uint32_t own = info ? 0 : (uint32_t)s->metric - METRIC_CUSTOM;
+    const char *name = info                          ? info->name
+                       : own < v->conf->metric_count ? v->conf->metrics[own].name
+                                                     : NULL;
     remember(c, v->slot, s);
-    if (info)
-        store_put_sample(c->store, v->conf->name, info->name, s->number, s->value, wall_us);
+    if (name)
+        store_put_sample(c->store, v->conf->name, name, s->number, s->value, wall_us);
+}
+
+/* What a replay of the load is held against. */
+static void keep_counts(struct controller *c, const struct service_view *v, int64_t wall_us)
+{
+    store_put_sample(c->store, v->conf->name, RECORDED_READY, 0, v->ready, wall_us);
+    store_put_sample(c->store, v->conf->name, RECORDED_DESIRED, 0, v->desired, wall_us);
 }
 
 static void sample_service(struct controller *c, const struct service_view *v)
@@ -64,8 +76,10 @@ static void sample_service(struct controller *c, const struct service_view *v)
     for (size_t i = 0; source_all[i]; i++)
         if (c->sources[i])
             source_all[i]->sample(c->sources[i], &target, now_us, &sink);
+    feeds_sample(c->feeds, v->slot, now_us, &sink);
     for (size_t i = 0; i < sink.count; i++)
         keep(c, v, &sink.samples[i], wall_us);
+    keep_counts(c, v, wall_us);
     struct event e = { .type = EVENT_SAMPLES,
                        .service = (int32_t)v->slot,
                        .samples = sink.samples,
@@ -79,6 +93,8 @@ void sampling_tick(struct controller *c)
     struct service_view v;
     if (c->phase == PHASE_FINDING || c->phase == PHASE_DONE)
         return;
+    history_tick(c);
+    spending_tick(c);
     for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++)
         if (control_view(c->control, slot, &v))
             sample_service(c, &v);

@@ -64,10 +64,12 @@ static void note_instance(struct controller *c, const struct queued_event *q)
     fmt(id, sizeof(id), "%s-%u", service_name(c, e->service), e->number);
     if (e->type == EVENT_STARTED)
         controller_note(c, STORE_EVENT_INSTANCE, service_name(c, e->service), id,
-                        "started, pid %ld, %s", (long)e->pid, q->address);
+                        "started, pid %ld%s%s", (long)e->pid, q->address[0] ? ", " : "",
+                        q->address);
     else if (e->type == EVENT_FOUND)
         controller_note(c, STORE_EVENT_INSTANCE, service_name(c, e->service), id,
-                        "found running, pid %ld, %s", (long)e->pid, q->address);
+                        "found running, pid %ld%s%s", (long)e->pid, q->address[0] ? ", " : "",
+                        q->address);
     else if (e->type == EVENT_START_FAILED)
         controller_note(c, STORE_EVENT_ALERT, service_name(c, e->service), id, "start failed: %s",
                         e->text);
@@ -165,6 +167,7 @@ static void step(struct controller *c, const struct queued_event *q)
     if (e->type == EVENT_CONFIG) {
         c->core_config = c->config;
         controller_tell_drivers(c);
+        history_begin(c);
     }
 }
 

@@ -57,12 +57,11 @@ static struct tally tally(const struct opinion *opinions, uint32_t count)
     return t;
 }
 
-static void keep(int32_t current, int32_t rule, const char *format, const char *name,
-                 struct combined *ret)
+static void conclude(struct combined *x, int32_t want, int32_t rule, enum combine_why why)
 {
-    ret->want = current;
-    ret->rule = rule;
-    fmt(ret->text, sizeof(ret->text), "%s%s", format, name);
+    x->want = want;
+    x->rule = rule;
+    x->why = why;
 }
 
 void combine(const struct rule_conf *rules, const struct opinion *opinions, uint32_t count,
@@ -71,29 +70,38 @@ void combine(const struct rule_conf *rules, const struct opinion *opinions, uint
     struct tally t = tally(opinions, count);
     combine_bounds(opinions, count, ret);
     if (t.out != RULE_ABSTAIN && t.out > current) {
-        ret->want = t.out;
-        ret->rule = t.out_rule;
-        fmt(ret->text, sizeof(ret->text), "scale out to %d for %s%s", t.out, rules[t.out_rule].name,
-            opinions[t.out_rule].known ? "" : ", its fallback");
-        return;
+        conclude(ret, t.out, t.out_rule, COMBINE_OUT);
+    } else if (t.blind_rule >= 0) {
+        conclude(ret, current, t.blind_rule, COMBINE_BLIND);
+    } else if (t.in == RULE_ABSTAIN) {
+        conclude(ret, current, -1, COMBINE_NOBODY);
+    } else {
+        /* What is needed now is a floor under what the window would be content with. */
+        int32_t want = MAX(MAX(t.in, t.out), 0), rule = t.in >= t.out ? t.in_rule : t.out_rule;
+        conclude(ret, MIN(want, current), rule, want < current ? COMBINE_IN : COMBINE_SAME);
     }
-    if (t.in == RULE_ABSTAIN && t.blind_rule < 0) {
-        keep(current, -1, "no rule wants a change", "", ret);
-        return;
+}
+
+void combine_say(const struct rule_conf *rules, const struct opinion *opinions,
+                 const struct combined *x, char *buf, size_t cap)
+{
+    const char *name = x->rule >= 0 ? rules[x->rule].name : "";
+    switch (x->why) {
+    case COMBINE_OUT:
+        fmt(buf, cap, "scale out to %d for %s%s", x->want, name,
+            opinions[x->rule].known ? "" : ", its fallback");
+        break;
+    case COMBINE_BLIND:
+        fmt(buf, cap, "no scale-in, blind: %s", name);
+        break;
+    case COMBINE_SAME:
+        fmt(buf, cap, "as it is, for %s", name);
+        break;
+    case COMBINE_IN:
+        fmt(buf, cap, "scale in to %d: all agree, most is for %s", x->want, name);
+        break;
+    case COMBINE_NOBODY:
+        fmt(buf, cap, "no rule wants a change");
+        break;
     }
-    if (t.blind_rule >= 0) {
-        keep(current, t.blind_rule, "no scale-in, blind: ", rules[t.blind_rule].name, ret);
-        return;
-    }
-    /* What is needed now is a floor under what the window would be content with. */
-    int32_t want = MAX(t.in, t.out);
-    int32_t rule = t.in >= t.out ? t.in_rule : t.out_rule;
-    if (want >= current) {
-        keep(current, rule, "as it is, for ", rules[rule].name, ret);
-        return;
-    }
-    ret->want = MAX(want, 0);
-    ret->rule = rule;
-    fmt(ret->text, sizeof(ret->text), "scale in to %d: all agree, most is for %s", ret->want,
-        rules[rule].name);
 }

@@ -28,16 +28,68 @@ static void *carve(struct carver *v, size_t count, size_t bytes_each)
     return piece;
 }
 
+/* A power of two that is at most two thirds full. */
+static size_t name_slots(uint32_t services)
+{
+    size_t slots = 8;
+    while (slots * 2 < (size_t)services * 3)
+        slots *= 2;
+    return slots;
+}
+
+static size_t conf_bytes(const struct control_caps *caps)
+{
+    size_t rules = caps->rules ? caps->rules : (size_t)caps->services * MODEL_RULES_MAX;
+    return caps->services * pool_bytes(offsetof(struct service_conf, rules)) +
+           rules * pool_bytes(sizeof(struct rule_conf));
+}
+
+/* Each rule's words come in a block of their own. */
+static size_t word_bytes(const struct control_caps *caps)
+{
+    size_t blocks = (size_t)caps->services * MODEL_RULES_MAX;
+    return caps->words * sizeof(int64_t) + MIN(blocks, caps->words) * pool_bytes(1);
+}
+
+static void lay_out_services(struct control *c, struct carver *v)
+{
+    uint32_t services = c->caps.services;
+    c->services = carve(v, services, sizeof(*c->services));
+    c->wakes = carve(v, services, sizeof(*c->wakes));
+    c->peers = carve(v, services, sizeof(*c->peers));
+    c->waiting = carve(v, services, sizeof(*c->waiting));
+    c->slots = carve(v, services, sizeof(*c->slots));
+    c->claims = carve(v, services, sizeof(*c->claims));
+    c->names.cap = name_slots(services);
+    c->names.slots = carve(v, c->names.cap, sizeof(*c->names.slots));
+    c->conf_pool.cap = conf_bytes(&c->caps);
+    c->conf_pool.memory = carve(v, c->conf_pool.cap, 1);
+    c->word_pool.cap = word_bytes(&c->caps);
+    c->word_pool.memory = carve(v, c->word_pool.cap, 1);
+}
+
+static void lay_out_series(struct control *c, struct carver *v)
+{
+    uint32_t blocks = SERIES_BLOCKS(c->caps.points);
+    c->ring_count = c->caps.services * CONTROL_SERIES_EACH;
+    c->ring_used = carve(v, c->ring_count, sizeof(*c->ring_used));
+    c->scratch = carve(v, MAX(c->caps.points, c->caps.instances), sizeof(*c->scratch));
+    c->points = carve(v, (size_t)c->ring_count * c->caps.points, sizeof(*c->points));
+    c->blocks = carve(v, (size_t)c->ring_count * blocks, sizeof(*c->blocks));
+}
+
 static struct control *lay_out(const struct control_caps *caps, struct carver *v)
 {
-    struct control fresh = { .caps = *caps, .ring_count = caps->services * CONTROL_SERIES_EACH };
+    struct control fresh = { .caps = *caps, .next_us = US_NEVER };
     fresh.caps.points = SERIES_POINTS(caps->points);
     struct control *c = carve(v, 1, sizeof(*c));
-    fresh.confs = carve(v, caps->services, sizeof(*fresh.confs));
-    fresh.services = carve(v, caps->services, sizeof(*fresh.services));
-    fresh.ring_used = carve(v, fresh.ring_count, sizeof(*fresh.ring_used));
-    fresh.scratch = carve(v, MAX(fresh.caps.points, caps->instances), sizeof(*fresh.scratch));
-    fresh.points = carve(v, (size_t)fresh.ring_count * fresh.caps.points, sizeof(*fresh.points));
+    lay_out_services(&fresh, v);
+    lay_out_series(&fresh, v);
+    fresh.silent = carve(v, 1, sizeof(*fresh.silent));
+    fresh.said = carve(v, CONTROL_SAID_MAX, sizeof(*fresh.said));
+    fresh.view = carve(v, 1, sizeof(*fresh.view));
+    fresh.understudy = carve(v, 1, sizeof(*fresh.understudy));
+    fresh.more = carve(v, MIN(caps->words, CONTROL_MORE_MAX), sizeof(*fresh.more));
     struct instance *instances =
         carve(v, (size_t)caps->services * caps->instances, sizeof(*instances));
     if (!c)
@@ -46,6 +98,8 @@ static struct control *lay_out(const struct control_caps *caps, struct carver *v
     for (uint32_t n = 0; n < caps->services; n++) {
         c->services[n].slot = n;
         c->services[n].instances = instances + (size_t)n * caps->instances;
+        c->wakes[n] = (struct control_wake){ US_NEVER, INT64_MIN };
+        c->peers[n].name = "";
     }
     return c;
 }
@@ -93,10 +147,71 @@ bool control_is_leaving(const struct control *c, const struct control_service *s
     return s->leaving || c->stopping;
 }
 
+void control_move(struct control *c, struct control_service *s, struct instance *i,
+                  enum instance_state to)
+{
+    if (i->state != INSTANCE_GONE)
+        s->in_state[i->state]--;
+    if (to != INSTANCE_GONE)
+        s->in_state[to]++;
+    instance_move(i, to, c->now_us);
+    s->touched = true;
+    c->rates_changed = true;
+}
+
+int32_t control_starting(const struct control_service *s)
+{
+    return (int32_t)(s->in_state[INSTANCE_PENDING] + s->in_state[INSTANCE_STARTING] +
+                     s->in_state[INSTANCE_WARMING]);
+}
+
+int32_t control_draining(const struct control_service *s)
+{
+    return (int32_t)(s->in_state[INSTANCE_DRAINING] + s->in_state[INSTANCE_STOPPING]);
+}
+
+int64_t control_start_us(const struct control_service *s)
+{
+    int64_t longest_us = 0;
+    for (int n = 0; n < CONTROL_STARTS; n++)
+        longest_us = MAX(longest_us, s->took_us[n]);
+    return longest_us > 0 ? longest_us : CONTROL_START_US;
+}
+
+uint32_t control_alive(const struct control_service *s)
+{
+    uint32_t count = 0;
+    for (unsigned state = 0; state < INSTANCE_GONE; state++)
+        count += s->in_state[state];
+    return count;
+}
+
+void control_wake_at(struct control *c, const struct control_service *s, int64_t at_us)
+{
+    int64_t *next_us = &c->wakes[s->slot].next_us;
+    c->next_changed = c->next_changed || (*next_us == c->next_us && at_us > *next_us);
+    c->next_us = MIN(c->next_us, at_us);
+    *next_us = at_us;
+}
+
+/* Samples are news until they are stale, and something may be due. */
+static bool is_awake(const struct control *c, uint32_t slot)
+{
+    const struct control_wake *w = &c->wakes[slot];
+    return c->jumped || w->fresh_until_us >= c->now_us || w->next_us <= c->now_us;
+}
+
+/* A service with nothing new and nothing due is not even looked at. But when the wall clock has
+ * jumped, nobody knows what is due. */
 static int on_tick(struct control *c, const struct event *e)
 {
-    FOR_EACH_SERVICE (s, c)
-        control_mark_due(s, EVENT_TICK);
+    int64_t offset_us = c->wall_us - c->now_us, moved_us = us_sub(offset_us, c->offset_us);
+    c->jumped = moved_us > CONTROL_JUMP_US || moved_us < -CONTROL_JUMP_US;
+    c->offset_us = offset_us;
+    for (uint32_t slot = 0; slot < c->top; slot++) {
+        if (is_awake(c, slot) && c->services[slot].used)
+            control_mark_due(&c->services[slot], EVENT_TICK);
+    }
     return 0;
 }
 
@@ -118,14 +233,8 @@ static handler *const handlers[EVENT_TYPE_MAX] = {
     [EVENT_OPERATOR] = control_on_operator,
     [EVENT_LEASE] = control_on_lease,
     [EVENT_RESTART] = control_on_restart,
+    [EVENT_HISTORY] = control_on_history,
 };
-
-static bool has_instances(const struct control_service *s)
-{
-    FOR_EACH_INSTANCE (i, s)
-        return true;
-    return false;
-}
 
 /* Without the lease nothing that runs is ours to stop. */
 static void settle_stop(struct control *c)
@@ -134,27 +243,96 @@ static void settle_stop(struct control *c)
         return;
     if (!c->lease_lost) {
         FOR_EACH_SERVICE (s, c) {
-            if (has_instances(s))
+            if (control_alive(s) > 0)
                 return;
         }
     }
     c->stop_said = control_emit(c, NULL, ACTION_STOPPED) != NULL;
 }
 
-/* An event of one service settles that one, and whatever the last step had no room for. */
-static bool concerns(const struct event *e, const struct control_service *s)
+static void follow(struct control *c, struct control_service *s)
 {
-    return e->service < 0 || (uint32_t)e->service == s->slot || e->type == EVENT_TICK ||
-           e->type == EVENT_CONFIG || s->unfinished;
-}
-
-static void settle(struct control *c, struct control_service *s)
-{
-    control_settle(c, s);
-    if (!s->leaving || has_instances(s) || s->list_until_us != 0)
+    control_follow(c, s);
+    if (!s->leaving || control_alive(s) > 0 || s->list_until_us != 0)
         return;
     if (control_emit(c, s, ACTION_FORGET))
         control_service_clear(c, s);
+}
+
+/* Who shares a budget acts only when all have decided: what one gets another may have to give. */
+static void settle(struct control *c, struct control_service *s)
+{
+    control_settle(c, s);
+    c->divided = c->divided || s->shares;
+    if (!s->shares)
+        follow(c, s);
+}
+
+static bool is_due(const struct control *c, const struct control_service *s)
+{
+    return s->due || s->touched || s->publish || s->alert || c->wakes[s->slot].next_us <= c->now_us;
+}
+
+static void settle_due(struct control *c, bool awake_only)
+{
+    for (uint32_t slot = 0; slot < c->top; slot++) {
+        struct control_service *s = &c->services[slot];
+        if ((!awake_only || is_awake(c, slot)) && s->used && is_due(c, s))
+            settle(c, s);
+    }
+}
+
+static void settle_unfinished(struct control *c)
+{
+    FOR_EACH_SERVICE (s, c) {
+        if (s->unfinished)
+            settle(c, s);
+    }
+}
+
+/* An event of one service settles that one, and whatever the last step had no room for. */
+static void settle_after(struct control *c, const struct event *e)
+{
+    struct control_service *s = control_service(c, e->service);
+    bool unfinished = c->unfinished;
+    c->unfinished = false;
+    if (e->service < 0 || e->type == EVENT_TICK || e->type == EVENT_CONFIG) {
+        settle_due(c, e->type == EVENT_TICK);
+        return;
+    }
+    if (s && is_due(c, s))
+        settle(c, s);
+    if (unfinished)
+        settle_unfinished(c);
+}
+
+static void find_next(struct control *c)
+{
+    c->next_us = US_NEVER;
+    for (uint32_t slot = 0; slot < c->top; slot++)
+        c->next_us = MIN(c->next_us, c->wakes[slot].next_us);
+    c->next_changed = false;
+}
+
+/* Decisions under one budget make others due; what they settle on is soon found. */
+#define PASSES_MAX 4
+
+static void settle_shares(struct control *c)
+{
+    if (!c->divided)
+        return;
+    for (int pass = 1; c->again && pass < PASSES_MAX; pass++) {
+        c->again = false;
+        FOR_EACH_SERVICE (s, c) {
+            if (s->shares && s->due)
+                control_settle(c, s);
+        }
+    }
+    FOR_EACH_SERVICE (s, c) {
+        if (s->shares)
+            follow(c, s);
+    }
+    c->again = c->divided = false;
 }
 
 int control_step(struct control *c, const struct event *e, struct actions *actions)
@@ -164,37 +342,33 @@ int control_step(struct control *c, const struct event *e, struct actions *actio
     if ((unsigned)e->type >= EVENT_TYPE_MAX)
         return -EINVAL;
     c->out = actions;
+    c->step++;
+    c->said_count = 0;
     if (e->type == EVENT_RESTART && e->now_us < c->now_us)
         control_rebase(c, e->now_us);
+    int64_t before_us = c->now_us;
     c->now_us = CLAMP(e->now_us, MAX(c->now_us, 1), CONTROL_TIME_MAX_US);
     c->wall_us = CLAMP(e->wall_us, -CONTROL_TIME_MAX_US, CONTROL_TIME_MAX_US);
-    int rc = handlers[e->type] ? handlers[e->type](c, e) : 0;
-    FOR_EACH_SERVICE (s, c) {
-        if (concerns(e, s))
-            settle(c, s);
-    }
+    control_spend(c, before_us > 0 ? c->now_us - before_us : 0);
+    int rc = handlers[e->type](c, e);
+    settle_after(c, e);
+    settle_shares(c);
     settle_stop(c);
+    if (c->next_changed)
+        find_next(c);
     c->out = NULL;
     return rc;
 }
 
 int64_t control_next_us(const struct control *c)
 {
-    int64_t next_us = US_NEVER;
-    FOR_EACH_SERVICE (s, c) {
-        int64_t at_us = control_act_next_us(c, s);
-        next_us = MIN(next_us, at_us);
-    }
-    return next_us;
+    return c->next_us;
 }
 
 int32_t control_find(const struct control *c, const char *service)
 {
-    FOR_EACH_SERVICE (s, c) {
-        if (strcmp(s->conf.name, service) == 0)
-            return (int32_t)s->slot;
-    }
-    return -1;
+    const struct control_service *s = table_get(&c->names, slice_of(service));
+    return s ? (int32_t)s->slot : -1;
 }
 
 const struct instance *control_instance(const struct control *c, uint32_t slot, uint32_t number)
@@ -206,7 +380,11 @@ const struct instance *control_instance(const struct control *c, uint32_t slot, 
 const struct decision *control_decision(const struct control *c, uint32_t slot)
 {
     const struct control_service *s = control_service(c, (int32_t)slot);
-    return s && s->decision.now_us != 0 ? &s->decision : NULL;
+    if (!s || !s->evaluated || control_is_leaving(c, s))
+        return NULL;
+    if (s->said > 0 && s->said_step == c->step)
+        return &c->said[s->said - 1];
+    return control_rehearse(c, s);
 }
 
 uint32_t control_mark(const struct control *c, uint32_t slot)
@@ -214,28 +392,18 @@ uint32_t control_mark(const struct control *c, uint32_t slot)
     const struct control_service *s = control_service(c, (int32_t)slot);
     if (!s || control_is_leaving(c, s) || c->lease_lost || s->paused || s->operator_count >= 0)
         return UINT32_MAX;
-    int32_t max = s->schedule_max >= 0 ? s->schedule_max : s->conf.max;
-    if (s->count >= max)
+    int32_t max = s->schedule_max >= 0 ? s->schedule_max : s->conf->max;
+    if (s->count >= max || s->asked > s->count) /* it would not get more */
         return UINT32_MAX;
     uint32_t mark = s->count == 0 ? 1 : UINT32_MAX;
-    for (uint32_t n = 0; n < s->conf.rule_count; n++)
-        mark = MIN(mark, rule_mark(&s->conf.rules[n], s->count));
+    for (uint32_t n = 0; n < s->conf->rule_count; n++)
+        mark = MIN(mark, rule_mark(&s->conf->rules[n], s->count));
     return mark;
 }
 
 bool control_stopping(const struct control *c)
 {
     return c->stopping;
-}
-
-static void count_states(const struct control_service *s, struct service_view *v)
-{
-    FOR_EACH_INSTANCE (i, s) {
-        v->ready += i->state == INSTANCE_READY;
-        v->starting += i->state <= INSTANCE_WARMING;
-        v->failing += i->state == INSTANCE_FAILING;
-        v->draining += i->state == INSTANCE_DRAINING || i->state == INSTANCE_STOPPING;
-    }
 }
 
 bool control_view(const struct control *c, uint32_t slot, struct service_view *ret)
@@ -245,7 +413,7 @@ bool control_view(const struct control *c, uint32_t slot, struct service_view *r
         return false;
     *ret = (struct service_view){
         .slot = slot,
-        .conf = &s->conf,
+        .conf = s->conf,
         .desired = control_is_leaving(c, s) ? 0 : s->desired,
         .operator_count = s->operator_count,
         .operator_forced = s->operator_forced,
@@ -255,10 +423,28 @@ bool control_view(const struct control *c, uint32_t slot, struct service_view *r
         .schedule_max = s->schedule_max,
         .backoff_until_us = s->backoff_until_us > c->now_us ? s->backoff_until_us : 0,
         .start_failures = s->start_failures,
+        .ready = (int32_t)s->in_state[INSTANCE_READY],
+        .starting = control_starting(s),
+        .failing = (int32_t)s->in_state[INSTANCE_FAILING],
+        .draining = control_draining(s),
+        .start_us = control_start_us(s),
         .instance_count = s->instance_count,
         .instances = s->instances,
     };
-    count_states(s, ret);
     str_copy(ret->trouble, sizeof(ret->trouble), control_trouble_text(s));
+    return true;
+}
+
+bool control_budget(const struct control *c, uint32_t n, struct budget_view *ret)
+{
+    if (n >= c->budget_count)
+        return false;
+    const struct control_budget *b = &c->budgets[n];
+    *ret = (struct budget_view){ .conf = &b->conf, .rate = b->rate };
+    for (int p = 0; p < BUDGET_PERIOD_MAX; p++) {
+        ret->spent[p] = b->state.purse[p].spent;
+        ret->until_us[p] = b->state.purse[p].end_us;
+        ret->tight[p] = b->state.purse[p].tight;
+    }
     return true;
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/budget.h"
 #include "core/decision.h"
 #include "core/event.h"
 #include "core/model.h"
@@ -52,6 +53,7 @@ struct control_caps {
     uint32_t instances; /* of one service, those leaving included */
     uint32_t points;    /* of one series: how many seconds its windows may reach back */
     uint32_t words;     /* that rules of all services may remember beyond RULE_STATE_WORDS */
+    uint32_t rules;     /* of all services; 0 = MODEL_RULES_MAX for each */
 };
 
 size_t control_bytes(const struct control_caps *caps);
@@ -60,9 +62,9 @@ size_t control_bytes(const struct control_caps *caps);
 struct control *control_init(void *memory, const struct control_caps *caps);
 
 /* 0; -EINVAL: the event names what does not exist, -ENOBUFS: there is no room for it (services,
- * instances): it changed nothing. What was due is done all the same, so the actions are to be
- * carried out in each case. Time never goes back: an event of an earlier `now_us` happens at the
- * time of the one before. */
+ * instances; of a configuration also series, rules and what rules remember): it changed nothing.
+ * What was due is done all the same, so the actions are to be carried out in each case. Time never
+ * goes back: an event of an earlier `now_us` happens at the time of the one before. */
 int control_step(struct control *c, const struct event *e, struct actions *actions);
 
 /* When the core next wants an EVENT_TICK at the latest (monotonic): drain deadlines, start
@@ -70,12 +72,25 @@ int control_step(struct control *c, const struct event *e, struct actions *actio
  * second anyway. */
 int64_t control_next_us(const struct control *c);
 
-/* Views. `slot` < MODEL_SERVICES_MAX; false = no such service. Valid until the next step. */
+/* Views. `slot` < caps.services; false = no such service. Valid until the next step. */
 bool control_view(const struct control *c, uint32_t slot, struct service_view *ret);
 int32_t control_find(const struct control *c, const char *service); /* slot or -1 */
 const struct instance *control_instance(const struct control *c, uint32_t slot, uint32_t number);
-/* The newest evaluation of a service, recorded or not: what `why` shows first. NULL = none yet. */
+/* What `why` shows first: the decision that was recorded in the newest step, else what the service
+ * would decide now. That is asked for with words, and changes nothing. NULL = nothing yet. Valid
+ * until the next step or the next question. */
 const struct decision *control_decision(const struct control *c, uint32_t slot);
+
+/* A budget as it is going; money in the configuration's currency. */
+struct budget_view {
+    const struct budget_conf *conf;
+    double rate;                         /* of what runs, an hour */
+    double spent[BUDGET_PERIOD_MAX];     /* this hour, day, month */
+    int64_t until_us[BUDGET_PERIOD_MAX]; /* wall; when they end */
+    bool tight[BUDGET_PERIOD_MAX];       /* what is left pays for the minimum and no more */
+};
+/* `n` as service_conf.budget; false = there is none. */
+bool control_budget(const struct control *c, uint32_t n, struct budget_view *ret);
 /* In-flight + queued from which on the current instances are not enough: the doorbell's mark. */
 uint32_t control_mark(const struct control *c, uint32_t slot);
 bool control_stopping(const struct control *c);

@@ -21,7 +21,7 @@ struct action *control_emit(struct control *c, const struct control_service *s,
 {
     if (!control_has_room(c)) {
         if (s)
-            c->services[s->slot].unfinished = true;
+            c->services[s->slot].unfinished = c->unfinished = true;
         return NULL;
     }
     struct action *a = &c->out->items[c->out->count++];
@@ -45,8 +45,8 @@ static bool begin_drain(struct control *c, struct control_service *s, struct ins
     struct action *a = emit_for(c, s, i, ACTION_DRAIN);
     if (!a)
         return false;
-    instance_move(i, INSTANCE_DRAINING, c->now_us);
-    i->deadline_us = us_add(c->now_us, s->conf.drain_us);
+    control_move(c, s, i, INSTANCE_DRAINING);
+    i->deadline_us = us_add(c->now_us, s->conf->drain_us);
     a->deadline_us = i->deadline_us;
     s->publish = true;
     return true;
@@ -58,7 +58,7 @@ static bool begin_stop(struct control *c, struct control_service *s, struct inst
     if (!a)
         return false;
     if (i->state != INSTANCE_STOPPING)
-        instance_move(i, INSTANCE_STOPPING, c->now_us);
+        control_move(c, s, i, INSTANCE_STOPPING);
     i->deadline_us = us_add(c->now_us, CONTROL_STOP_AGAIN_US);
     i->again = false;
     s->publish = true;
@@ -79,7 +79,7 @@ static void give_up_start(struct control *c, struct control_service *s, struct i
     if (!begin_stop(c, s, i))
         return;
     char within[32], what[128];
-    num_format_duration(within, sizeof(within), s->conf.start_within_us);
+    num_format_duration(within, sizeof(within), s->conf->start_within_us);
     fmt(what, sizeof(what), "is not ready within %s%s%s", within, s->probe_text[0] ? ": " : "",
         s->probe_text);
     control_start_failed(c, s, i, what);
@@ -95,12 +95,8 @@ static void give_up_ill(struct control *c, struct control_service *s, struct ins
  * than `surge` are replaced at a time. They serve nothing meanwhile, but may recover. */
 static bool may_replace_ill(const struct control_service *s)
 {
-    int32_t ready = 0, failing = 0;
-    FOR_EACH_INSTANCE (i, s) {
-        ready += i->state == INSTANCE_READY;
-        failing += i->state == INSTANCE_FAILING;
-    }
-    return ready > 0 || s->count - failing < MAX(s->conf.surge, 1);
+    int32_t failing = (int32_t)s->in_state[INSTANCE_FAILING];
+    return s->in_state[INSTANCE_READY] > 0 || s->count - failing < MAX(s->conf->surge, 1);
 }
 
 /* Deadlines and commands of one instance. */
@@ -119,7 +115,7 @@ static void check_instance(struct control *c, struct control_service *s, struct 
     case INSTANCE_FAILING:
         if (i->evict)
             begin_drain(c, s, i);
-        else if (health_given_up(&s->conf.health, i, c->now_us) && !i->protected_ &&
+        else if (health_given_up(&s->conf->health, i, c->now_us) && !i->protected_ &&
                  may_replace_ill(s))
             give_up_ill(c, s, i);
         break;
@@ -144,21 +140,23 @@ static void create(struct control *c, struct control_service *s, uint32_t index)
     s->instances[index] = (struct instance){
         .state = INSTANCE_PENDING,
         .number = ++s->number,
-        .template = s->conf.template,
+        .template = s->conf->template,
         .state_us = c->now_us,
     };
+    s->in_state[INSTANCE_PENDING]++;
 }
 
 static bool launch(struct control *c, struct control_service *s, struct instance *i)
 {
-    i->template = s->conf.template;
+    i->template = s->conf->template;
     struct action *a = emit_for(c, s, i, ACTION_START);
     if (!a)
         return false;
-    instance_move(i, INSTANCE_STARTING, c->now_us);
+    control_move(c, s, i, INSTANCE_STARTING);
     i->started_us = c->now_us;
+    i->timed = true;
     i->launch = ++s->launches;
-    i->deadline_us = us_add(c->now_us, s->conf.start_within_us);
+    i->deadline_us = us_add(c->now_us, s->conf->start_within_us);
     a->deadline_us = i->deadline_us;
     s->publish = true;
     return true;
@@ -177,7 +175,7 @@ static bool make_move(struct control *c, struct control_service *s, const struct
     case PLAN_LAUNCH:
         return launch(c, s, i);
     case PLAN_DROP:
-        instance_move(i, INSTANCE_GONE, c->now_us);
+        control_move(c, s, i, INSTANCE_GONE);
         s->publish = true;
         return true;
     case PLAN_STOP:
@@ -201,8 +199,8 @@ static void carry_out(struct control *c, struct control_service *s)
         .instances = s->instances,
         .slot_count = c->caps.instances,
         .wanted = s->count,
-        .surge = s->conf.surge,
-        .template = s->conf.template,
+        .surge = s->conf->surge,
+        .template = s->conf->template,
         .leaving = control_is_leaving(c, s),
         .may_start = may_start(c, s),
     };
@@ -220,11 +218,8 @@ static bool may_act(const struct control *c, const struct control_service *s)
 
 static void watch_health(struct control_service *s)
 {
-    uint32_t ill = 0, all = 0;
-    FOR_EACH_INSTANCE (i, s) {
-        ill += i->state == INSTANCE_FAILING;
-        all += instance_counts(i);
-    }
+    uint32_t ill = s->in_state[INSTANCE_FAILING];
+    uint32_t all = control_alive(s) - (uint32_t)control_draining(s);
     if (ill == 0)
         control_trouble_over(s, TROUBLE_HEALTH);
     else if (!s->troubles[TROUBLE_HEALTH].on)
@@ -236,34 +231,19 @@ static void say(struct control *c, struct control_service *s)
 {
     if (s->publish && control_emit(c, s, ACTION_PUBLISH))
         s->publish = false;
+    if (!s->alert)
+        return;
+    s->alert = false;
     for (int k = 0; k < TROUBLE_MAX; k++) {
         struct trouble *t = &s->troubles[k];
         struct action *a = t->say ? control_emit(c, s, ACTION_ALERT) : NULL;
+        s->alert = s->alert || (t->say && !a);
         if (!a)
             continue;
         a->flag = t->on;
         memcpy(a->text, t->text, sizeof(a->text));
         t->say = false;
     }
-}
-
-void control_settle(struct control *c, struct control_service *s)
-{
-    if (s->list_until_us <= c->now_us && !s->driver_down)
-        s->list_until_us = 0;
-    s->unfinished = false;
-    control_check_well(c, s);
-    if (s->due && !control_is_leaving(c, s) && s->list_until_us == 0)
-        control_decide(c, s);
-    if (may_act(c, s)) {
-        FOR_EACH_INSTANCE (i, s) {
-            if (!s->driver_down)
-                check_instance(c, s, i);
-        }
-        carry_out(c, s);
-    }
-    watch_health(s);
-    say(c, s);
 }
 
 static int64_t instance_next_us(const struct control_service *s, const struct instance *i)
@@ -277,27 +257,71 @@ static int64_t instance_next_us(const struct control_service *s, const struct in
     default:
         if (i->protected_ || !may_replace_ill(s)) /* what lets it go is an event of another one */
             return US_NEVER;
-        return health_next_us(&s->conf.health, i);
+        return health_next_us(&s->conf->health, i);
     }
 }
 
-int64_t control_act_next_us(const struct control *c, const struct control_service *s)
+/* When time alone lets something happen to its instances. */
+static int64_t find_act_next_us(const struct control *c, const struct control_service *s)
+{
+    int64_t next_us = control_well_us(s);
+    if (c->lease_lost || s->driver_down)
+        return next_us;
+    if (s->in_state[INSTANCE_PENDING] > 0)
+        next_us = MIN(next_us, s->backoff_until_us);
+    FOR_EACH_INSTANCE (i, s) {
+        int64_t at_us = instance_next_us(s, i);
+        next_us = MIN(next_us, at_us);
+    }
+    return next_us;
+}
+
+/* As long as nobody touches its instances and nothing of them is due, there is nothing to do. */
+static void act(struct control *c, struct control_service *s)
+{
+    if (!s->touched && s->act_next_us > c->now_us)
+        return;
+    s->touched = false;
+    control_check_well(c, s);
+    if (may_act(c, s)) {
+        FOR_EACH_INSTANCE (i, s) {
+            if (!s->driver_down)
+                check_instance(c, s, i);
+        }
+        carry_out(c, s);
+    }
+    watch_health(s);
+    s->touched = s->unfinished;
+    s->act_next_us = find_act_next_us(c, s);
+}
+
+static int64_t next_us_of(const struct control *c, const struct control_service *s)
 {
     if (s->unfinished)
         return c->now_us;
     if (s->list_until_us != 0)
         return s->driver_down ? US_NEVER : s->list_until_us;
-    int64_t next_us = control_is_leaving(c, s) ? US_NEVER : s->decide_next_us;
-    if (c->lease_lost || s->driver_down)
-        return next_us;
-    bool waiting = false;
-    FOR_EACH_INSTANCE (i, s) {
-        int64_t at_us = instance_next_us(s, i);
-        next_us = MIN(next_us, at_us);
-        waiting |= i->state == INSTANCE_PENDING;
+    return control_is_leaving(c, s) ? s->act_next_us : MIN(s->decide_next_us, s->act_next_us);
+}
+
+void control_settle(struct control *c, struct control_service *s)
+{
+    if (s->list_until_us != 0 && s->list_until_us <= c->now_us && !s->driver_down) {
+        s->list_until_us = 0;
+        s->touched = true;
     }
-    if (waiting)
-        next_us = MIN(next_us, s->backoff_until_us);
-    int64_t well_us = control_well_us(s);
-    return MIN(next_us, well_us);
+    s->unfinished = false;
+    if (s->due && !control_is_leaving(c, s) && s->list_until_us == 0)
+        control_decide(c, s);
+}
+
+void control_follow(struct control *c, struct control_service *s)
+{
+    act(c, s);
+    say(c, s);
+    c->peers[s->slot].desired = s->desired;
+    c->peers[s->slot].ready = (int32_t)s->in_state[INSTANCE_READY];
+    if (s->follows)
+        c->wakes[s->slot].fresh_until_us = US_NEVER;
+    control_wake_at(c, s, next_us_of(c, s));
 }

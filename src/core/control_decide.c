@@ -1,6 +1,10 @@
 /* From rules to one count, and the record of how. The order of those who limit is DESIGN.md's: the
- * rules and what holds them back, then the bounds, then the operator, then the lease. Changes the
- * desired count and what rules remember; acts on nothing. */
+ * rules and what holds them back, then the bounds, the budget, the operator, the lease. Changes the
+ * desired count and what rules remember; acts on nothing.
+ *
+ * Nearly all decisions change nothing and are read by nobody. So each is made without words first,
+ * and when it is news a second time, at the same instant, with them. */
+#include <assert.h>
 #include <string.h>
 
 #include "base/fmt.h"
@@ -12,29 +16,28 @@
 #include "core/control_int.h"
 #include "core/project.h"
 
+/* Field by field: clearing all of it first takes longer than the rest. */
 void control_rule_context(const struct control *c, const struct control_service *s,
                           struct rule_context *ret)
 {
-    *ret = (struct rule_context){
-        .now_us = c->now_us,
-        .wall_us = c->wall_us,
-        .current = s->count,
-        .window_in_us = s->conf.window_in_us,
-        .start_us = 10 * US_PER_S,
-        .cost = s->conf.cost,
-        .words = true,
-        .metrics = s->conf.metrics,
-        .series = s->series,
-        .instances = s->instances,
-        .instance_count = s->instance_count,
-        .zones = c->zones,
-        .zone_count = c->zone_count,
-        .scratch = c->scratch,
-    };
-    FOR_EACH_INSTANCE (i, s) {
-        ret->ready += i->state == INSTANCE_READY;
-        ret->starting += i->state <= INSTANCE_WARMING;
-    }
+    ret->now_us = c->now_us;
+    ret->wall_us = c->wall_us;
+    ret->current = s->count;
+    ret->ready = (int32_t)s->in_state[INSTANCE_READY];
+    ret->starting = control_starting(s);
+    ret->window_in_us = s->conf->window_in_us;
+    ret->start_us = control_start_us(s);
+    ret->cost = s->conf->cost;
+    ret->words = false;
+    ret->series = s->series;
+    ret->metrics = s->conf->metrics;
+    ret->instances = s->instances;
+    ret->instance_count = s->instance_count;
+    ret->zones = c->zones;
+    ret->zone_count = c->zone_count;
+    ret->peers = c->peers;
+    ret->peer_count = c->top;
+    ret->scratch = c->scratch;
 }
 
 static int32_t as_count(int64_t n)
@@ -42,65 +45,120 @@ static int32_t as_count(int64_t n)
     return (int32_t)MIN(n, INT32_MAX);
 }
 
-static void begin(const struct control *c, const struct control_service *s,
-                  const struct rule_context *ctx, struct decision *d)
+/* Only what is going to be read is filled in: a decision is long. */
+static void begin(const struct control *c, const struct control_service *s, struct decision *d)
 {
-    *d = (struct decision){
-        .now_us = c->now_us,
-        .wall_us = c->wall_us,
-        .slot = s->slot,
-        .cause = s->cause,
-        .advise = s->conf.mode == SERVICE_ADVISE,
-        .before = s->desired,
-        .ready = ctx->ready,
-        .starting = ctx->starting,
-        .in_flight = as_count(s->demand.in_flight),
-        .queued = as_count(s->demand.queued),
-    };
-    str_copy(d->service, sizeof(d->service), s->conf.name);
-    FOR_EACH_INSTANCE (i, s)
-        d->draining += i->state == INSTANCE_DRAINING || i->state == INSTANCE_STOPPING;
+    d->sequence = 0;
+    d->now_us = c->now_us;
+    d->wall_us = c->wall_us;
+    d->slot = s->slot;
+    d->cause = s->cause;
+    d->advise = s->conf->mode == SERVICE_ADVISE;
+    d->before = s->desired;
+    d->ready = (int32_t)s->in_state[INSTANCE_READY];
+    d->starting = control_starting(s);
+    d->draining = control_draining(s);
+    d->in_flight = as_count(s->demand.in_flight);
+    d->queued = as_count(s->demand.queued);
+    d->opinion_count = s->conf->rule_count;
+    if (!d->silent)
+        str_copy(d->service, sizeof(d->service), s->conf->name);
     explain_begin(d, s->decided ? s->count : s->desired);
     if (!s->decided)
         explain_step(d, LIMIT_INITIAL, s->count, "begins with %d", s->count);
 }
 
-static void ask_rules(struct control_service *s, const struct rule_context *ctx,
+static void note_opinion(const struct rule_conf *r, const struct opinion *o, struct decision *d,
+                         uint32_t n)
+{
+    struct decision_opinion *x = &d->opinions[n];
+    if (d->silent) {
+        x->opinion.known = o->known;
+        x->opinion.block_in = o->block_in;
+        return;
+    }
+    x->opinion = *o;
+    str_copy(x->rule, sizeof(x->rule), r->name);
+}
+
+/* Rules that measure are told of the instances that are not to be kept free. */
+static void ask_rules(const struct control *c, struct control_service *s, struct rule_context *ctx,
                       struct opinion *opinions, struct decision *d)
 {
-    d->opinion_count = s->conf.rule_count;
-    for (uint32_t n = 0; n < s->conf.rule_count; n++) {
-        const struct rule_conf *r = &s->conf.rules[n];
-        rule_eval(r, &s->rule_states[n], ctx, &opinions[n]);
-        d->opinions[n].opinion = opinions[n];
-        str_copy(d->opinions[n].rule, sizeof(d->opinions[n].rule), r->name);
+    int32_t current = ctx->current, without = control_without_headroom(s->conf, current);
+    bool rehearsal = s == c->understudy;
+    for (uint32_t n = 0; n < s->conf->rule_count; n++) {
+        const struct rule_conf *r = &s->conf->rules[n];
+        struct rule_state *state = &s->rule_states[n];
+        if (rehearsal && state->more) {
+            memcpy(c->more, state->more, state->more_count * sizeof(*c->more));
+            state->more = c->more;
+        }
+        ctx->current = rule_ops(r->kind)->measures ? without : current;
+        rule_eval(r, state, ctx, &opinions[n]);
+        ctx->current = current;
+        note_opinion(r, &opinions[n], d, n);
+        int64_t at_us = rule_next_us(r, state, ctx);
+        s->decide_next_us = MIN(s->decide_next_us, at_us);
     }
 }
 
-/* What the rules want, as far as projection, stabilization and rates let them. */
+/* What the rules want: law 1, and what is to be kept free beyond it. */
 static void follow_rules(struct control_service *s, const struct rule_context *ctx,
-                         const struct opinion *opinions, const struct combined *combined,
-                         struct decision *d)
+                         struct opinion *opinions, struct combined *combined, struct decision *d)
 {
-    const struct service_conf *conf = &s->conf;
-    explain_step(d, LIMIT_RULES, combined->want, "%s", combined->text);
-    if (combined->want < ctx->current) {
-        struct projection p;
-        project_scale_in(conf->rules, opinions, conf->rule_count, ctx, combined->want, &p);
-        explain_step(d, LIMIT_PROJECTION, p.count, "%s", p.text);
-    }
-    struct behavior_result b;
-    behavior_apply(&conf->behavior, &s->behavior, ctx->now_us, ctx->current, explain_count(d), &b);
-    explain_step(d, LIMIT_STABILIZE, b.stabilized, "%s", b.stabilize_text);
-    explain_step(d, LIMIT_RATE, b.limited, "%s", b.limit_text);
-    s->decide_next_us = MIN(s->decide_next_us, b.next_us);
+    const struct service_conf *conf = s->conf;
+    char text[DECISION_TEXT_MAX] = "";
+    combine(conf->rules, opinions, conf->rule_count, ctx->current, combined);
+    if (!d->silent)
+        combine_say(conf->rules, opinions, combined, text, sizeof(text));
+    explain_step(d, LIMIT_RULES, combined->want, "%s", text);
+    if (!(conf->headroom > 0))
+        return;
+    control_add_headroom(conf, opinions);
+    combine(conf->rules, opinions, conf->rule_count, ctx->current, combined);
+    explain_step(d, LIMIT_HEADROOM, combined->want, "%d are kept free",
+                 combined->want - explain_count(d));
 }
 
-/* Has there been no request at all over the window that scale-in looks at? Unknown is no. */
+static void project(struct control_service *s, const struct rule_context *ctx,
+                    const struct opinion *opinions, struct decision *d)
+{
+    const struct service_conf *conf = s->conf;
+    char text[DECISION_TEXT_MAX] = "";
+    struct projection p;
+    if (explain_count(d) >= ctx->current)
+        return;
+    project_scale_in(conf->rules, opinions, conf->rule_count, ctx, explain_count(d), &p);
+    if (!d->silent)
+        project_say(conf->rules, &p, text, sizeof(text));
+    explain_step(d, LIMIT_PROJECTION, p.count, "%s", text);
+}
+
+static void behave(struct control_service *s, const struct rule_context *ctx, struct decision *d)
+{
+    const struct behavior_conf *conf = &s->conf->behavior;
+    char text[DECISION_TEXT_MAX] = "";
+    struct behavior_result b;
+    int32_t want = explain_count(d);
+    behavior_apply(conf, &s->behavior, ctx->now_us, ctx->current, want, &b);
+    s->decide_next_us = MIN(s->decide_next_us, b.next_us);
+    if (!d->silent)
+        behavior_say_stabilized(conf, want, &b, text, sizeof(text));
+    explain_step(d, LIMIT_STABILIZE, b.stabilized, "%s", text);
+    if (!d->silent)
+        behavior_say_limited(conf, ctx->current, &b, text, sizeof(text));
+    explain_step(d, LIMIT_RATE, b.limited, "%s", text);
+}
+
+/* Has there been no request at all over the window that scale-in looks at? Unknown is no; but who
+ * never had a proxy before it has no requests either. */
 static bool is_idle(const struct control_service *s, const struct rule_context *ctx)
 {
     const struct series *x = &s->series[METRIC_CONCURRENCY];
     double most;
+    if (!s->demand_seen)
+        return us_sub(ctx->now_us, s->since_us) >= ctx->window_in_us;
     if (s->demand.connections > 0)
         return false;
     return series_covers(x, ctx->window_in_us, ctx->now_us) &&
@@ -139,8 +197,8 @@ static struct bounds bounds_now(struct control_service *s, const struct combined
     s->schedule_min = set_min != RULE_ABSTAIN ? set_min : -1;
     s->schedule_max = set_max != RULE_ABSTAIN ? set_max : -1;
     struct bounds b = {
-        .min = s->schedule_min >= 0 ? s->schedule_min : s->conf.min,
-        .max = s->schedule_max >= 0 ? s->schedule_max : s->conf.max,
+        .min = s->schedule_min >= 0 ? s->schedule_min : s->conf->min,
+        .max = s->schedule_max >= 0 ? s->schedule_max : s->conf->max,
         .min_moved = s->schedule_min >= 0,
         .max_moved = s->schedule_max >= 0,
     };
@@ -149,27 +207,69 @@ static struct bounds bounds_now(struct control_service *s, const struct combined
     return b;
 }
 
-static void limit(const struct control *c, const struct control_service *s, const struct bounds *b,
-                  struct decision *d)
+static void bound(struct control_service *s, const struct bounds *b, struct decision *d)
 {
-    if (explain_count(d) < b->min)
-        explain_step(d, b->min_moved ? LIMIT_SCHEDULE : LIMIT_MIN, b->min, "at least %d%s", b->min,
+    int32_t want = CLAMP(explain_count(d), b->min, b->max);
+    if (want > explain_count(d))
+        explain_step(d, b->min_moved ? LIMIT_SCHEDULE : LIMIT_MIN, want, "at least %d%s", want,
                      b->min_moved ? ", as scheduled" : "");
-    if (explain_count(d) > b->max)
-        explain_step(d, b->max_moved ? LIMIT_SCHEDULE : LIMIT_MAX, b->max, "at most %d%s", b->max,
+    if (want < explain_count(d))
+        explain_step(d, b->max_moved ? LIMIT_SCHEDULE : LIMIT_MAX, want, "at most %d%s", want,
                      b->max_moved ? ", as scheduled" : "");
+    s->min_now = b->min;
+}
+
+/* Who may do as they like. */
+static void overrule(const struct control *c, const struct control_service *s, int32_t max,
+                     struct decision *d)
+{
     if (s->operator_count >= 0) {
-        int32_t to = s->operator_forced ? s->operator_count : MIN(s->operator_count, b->max);
+        int32_t to = s->operator_forced ? s->operator_count : MIN(s->operator_count, max);
         explain_step(d, LIMIT_OPERATOR, to, "the operator set %d%s", s->operator_count,
                      to == s->operator_count ? s->operator_forced ? ", over max" : ""
                                              : ", but max holds");
     } else if (s->paused) {
-        int32_t to = MIN(s->count, b->max);
+        int32_t to = MIN(s->count, max);
         explain_step(d, LIMIT_PAUSED, to, "paused at %d", to);
     }
     if (c->lease_lost)
         explain_step(d, LIMIT_LEASE, s->count, "another controller holds the lease: stays %d",
                      s->count);
+}
+
+/* What is wanted by itself, whatever holds it back for a while. */
+static void note_wish(struct control_service *s, int32_t want, const struct bounds *b)
+{
+    bool free = s->operator_count < 0 && !s->paused;
+    s->wants_in = free && CLAMP(want, b->min, b->max) < s->count;
+}
+
+/* Fills `d`, which says whether anybody is going to read it. */
+static void evaluate(const struct control *c, struct control_service *s,
+                     struct budget_state *budget, struct decision *d)
+{
+    struct rule_context ctx;
+    struct opinion opinions[MODEL_RULES_MAX];
+    struct combined combined;
+    s->decide_next_us = US_NEVER;
+    control_rule_context(c, s, &ctx);
+    ctx.words = !d->silent;
+    begin(c, s, d);
+    ask_rules(c, s, &ctx, opinions, d);
+    follow_rules(s, &ctx, opinions, &combined, d);
+    project(s, &ctx, opinions, d);
+    control_limit_change(s, &ctx, d);
+    struct bounds b = bounds_now(s, &combined);
+    note_wish(s, explain_count(d), &b);
+    behave(s, &ctx, d);
+    guard_zero(s, &ctx, d);
+    bound(s, &b, d);
+    control_limit_order(c, s, b.max, d);
+    s->asked = explain_count(d);
+    control_limit_budget(c, s, budget, d);
+    overrule(c, s, b.max, d);
+    if (!d->silent)
+        explain_end(d);
 }
 
 static bool is_news(const struct control *c, const struct control_service *s,
@@ -183,53 +283,64 @@ static bool is_news(const struct control *c, const struct control_service *s,
 /* In advise mode the operator, and nobody else, changes what runs. */
 static int32_t count_after(const struct control_service *s, const struct decision *d)
 {
-    if (s->conf.mode == SERVICE_AUTO)
+    if (s->conf->mode == SERVICE_AUTO)
         return d->desired;
     return s->operator_count >= 0 ? d->desired : s->count;
 }
 
-static void settle_on(struct control *c, struct control_service *s, const struct decision *d)
+static struct budget_state *budget_of(struct control *c, const struct control_service *s)
 {
-    uint64_t signature = explain_signature(d);
-    bool news = is_news(c, s, d, signature);
-    int32_t count = count_after(s, d);
-    if (count != s->count)
-        behavior_moved(&s->behavior, c->now_us, s->count, count);
-    s->count = count;
-    s->desired = d->desired;
-    s->decided = true;
-    if (!news)
-        return;
+    bool has = s->conf->budget >= 0 && (uint32_t)s->conf->budget < c->budget_count;
+    return has ? &c->budgets[s->conf->budget].state : NULL;
+}
+
+static void record(struct control *c, struct control_service *s, uint64_t signature)
+{
+    struct decision *d = &c->said[c->said_count++];
+    d->silent = false;
+    evaluate(c, s, budget_of(c, s), d);
+    assert(d->desired == c->silent->desired); /* or a rule is not as rule.h wants it */
     s->signature = signature;
     s->recorded_us = c->now_us;
-    s->decision.sequence = ++c->sequence;
-    control_emit(c, s, ACTION_RECORD)->decision = &s->decision;
+    s->said = c->said_count;
+    s->said_step = c->step;
+    d->sequence = ++c->sequence;
+    control_emit(c, s, ACTION_RECORD)->decision = d;
 }
 
 void control_decide(struct control *c, struct control_service *s)
 {
-    if (!control_has_room(c)) { /* the record must go with the change */
-        s->unfinished = true;
+    if (!control_has_room(c) || c->said_count == CONTROL_SAID_MAX) {
+        s->unfinished = c->unfinished = true; /* the record must go with the change */
         return;
     }
-    struct rule_context ctx;
-    struct opinion opinions[MODEL_RULES_MAX];
-    struct combined combined;
-    struct decision *d = &s->decision;
-    control_rule_context(c, s, &ctx);
-    begin(c, s, &ctx, d);
-    ask_rules(s, &ctx, opinions, d);
-    combine(s->conf.rules, opinions, s->conf.rule_count, ctx.current, &combined);
-    s->decide_next_us = US_NEVER;
-    follow_rules(s, &ctx, opinions, &combined, d);
-    guard_zero(s, &ctx, d);
-    struct bounds b = bounds_now(s, &combined);
-    limit(c, s, &b, d);
-    explain_end(d);
+    struct decision *d = c->silent;
+    d->silent = true;
+    evaluate(c, s, budget_of(c, s), d);
+    uint64_t signature = explain_signature(d);
+    if (is_news(c, s, d, signature))
+        record(c, s, signature);
+    int32_t before = s->count;
+    s->count = count_after(s, d);
+    s->desired = d->desired;
+    s->decided = s->evaluated = true;
     s->due = false;
-    settle_on(c, s, d);
-    for (uint32_t n = 0; n < s->conf.rule_count; n++) {
-        int64_t at_us = rule_next_us(&s->conf.rules[n], &s->rule_states[n], &ctx);
-        s->decide_next_us = MIN(s->decide_next_us, at_us);
+    if (s->count != before) {
+        behavior_moved(&s->behavior, c->now_us, before, s->count);
+        s->touched = true;
     }
+    control_limits_settle(c, s, before);
+}
+
+const struct decision *control_rehearse(const struct control *c, const struct control_service *s)
+{
+    struct control_service *x = c->understudy;
+    bool has_budget = s->conf->budget >= 0 && (uint32_t)s->conf->budget < c->budget_count;
+    struct budget_state budget = { 0 };
+    if (has_budget)
+        budget = c->budgets[s->conf->budget].state;
+    *x = *s;
+    c->view->silent = false;
+    evaluate(c, x, &budget, c->view);
+    return c->view;
 }

@@ -17,7 +17,7 @@ void control_trouble(struct control_service *s, enum trouble_kind k, const char 
     fmt_v(t->text, sizeof(t->text), format, args);
     va_end(args);
     t->on = true;
-    t->say = true;
+    t->say = s->alert = true;
     s->publish = true;
 }
 
@@ -27,7 +27,7 @@ void control_trouble_over(struct control_service *s, enum trouble_kind k)
     if (!t->on)
         return;
     t->on = false;
-    t->say = true;
+    t->say = s->alert = true;
     s->publish = true;
 }
 
@@ -76,10 +76,10 @@ void control_start_failed(struct control *c, struct control_service *s, const st
     int64_t wait_us = s->backoff_until_us - c->now_us;
     num_format_duration(wait, sizeof(wait), MAX(wait_us, 0));
     if (wait_us > 0)
-        control_trouble(s, TROUBLE_START, "%s-%u %s; next try in %s", s->conf.name, i->number, what,
-                        wait);
+        control_trouble(s, TROUBLE_START, "%s-%u %s; next try in %s", s->conf->name, i->number,
+                        what, wait);
     else
-        control_trouble(s, TROUBLE_START, "%s-%u %s; replaced at once", s->conf.name, i->number,
+        control_trouble(s, TROUBLE_START, "%s-%u %s; replaced at once", s->conf->name, i->number,
                         what);
 }
 

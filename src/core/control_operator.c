@@ -56,7 +56,7 @@ static int stop(struct control *c)
 {
     c->stopping = true;
     FOR_EACH_SERVICE (s, c)
-        s->publish = true;
+        s->publish = s->touched = true;
     return 0;
 }
 
@@ -72,6 +72,12 @@ static const struct command commands[OPERATOR_MAX] = {
     [OPERATOR_RESTART] = { restart, true },
 };
 
+static void follow(struct control_service *s)
+{
+    control_mark_due(s, EVENT_OPERATOR);
+    s->touched = true;
+}
+
 int control_on_operator(struct control *c, const struct event *e)
 {
     if ((unsigned)e->op >= OPERATOR_MAX)
@@ -83,12 +89,12 @@ int control_on_operator(struct control *c, const struct event *e)
         struct control_service *s = control_service(c, e->service);
         int rc = s && !s->leaving ? command->run(c, s, e) : -EINVAL;
         if (rc == 0)
-            control_mark_due(s, EVENT_OPERATOR);
+            follow(s);
         return rc;
     }
     FOR_EACH_SERVICE (s, c) {
         command->run(c, s, e);
-        control_mark_due(s, EVENT_OPERATOR);
+        follow(s);
     }
     return 0;
 }

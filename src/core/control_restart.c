@@ -24,6 +24,7 @@ static struct instance *adopt(struct control *c, struct control_service *s, cons
         .number = e->number,
         .template = e->template,
     };
+    s->in_state[INSTANCE_PENDING]++;
     s->number = MAX(s->number, e->number);
     return i;
 }
@@ -39,18 +40,18 @@ int control_on_found(struct control *c, const struct event *e)
     if (!i)
         return -ENOBUFS;
     if (i->state == INSTANCE_PENDING) {
-        instance_move(i, INSTANCE_STARTING, c->now_us);
+        control_move(c, s, i, INSTANCE_STARTING);
         i->started_us = c->now_us;
         i->launch = ++s->launches;
-        i->deadline_us = us_add(c->now_us, s->conf.start_within_us);
+        i->deadline_us = us_add(c->now_us, s->conf->start_within_us);
     }
     i->template = e->template;
     i->found = true;
     i->running = true;
     if (i->state == INSTANCE_STARTING && e->flag)
-        instance_move(i, INSTANCE_READY, c->now_us);
+        control_move(c, s, i, INSTANCE_READY);
     i->again = i->state == INSTANCE_DRAINING || i->state == INSTANCE_STOPPING;
-    s->publish = true;
+    s->publish = s->touched = true;
     return 0;
 }
 
@@ -80,13 +81,14 @@ int control_on_found_all(struct control *c, const struct event *e)
         return -EINVAL;
     FOR_EACH_INSTANCE (i, s) {
         if (is_lost(s, i)) {
-            instance_move(i, INSTANCE_GONE, c->now_us);
+            control_move(c, s, i, INSTANCE_GONE);
             s->publish = true;
         }
         i->found = false;
     }
     adopt_count(s);
     s->list_until_us = 0;
+    s->touched = true;
     c->list_until_us = 0; /* a service that comes later has nothing to be listed */
     control_mark_due(s, EVENT_FOUND_ALL);
     return 0;
@@ -103,7 +105,7 @@ static void driver_back(struct control *c, struct control_service *s)
     /* While the engine was away nothing could start: the time does not count. */
     FOR_EACH_INSTANCE (i, s) {
         if (i->state == INSTANCE_STARTING || i->state == INSTANCE_WARMING)
-            i->deadline_us = MAX(i->deadline_us, us_add(c->now_us, s->conf.start_within_us));
+            i->deadline_us = MAX(i->deadline_us, us_add(c->now_us, s->conf->start_within_us));
         else if (i->state == INSTANCE_STOPPING)
             i->again = true;
     }
@@ -121,6 +123,7 @@ int control_on_driver(struct control *c, const struct event *e)
     FOR_EACH_SERVICE (s, c) {
         if (e->service >= 0 && s->slot != (uint32_t)e->service)
             continue;
+        s->touched = true;
         if (e->flag) {
             driver_back(c, s);
         } else {
@@ -139,6 +142,7 @@ int control_on_lease(struct control *c, const struct event *e)
     c->lease_lost = !e->flag;
     FOR_EACH_SERVICE (s, c) {
         control_mark_due(s, EVENT_LEASE);
+        s->touched = true;
         FOR_EACH_INSTANCE (i, s)
             i->again = i->again || (gained && i->state == INSTANCE_STOPPING);
     }
@@ -161,8 +165,10 @@ int control_on_restart(struct control *c, const struct event *e)
             if (s->ring[m] != 0)
                 series_gap(&s->series[m], c->now_us);
         }
+        s->touched = true;
+        s->waste = (struct waste){ .at_us = c->now_us };
         FOR_EACH_INSTANCE (i, s)
-            i->found = false;
+            i->found = i->timed = false;
     }
     return 0;
 }
@@ -172,22 +178,38 @@ static void rebase_instance(const struct control_service *s, struct instance *i,
     i->state_us = now_us;
     i->started_us = now_us;
     i->ready_us = i->ready_us != 0 ? now_us : 0;
-    i->deadline_us = us_add(now_us, i->state == INSTANCE_STARTING   ? s->conf.start_within_us
-                                    : i->state == INSTANCE_DRAINING ? s->conf.drain_us
+    i->deadline_us = us_add(now_us, i->state == INSTANCE_STARTING   ? s->conf->start_within_us
+                                    : i->state == INSTANCE_DRAINING ? s->conf->drain_us
                                                                     : 0);
+    i->timed = false;
     memset(i->sample_us, 0, sizeof(i->sample_us));
+}
+
+static void forget_rules(struct control_service *s)
+{
+    for (uint32_t n = 0; n < s->conf->rule_count; n++) {
+        struct rule_state *state = &s->rule_states[n];
+        memset(state->word, 0, sizeof(state->word));
+        if (state->more)
+            memset(state->more, 0, state->more_count * sizeof(*state->more));
+    }
 }
 
 void control_rebase(struct control *c, int64_t now_us)
 {
     c->now_us = MAX(now_us, 1);
+    c->next_us = c->now_us;
     FOR_EACH_SERVICE (s, c) {
         control_free_series(c, s);
         control_fit_series(c, s);
-        memset(s->rule_states, 0, sizeof(s->rule_states));
+        forget_rules(s);
         s->behavior = (struct behavior_state){ 0 };
         s->failure_us = s->backoff_until_us = s->recorded_us = 0;
-        s->decide_next_us = c->now_us;
+        s->held_us = s->held_in_us = 0;
+        s->waste = (struct waste){ .at_us = c->now_us };
+        s->since_us = s->decide_next_us = c->now_us;
+        s->touched = true;
+        c->wakes[s->slot] = (struct control_wake){ c->now_us, c->now_us };
         for (uint32_t n = 0; n < s->instance_count; n++) /* those that are gone have instants too */
             rebase_instance(s, &s->instances[n], c->now_us);
     }

@@ -17,7 +17,7 @@
 #include "base/util.h"
 #include "core/control_int.h"
 
-#define SAVE_VERSION UINT64_C(2)
+#define SAVE_VERSION UINT64_C(3)
 #define SAVE_HEAD_WORDS 3
 
 enum walk_mode { WALK_COUNT, WALK_SAVE, WALK_LOAD };
@@ -149,7 +149,8 @@ static void walk_instance(struct walk *w, struct instance *i, uint32_t highest)
     walk_bool(w, &i->running);
     walk_bool(w, &i->found);
     walk_bool(w, &i->again);
-    for (unsigned m = 0; m < METRIC_MAX; m++) {
+    walk_bool(w, &i->timed);
+    for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++) {
         walk_past(w, &i->sample_us[m]);
         walk_double(w, &i->sample[m]);
     }
@@ -173,35 +174,35 @@ static void walk_point(struct walk *w, struct series_point *p)
     expect(w, p->least <= p->value && p->value <= p->most);
 }
 
-/* Points oldest first, so that where the ring begins does not show. */
+/* Points oldest first; where the ring begins goes along, because sums are made by its blocks. */
 static void walk_series(struct walk *w, struct series *x, uint32_t cap)
 {
     uint32_t count = x->count;
     int64_t last_us = -1;
     walk_u32(w, &count, cap);
+    walk_u32(w, &x->head, cap - 1);
     walk_past(w, &x->gap_us);
-    walk_i64_within(w, &x->stale_us, 1, US_PER_HOUR);
-    if (w->mode == WALK_LOAD) {
-        x->head = 0;
-        x->count = count;
-    }
+    if (w->mode == WALK_LOAD)
+        x->count = w->bad ? 0 : count;
     for (uint32_t n = 0; n < count && !w->bad; n++) {
         struct series_point *p = &x->points[(x->head + n) % x->cap];
         walk_point(w, p);
         expect(w, p->at_us > last_us);
         last_us = p->at_us;
     }
+    if (w->mode == WALK_LOAD && !w->bad)
+        series_restore_blocks(x);
 }
 
 /* Of a metric that this configuration does not look at. */
 static void skip_series(struct walk *w, uint32_t cap)
 {
-    struct series none = { .stale_us = SERIES_STALE_US };
+    struct series none = { 0 };
     struct series_point point = { 0 };
     uint32_t count = 0;
     walk_u32(w, &count, cap);
+    walk_u32(w, &none.head, cap - 1);
     walk_past(w, &none.gap_us);
-    walk_us(w, &none.stale_us);
     for (uint32_t n = 0; n < count && !w->bad; n++)
         walk_point(w, &point);
 }
@@ -223,40 +224,37 @@ static uint64_t rule_key(const struct rule_conf *r)
     return hash ^ (uint64_t)r->kind;
 }
 
+/* What it remembers beyond its own words, if it is still the same rule; else it is skipped. */
+static void walk_more(struct walk *w, struct rule_state *state, bool same)
+{
+    uint32_t count = state ? state->more_count : 0;
+    walk_u32(w, &count, CONTROL_MORE_MAX);
+    for (uint32_t n = 0; n < count && !w->bad; n++) {
+        int64_t word = same && n < state->more_count ? state->more[n] : 0;
+        walk_i64(w, &word);
+        if (same && n < state->more_count)
+            state->more[n] = word;
+    }
+}
+
 static void walk_rules(struct walk *w, struct control_service *s)
 {
-    uint32_t count = s->conf.rule_count;
+    uint32_t count = s->conf->rule_count;
     walk_u32(w, &count, MODEL_RULES_MAX);
     for (uint32_t n = 0; n < count && !w->bad; n++) {
-        uint64_t key = rule_key(&s->conf.rules[n]);
-        struct rule_state state = s->rule_states[n];
+        bool has = n < s->conf->rule_count;
+        uint64_t own = has ? rule_key(&s->conf->rules[n]) : 0, key = own;
+        struct rule_state *state = &s->rule_states[n];
         walk_u64(w, &key);
-        for (unsigned k = 0; k < RULE_STATE_WORDS; k++)
-            walk_i64_within(w, &state.word[k], -1, US_NEVER);
-        if (n < s->conf.rule_count && key == rule_key(&s->conf.rules[n]))
-            s->rule_states[n] = state;
+        bool same = has && key == own;
+        for (unsigned k = 0; k < RULE_STATE_WORDS; k++) {
+            int64_t word = state->word[k];
+            walk_i64_within(w, &word, -1, US_NEVER);
+            if (same)
+                state->word[k] = word;
+        }
+        walk_more(w, has ? state : NULL, same);
     }
-}
-
-static bool moves_are_sane(const struct behavior_moves *m)
-{
-    if (m->count < 0 || m->count > BEHAVIOR_EVENTS_MAX)
-        return false;
-    for (int64_t n = 0; n < m->count; n++) {
-        if (m->move[n].at_us < 0 || m->move[n].change < 0 || m->move[n].change > INT32_MAX)
-            return false;
-    }
-    return true;
-}
-
-static bool history_is_sane(const struct behavior_history *h)
-{
-    for (unsigned n = 0; n < BEHAVIOR_BUCKETS; n++) {
-        if (h->bucket[n].slice < 0 || h->bucket[n].slice == INT64_MAX || h->bucket[n].count < 0 ||
-            h->bucket[n].count > INT32_MAX)
-            return false;
-    }
-    return h->slice_us >= 0;
 }
 
 static void walk_behavior(struct walk *w, struct behavior_state *b)
@@ -267,8 +265,7 @@ static void walk_behavior(struct walk *w, struct behavior_state *b)
     for (unsigned n = 0; n < BEHAVIOR_STATE_WORDS; n++)
         walk_i64(w, &words[n]);
     memcpy(b, words, sizeof(words));
-    expect(w, moves_are_sane(&b->up) && moves_are_sane(&b->down) && history_is_sane(&b->lowest) &&
-                  history_is_sane(&b->highest));
+    expect(w, behavior_state_is_sane(b));
 }
 
 static void walk_all_series(struct walk *w, const struct control *c, struct control_service *s)
@@ -307,8 +304,30 @@ static void walk_plan(struct walk *w, const struct control *c, struct control_se
         walk_trouble(w, &s->troubles[k]);
     walk_u32(w, &s->number, UINT32_MAX - 1);
     walk_u32(w, &s->instance_count, c->caps.instances);
-    for (uint32_t n = 0; n < s->instance_count && !w->bad; n++)
+    for (uint32_t n = 0; n < s->instance_count && !w->bad; n++) {
         walk_instance(w, &s->instances[n], s->number);
+        if (w->mode == WALK_LOAD && s->instances[n].state != INSTANCE_GONE)
+            s->in_state[s->instances[n].state]++;
+    }
+    for (int n = 0; n < CONTROL_STARTS; n++)
+        walk_i64_within(w, &s->took_us[n], 0, 365 * US_PER_DAY);
+    walk_u32(w, &s->took_at, CONTROL_STARTS - 1);
+}
+
+/* What holds counts back. */
+static void walk_limits(struct walk *w, struct control_service *s)
+{
+    int32_t spent = s->spent;
+    walk_i32(w, &s->asked, 0, INT32_MAX);
+    walk_i32(w, &s->min_now, 0, MODEL_COUNT_MAX);
+    walk_bool(w, &s->wants_in);
+    walk_past(w, &s->held_us);
+    walk_past(w, &s->held_in_us);
+    walk_us(w, &s->waste.sum_us);
+    walk_past(w, &s->waste.at_us);
+    walk_i32(w, &s->waste.surplus, 0, INT32_MAX);
+    walk_i32(w, &spent, -1, BUDGET_PERIOD_MAX - 1);
+    s->spent = (int8_t)spent;
 }
 
 static void walk_decided(struct walk *w, struct control_service *s)
@@ -320,11 +339,22 @@ static void walk_decided(struct walk *w, struct control_service *s)
     walk_bool(w, &s->due);
     walk_bool(w, &s->publish);
     walk_bool(w, &s->unfinished);
+    walk_bool(w, &s->alert);
+    walk_bool(w, &s->touched);
+    walk_us(w, &s->act_next_us);
+    walk_bool(w, &s->demand_seen);
+    walk_past(w, &s->since_us);
     walk_u32(w, &cause, EVENT_TYPE_MAX - 1);
     walk_us(w, &s->decide_next_us);
     walk_u64(w, &s->signature);
     walk_past(w, &s->recorded_us);
     s->cause = (uint8_t)cause;
+}
+
+static void walk_wake(struct walk *w, struct control_wake *x)
+{
+    walk_us(w, &x->next_us);
+    walk_i64(w, &x->fresh_until_us);
 }
 
 /* The newest decision itself is a view and not saved: after a load there is none until the next,
@@ -333,10 +363,12 @@ static void walk_service(struct walk *w, struct control *c, struct control_servi
 {
     walk_bool(w, &s->decided);
     walk_plan(w, c, s);
+    walk_limits(w, s);
     walk_rules(w, s);
     walk_behavior(w, &s->behavior);
     walk_all_series(w, c, s);
     walk_decided(w, s);
+    walk_wake(w, &c->wakes[s->slot]);
 }
 
 /* What a service without configuration needs to come to its end. */
@@ -364,40 +396,97 @@ static void walk_head(struct walk *w, struct control *c)
     walk_bool(w, &c->stopping);
     walk_bool(w, &c->stop_said);
     walk_i64_within(w, &c->list_until_us, 0, us_add(c->now_us, CONTROL_LIST_US));
+    walk_i64_within(w, &c->offset_us, -2 * CONTROL_TIME_MAX_US, 2 * CONTROL_TIME_MAX_US);
+}
+
+static void walk_purse(struct walk *w, struct budget_purse *p)
+{
+    walk_i64_within(w, &p->begin_us, -CONTROL_TIME_MAX_US, CONTROL_TIME_MAX_US);
+    walk_i64_within(w, &p->end_us, -CONTROL_TIME_MAX_US, US_NEVER);
+    walk_double(w, &p->spent);
+    walk_bool(w, &p->tight);
+    expect(w, p->spent >= 0);
+}
+
+/* By name: what was spent of one that is not configured any more is nobody's. */
+static void walk_budgets(struct walk *w, struct control *c)
+{
+    uint32_t count = c->budget_count;
+    walk_u32(w, &count, MODEL_BUDGETS_MAX);
+    for (uint32_t n = 0; n < count && !w->bad; n++) {
+        struct control_budget x =
+            n < c->budget_count ? c->budgets[n] : (struct control_budget){ 0 };
+        walk_text(w, x.conf.name, sizeof(x.conf.name));
+        for (int p = 0; p < BUDGET_PERIOD_MAX; p++)
+            walk_purse(w, &x.state.purse[p]);
+        for (uint32_t k = 0; k < c->budget_count && w->mode == WALK_LOAD && !w->bad; k++) {
+            if (strcmp(c->budgets[k].conf.name, x.conf.name) == 0)
+                c->budgets[k].state = x.state;
+        }
+    }
+}
+
+/* A configuration of that name is waiting for its slot: it gets it. They come mostly in order. */
+static bool place_waiting(struct control *c, struct control_service *s, const char *name)
+{
+    for (uint32_t n = 0; n < c->waiting_count; n++) {
+        uint32_t at = (s->slot + n) % c->waiting_count;
+        struct service_conf *conf = c->waiting[at];
+        if (!conf || strcmp(conf->name, name) != 0)
+            continue;
+        s->conf = conf;
+        pool_move_owner(conf, &s->conf);
+        c->waiting[at] = NULL;
+        return true;
+    }
+    return false;
 }
 
 /* Reads which service lies in this slot, and prepares it: with the configuration of that name, or
- * as one that is leaving. */
-static void place(struct walk *w, struct control *c, struct control_service *s)
+ * as one that is leaving. `ret_news` says whether it was not leaving yet. */
+static void place(struct walk *w, struct control *c, struct control_service *s, bool *ret_news)
 {
-    struct service_conf conf = { 0 };
+    struct service_conf conf = { .budget = -1 };
     bool leaving = false;
     walk_identity(w, &conf, &leaving);
+    *ret_news = !leaving;
     expect(w, conf.name[0] != '\0' && control_find(c, conf.name) < 0);
-    for (uint32_t n = 0; n < c->conf_count; n++) {
-        if (strcmp(c->confs[n].name, conf.name) == 0) {
-            control_service_init(c, s, &c->confs[n]);
-            return;
-        }
+    s->used = false; /* until it is one */
+    if (w->bad)
+        return;
+    leaving = !place_waiting(c, s, conf.name);
+    *ret_news = *ret_news && leaving;
+    if (leaving && !control_take_conf(c, s, &conf)) {
+        w->bad = true;
+        return;
     }
-    control_service_init(c, s, &conf);
+    control_service_init(c, s);
+    s->leaving = leaving;
+    if (!leaving) {
+        table_put(&c->names, slice_of(s->conf->name), s);
+        return;
+    }
     control_free_series(c, s);
-    s->leaving = true;
+    control_link_services(c); /* configurations may have moved to make room for its own */
 }
 
 static void walk_state(struct walk *w, struct control *c)
 {
     walk_head(w, c);
+    walk_budgets(w, c);
     for (uint32_t n = 0; n < c->caps.services && !w->bad; n++) {
         struct control_service *s = &c->services[n];
-        walk_bool(w, &s->used);
-        if (!s->used)
+        bool used = s->used, news = false;
+        walk_bool(w, &used);
+        if (!used || w->bad)
             continue;
         if (w->mode == WALK_LOAD)
-            place(w, c, s);
+            place(w, c, s, &news);
         else
-            walk_identity(w, &s->conf, &s->leaving);
-        walk_service(w, c, s);
+            walk_identity(w, s->conf, &s->leaving);
+        if (!w->bad)
+            walk_service(w, c, s);
+        s->touched = s->touched || news;
     }
 }
 
@@ -441,14 +530,67 @@ size_t control_save(const struct control *c, uint64_t *words, size_t cap)
     return count;
 }
 
+static void wait_for_slot(struct control *c, struct service_conf *conf)
+{
+    if (!conf)
+        return;
+    struct service_conf **place = &c->waiting[c->waiting_count++];
+    *place = conf;
+    pool_move_owner(conf, place);
+}
+
+/* Nothing is known any more but the configuration, and that has no slots. */
 static void clear(struct control *c)
 {
-    for (uint32_t n = 0; n < c->caps.services; n++)
-        control_service_clear(c, &c->services[n]);
+    uint32_t waiting = c->waiting_count;
+    c->waiting_count = 0;
+    for (uint32_t n = 0; n < waiting; n++)
+        wait_for_slot(c, c->waiting[n]);
+    FOR_EACH_SERVICE (s, c) {
+        if (s->leaving)
+            pool_give(s->conf);
+        else
+            wait_for_slot(c, s->conf);
+        control_service_reset(c, s);
+    }
+    for (uint32_t n = 0; n < c->budget_count; n++)
+        c->budgets[n].state = (struct budget_state){ 0 };
+    c->top = 0;
     c->sequence = 0;
-    c->now_us = c->wall_us = 0;
-    c->lease_lost = c->driver_down = c->stopping = c->stop_said = false;
+    c->now_us = c->wall_us = c->offset_us = 0;
+    c->lease_lost = c->driver_down = c->stopping = c->stop_said = c->unfinished = false;
     c->list_until_us = 0;
+    control_link_services(c);
+}
+
+/* What the state did not speak of begins anew, in the slots that are left. */
+static void place_rest(struct control *c)
+{
+    uint32_t from = 0;
+    for (uint32_t n = 0; n < c->waiting_count; n++) {
+        struct service_conf *conf = c->waiting[n];
+        struct control_service *s = conf ? control_free_service(c, &from) : NULL;
+        if (s) {
+            s->conf = conf;
+            pool_move_owner(conf, &s->conf);
+            control_service_init(c, s);
+        } else {
+            pool_give(conf);
+        }
+    }
+    c->waiting_count = 0;
+    control_link_services(c);
+}
+
+/* What was not in the words follows from what was. */
+static void look_again(struct control *c)
+{
+    c->next_changed = true;
+    FOR_EACH_SERVICE (s, c) {
+        c->unfinished = c->unfinished || s->unfinished;
+        c->peers[s->slot].desired = s->desired;
+        c->peers[s->slot].ready = (int32_t)s->in_state[INSTANCE_READY];
+    }
 }
 
 int control_load(struct control *c, const uint64_t *words, size_t count)
@@ -463,11 +605,10 @@ int control_load(struct control *c, const uint64_t *words, size_t count)
     struct walk w = { .mode = WALK_LOAD, .words = from.out, .cap = count - SAVE_HEAD_WORDS };
     clear(c);
     walk_state(&w, c);
-    if (w.bad || w.at != w.cap) {
+    bool good = !w.bad && w.at == w.cap;
+    if (!good)
         clear(c);
-        control_add_services(c);
-        return -EPROTO;
-    }
-    control_add_services(c);
-    return 0;
+    place_rest(c);
+    look_again(c);
+    return good ? 0 : -EPROTO;
 }

@@ -29,13 +29,14 @@ enum limit_kind {
     LIMIT_KIND_MAX,
 };
 
+#define DECISION_STEPS_MAX 16
+#define DECISION_TEXT_MAX 120
+
 struct decision_step {
     enum limit_kind kind;
     int32_t from, to;
-    char text[120];
+    char text[DECISION_TEXT_MAX];
 };
-
-#define DECISION_STEPS_MAX 12
 
 struct decision_opinion {
     char rule[64];
@@ -49,6 +50,7 @@ struct decision {
     uint32_t slot;
     uint8_t cause;  /* enum event_type that led to it */
     bool advise;    /* nothing follows from it */
+    bool silent;    /* made without words: names and texts mean nothing */
     int32_t before; /* desired before */
     int32_t desired;
     int32_t ready, starting, draining;

@@ -9,8 +9,10 @@
 
 enum event_type {
     EVENT_TICK,         /* time passes */
-    EVENT_SAMPLES,      /* of one service, one moment, all sources; a metric that is not in it is
-                           a gap. Decides nothing: the tick after it does */
+    EVENT_SAMPLES,      /* of one service, one moment, all sources; a built-in metric that is not in
+                           it is a gap, as is a value that is none (NaN, negative). One of the
+                           service's own comes when its source has it, and lasts as long as its
+                           stale_us. Decides nothing: the tick after it does */
     EVENT_DOORBELL,     /* the proxy: demand changed at this very moment */
     EVENT_STARTED,      /* the engine says that it runs: number, pid */
     EVENT_START_FAILED, /* text */

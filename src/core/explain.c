@@ -1,6 +1,7 @@
 /* The words of a decision. Decides nothing. */
 #include "core/explain.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -25,11 +26,15 @@ void explain_step(struct decision *d, enum limit_kind kind, int32_t to, const ch
         return;
     if (d->step_count < DECISION_STEPS_MAX) {
         struct decision_step *s = &d->steps[d->step_count++];
-        *s = (struct decision_step){ .kind = kind, .from = d->desired, .to = to };
-        va_list args;
-        va_start(args, format);
-        fmt_v(s->text, sizeof(s->text), format, args);
-        va_end(args);
+        s->kind = kind;
+        s->from = d->desired;
+        s->to = to;
+        if (!d->silent) {
+            va_list args;
+            va_start(args, format);
+            fmt_v(s->text, sizeof(s->text), format, args);
+            va_end(args);
+        }
     }
     d->desired = to;
 }
@@ -67,14 +72,21 @@ void explain_end(struct decision *d)
         str_putf(&s, ": %s", o->opinion.text);
 }
 
+/* Bit 0: advice; then the kinds of steps, who knows, who blocks, how many there are. */
+#define KINDS_AT 1
+#define KNOWN_AT (KINDS_AT + LIMIT_KIND_MAX)
+#define BLOCKS_AT (KNOWN_AT + MODEL_RULES_MAX)
+#define COUNT_AT (BLOCKS_AT + MODEL_RULES_MAX)
+static_assert(COUNT_AT + 8 <= 64, "all of it goes into one word");
+
 uint64_t explain_signature(const struct decision *d)
 {
     uint64_t bits = d->advise;
     for (uint32_t n = 0; n < d->step_count; n++)
-        bits |= UINT64_C(2) << d->steps[n].kind;
+        bits |= UINT64_C(1) << (KINDS_AT + d->steps[n].kind);
     for (uint32_t n = 0; n < MIN(d->opinion_count, MODEL_RULES_MAX); n++) {
         const struct opinion *o = &d->opinions[n].opinion;
-        bits |= (uint64_t)o->known << (16 + n) | (uint64_t)o->block_in << (32 + n);
+        bits |= (uint64_t)o->known << (KNOWN_AT + n) | (uint64_t)o->block_in << (BLOCKS_AT + n);
     }
-    return bits | (uint64_t)d->opinion_count << 48;
+    return bits | (uint64_t)d->opinion_count << COUNT_AT;
 }

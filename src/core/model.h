@@ -10,7 +10,7 @@
 #include "core/behavior.h"
 #include "core/rule.h"
 
-#define MODEL_NAME_MAX 64 /* the final NUL included; instance names add "-<number>" */
+#define MODEL_NAME_MAX 64      /* the final NUL included; instance names add "-<number>" */
 #define MODEL_SERVICES_MAX 256 /* of a configuration; the core alone can do more */
 #define MODEL_RULES_MAX 16
 #define MODEL_COUNT_MAX \
@@ -67,8 +67,6 @@ struct service_conf {
     int64_t drain_us;        /* connections of a draining instance are cut after this */
     int64_t window_in_us; /* scale-in looks at this window, default 60 s; scale-out looks at now */
     struct health_conf health;
-    uint32_t rule_count;
-    struct rule_conf rules[MODEL_RULES_MAX];
     struct behavior_conf behavior;
     /* Kept free beyond what the rules that measure load need: instances, or a share of the need. */
     double headroom;
@@ -84,6 +82,9 @@ struct service_conf {
     char after[MODEL_AFTER_MAX][MODEL_NAME_MAX];
     uint32_t metric_count; /* METRIC_CUSTOM + n is metrics[n] */
     struct metric_conf metrics[METRIC_CUSTOM_MAX];
+    /* The last member: of what the core keeps, only as many are there as it has. */
+    uint32_t rule_count;
+    struct rule_conf rules[MODEL_RULES_MAX];
 };
 
 struct model_conf {
@@ -127,9 +128,10 @@ struct instance {
     bool running;    /* the engine has said that it runs */
     bool found;      /* named since the engine began to list what runs */
     bool again;      /* its last action may be lost (the controller was away): to be said again */
+    bool timed;      /* from START until now somebody has looked: its start can be measured */
     /* Newest samples, per metric_info.per_instance metrics; sample_us = 0 for none. */
-    int64_t sample_us[METRIC_MAX];
-    double sample[METRIC_MAX];
+    int64_t sample_us[METRIC_BUILTIN_MAX];
+    double sample[METRIC_BUILTIN_MAX];
 };
 
 const char *instance_state_name(enum instance_state s);
@@ -145,8 +147,8 @@ bool instance_outdated(const struct instance *i, uint64_t template);
 
 /* What is known of a service: counts for those who look. */
 struct service_view {
-    uint32_t slot; /* stable for the service's life, over reloads; < MODEL_SERVICES_MAX */
-    const struct service_conf *conf;
+    uint32_t slot;                   /* stable for the service's life, over reloads */
+    const struct service_conf *conf; /* not to be copied: it ends with its last rule */
     int32_t desired;
     int32_t ready;
     int32_t starting; /* pending + starting + warming */
@@ -160,6 +162,7 @@ struct service_view {
     int32_t schedule_max;
     int64_t backoff_until_us; /* no start before; 0 = none */
     uint32_t start_failures;  /* in a row */
+    int64_t start_us;         /* START to ready: the longest of the last 8; 10 s when none was */
     char trouble[160];        /* why it is not as it should be, for people; "" = all well */
     uint32_t instance_count;  /* slots at `instances`, those GONE included */
     const struct instance *instances;

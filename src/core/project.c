@@ -23,16 +23,24 @@ void project_scale_in(const struct rule_conf *rules, const struct opinion *opini
     while (ret->count < ctx->current) {
         double value = 0;
         int32_t who = objector(rules, opinions, count, ctx, ret->count, &value);
+        /* The way to none leads over one, and may be stopped there. */
+        if (who < 0 && ret->count == 0)
+            who = objector(rules, opinions, count, ctx, 1, &value);
         if (who < 0)
             break;
         ret->rule = who;
         ret->value = value;
         ret->count++;
     }
-    if (ret->count == want)
-        return;
+}
+
+void project_say(const struct rule_conf *rules, const struct projection *p, char *buf, size_t cap)
+{
     char number[40];
-    fmt_double(number, sizeof(number), ret->value, 3);
-    fmt(ret->text, sizeof(ret->text), "with %d, %s would be at %s and ask for more", ret->count - 1,
-        rules[ret->rule].name, number);
+    buf[0] = '\0';
+    if (p->rule < 0)
+        return;
+    fmt_double(number, sizeof(number), p->value, 3);
+    fmt(buf, cap, "with %d, %s would be at %s and ask for more", p->count - 1, rules[p->rule].name,
+        number);
 }

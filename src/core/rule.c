@@ -34,15 +34,15 @@ const char *rule_kind_name(enum rule_kind k)
     return (unsigned)k < RULE_KIND_MAX ? kinds[k]->name : "?";
 }
 
+/* Field by field: nobody reads the text behind its end, and most opinions have none. */
 void rule_opinion_init(struct opinion *ret)
 {
-    *ret = (struct opinion){
-        .out = RULE_ABSTAIN,
-        .in = RULE_ABSTAIN,
-        .set_min = RULE_ABSTAIN,
-        .set_max = RULE_ABSTAIN,
-        .set_count = RULE_ABSTAIN,
-    };
+    ret->out = ret->in = RULE_ABSTAIN;
+    ret->set_min = ret->set_max = ret->set_count = RULE_ABSTAIN;
+    ret->block_in = ret->known = false;
+    ret->value = 0;
+    ret->set_since_us = 0;
+    ret->text[0] = '\0';
 }
 
 void rule_say(const struct rule_context *ctx, struct opinion *ret, const char *format, ...)
@@ -69,6 +69,21 @@ enum metric_nature rule_metric_nature(const struct rule_context *ctx, enum metri
     return metric_nature(m);
 }
 
+/* KEDA's pkg/fallback, as a count instead of a metric made up from one. */
+static int32_t fallback_count(const struct rule_conf *r, int32_t current)
+{
+    switch (r->fallback_as) {
+    case RULE_FALLBACK_CURRENT:
+        return current;
+    case RULE_FALLBACK_IF_HIGHER:
+        return MAX(current, r->fallback);
+    case RULE_FALLBACK_IF_LOWER:
+        return MIN(current, r->fallback);
+    default:
+        return r->fallback;
+    }
+}
+
 /* Law 1's last sentence. A service of none has nothing to fall back for. */
 static void fall_back(const struct rule_conf *r, struct rule_state *state,
                       const struct rule_context *ctx, struct opinion *ret)
@@ -80,13 +95,15 @@ static void fall_back(const struct rule_conf *r, struct rule_state *state,
     }
     if (*since_us == 0)
         *since_us = ctx->now_us;
-    if (ctx->now_us - *since_us < r->fallback_after_us)
+    if (us_sub(ctx->now_us, *since_us) < r->fallback_after_us)
+        return;
+    ret->out = MAX(ret->out, fallback_count(r, ctx->current));
+    if (!ctx->words)
         return;
     char after[40];
     num_format_duration(after, sizeof(after), r->fallback_after_us);
-    ret->out = r->fallback;
-    fmt(ret->text, sizeof(ret->text), "unknown for %s: falls back to at least %d, no scale-in",
-        after, r->fallback);
+    rule_say(ctx, ret, "unknown for %s: falls back to at least %d%s", after, ret->out,
+             ret->block_in ? ", no scale-in" : "");
 }
 
 void rule_eval(const struct rule_conf *r, struct rule_state *state, const struct rule_context *ctx,
@@ -138,7 +155,7 @@ bool rule_metric_is_now(const struct rule_metric *m, enum metric metric)
 double rule_project(const struct rule_metric *m, double value, const struct rule_context *ctx,
                     int32_t count)
 {
-    if (metric_nature(m->metric) == METRIC_TOTAL || count <= 0)
+    if (rule_metric_nature(ctx, m->metric) == METRIC_TOTAL || count <= 0)
         return value;
     double newest; /* a window looks back on a time with more instances */
     if (m->window_us > 0 && m->stat != SERIES_RATE &&

@@ -68,6 +68,9 @@ struct rule_step_conf {
     int64_t for_us;        /* breach must hold this long */
     int64_t warmup_us;     /* instances started within it count as added already */
     int32_t min_magnitude; /* least change with RULE_STEP_PERCENT; 0 = none */
+    /* A step holds when so many of the window's values lie in its bounds (Nomad's
+     * within_bounds_trigger); 0 = when the statistic does. Of several the first counts. */
+    uint32_t points;
     uint32_t step_count;
     struct rule_step steps[RULE_STEPS_MAX];
 };
@@ -103,6 +106,7 @@ struct rule_queue_conf {
     bool age;            /* the metric is the age of the oldest in s: scales the count */
     double value;        /* length (or age) that one instance is to have; > 0 */
     double activation;   /* active while the metric is above this; default 0 */
+    int32_t least;       /* while active at least so many; default 1 (KEDA's min, with idle 0) */
     int64_t cooldown_us; /* to zero only after so long inactive; default 300 s */
 };
 
@@ -191,7 +195,7 @@ struct opinion {
 #define RULE_STATE_WORDS 8
 #define RULE_STATE_UNKNOWN (RULE_STATE_WORDS - 1) /* rule.c's: unknown since; 0 = it is known */
 struct rule_state {
-    int64_t word[RULE_STATE_WORDS];
+    int64_t word[RULE_STATE_WORDS]; /* each at least -1 */
     /* As many words more as rule_ops.more_words asks for; control's, zeroed to begin with, saved
      * and restored as they are: integers and doubles only, no pointers. Words from a file may be
      * anything: what they say is checked before it is used as an index or a size. */
@@ -234,7 +238,9 @@ struct rule_context {
  * as once: control decides without words, and says it again with words when it is news. */
 struct rule_ops {
     const char *name; /* as people write it: "target" */
-    bool measures;    /* `out` and `in` say how many the load needs: headroom comes on top */
+    /* `out` and `in` say how many the load needs: headroom comes on top, and ctx->current is
+     * without it, so that a dead band lies around the need. */
+    bool measures;
     /* How many words of rule_state.more it needs; NULL = none. */
     uint32_t (*more_words)(const struct rule_conf *r);
     /* Past values of a metric, when the service is new to this controller. NULL = no use for them.

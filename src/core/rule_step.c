@@ -1,6 +1,7 @@
 /* Step scaling: how far the metric is from a threshold chooses the adjustment. It owns AWS's rules
  * for bounds, rounding and warm-up (Amazon EC2 Auto Scaling User Guide, "Step and simple scaling
- * policies"). It must not add twice for what is still warming up. */
+ * policies"), and how many values of a window must lie in a step (Nomad Autoscaler, the threshold
+ * strategy's within_bounds_trigger). It must not add twice for what is still warming up. */
 #include "core/rule_step.h"
 
 #include <math.h>
@@ -41,16 +42,41 @@ int32_t rule_step_adjust(const struct rule_step_conf *s, double adjustment, int3
     return wanted < 0 ? 0 : wanted > 1e6 ? 1000000 : (int32_t)wanted;
 }
 
+static bool in_bounds(const struct rule_step *step, double distance)
+{
+    if (step->upper <= 0) /* then the bound nearer to the threshold is the closed one */
+        return distance > step->lower && distance <= step->upper;
+    return distance >= step->lower && distance < step->upper;
+}
+
 const struct rule_step *rule_step_find(const struct rule_step_conf *s, double value)
 {
-    double distance = value - s->threshold;
+    for (uint32_t i = 0; i < s->step_count; i++)
+        if (in_bounds(&s->steps[i], value - s->threshold))
+            return &s->steps[i];
+    return NULL;
+}
+
+struct bounds {
+    const struct rule_step *step;
+    double threshold;
+};
+
+static bool is_within(double value, const void *what)
+{
+    const struct bounds *b = what;
+    return in_bounds(b->step, value - b->threshold);
+}
+
+/* As rule_step_find(), for `points`: the first step with so many of the window's values. */
+static const struct rule_step *find_by_points(const struct rule_step_conf *s,
+                                              const struct rule_context *ctx)
+{
+    const struct series *series = &ctx->series[s->metric.metric];
     for (uint32_t i = 0; i < s->step_count; i++) {
-        const struct rule_step *step = &s->steps[i];
-        bool below =
-            step->upper <= 0; /* then the bound nearer to the threshold is the closed one */
-        if (below ? distance > step->lower && distance <= step->upper
-                  : distance >= step->lower && distance < step->upper)
-            return step;
+        struct bounds b = { &s->steps[i], s->threshold };
+        if (series_count_if(series, s->metric.window_us, ctx->now_us, is_within, &b) >= s->points)
+            return b.step;
     }
     return NULL;
 }
@@ -75,7 +101,7 @@ static int side_of(const struct rule_step_conf *s, const struct rule_step *step,
 /* The count that adjustments start from: while instances warm up, the one before they came. */
 static int32_t base_count(const struct rule_state *state, const struct rule_context *ctx)
 {
-    int64_t base = state->word[WARM_BASE] - 1;
+    int64_t base = us_sub(state->word[WARM_BASE], 1);
     return base >= 0 && base < ctx->current ? (int32_t)base : ctx->current;
 }
 
@@ -122,12 +148,14 @@ static bool held(const struct rule_step_conf *s, struct rule_state *state,
         state->word[ASKED_IN] = 0;
     }
     int64_t hold_us = side > 0 ? s->for_us : rule_hold_in_us(s->for_us, ctx);
-    return side != 0 && ctx->now_us - state->word[SINCE] >= hold_us;
+    return side != 0 && us_sub(ctx->now_us, state->word[SINCE]) >= hold_us;
 }
 
 static void explain(const struct rule_step_conf *s, int side, bool due,
                     const struct rule_context *ctx, struct opinion *ret)
 {
+    if (!ctx->words)
+        return;
     char value[40], threshold[40], wants[40] = "";
     metric_format(value, sizeof(value), s->metric.metric, ret->value);
     metric_format(threshold, sizeof(threshold), s->metric.metric, s->threshold);
@@ -140,8 +168,8 @@ static void explain(const struct rule_step_conf *s, int side, bool due,
         fmt(wants, sizeof(wants), "waits for warm-up");
     else
         fmt(wants, sizeof(wants), "wants %d", wanted);
-    fmt(ret->text, sizeof(ret->text), "%s %s, threshold %s: %s", metric_name(s->metric.metric),
-        value, threshold, wants);
+    rule_say(ctx, ret, "%s %s, threshold %s: %s", rule_metric_name(ctx, s->metric.metric), value,
+             threshold, wants);
 }
 
 static void step_eval(const struct rule_conf *r, struct rule_state *state,
@@ -153,14 +181,15 @@ static void step_eval(const struct rule_conf *r, struct rule_state *state,
     if (rule_metric_value(&s->metric, ctx, &ret->value) < 0) {
         state->word[SIDE] = state->word[SINCE] = state->word[ASKED_IN] = 0;
         ret->block_in = has_in;
-        fmt(ret->text, sizeof(ret->text), "%s is unknown%s", metric_name(s->metric.metric),
-            has_in ? ": no scale-in" : "");
+        rule_say(ctx, ret, "%s is unknown%s", rule_metric_name(ctx, s->metric.metric),
+                 has_in ? ": no scale-in" : "");
         return;
     }
     ret->known = true;
     if (has_in)
         ret->in = ctx->current;
-    const struct rule_step *step = rule_step_find(s, ret->value);
+    const struct rule_step *step =
+        s->points > 0 ? find_by_points(s, ctx) : rule_step_find(s, ret->value);
     int side = side_of(s, step, base_count(state, ctx));
     bool due = held(s, state, ctx, side);
     if (due && side > 0)
@@ -192,8 +221,14 @@ static int64_t step_next_us(const struct rule_conf *r, const struct rule_state *
     return warm_us > ctx->now_us ? MIN(next_us, warm_us) : next_us;
 }
 
+static enum metric step_metric(const struct rule_conf *r, uint32_t n)
+{
+    return n == 0 ? r->step.metric.metric : METRIC_MAX;
+}
+
 const struct rule_ops rule_step = {
     .name = "step",
+    .metric = step_metric,
     .eval = step_eval,
     .asks_out = step_asks_out,
     .next_us = step_next_us,

@@ -1,5 +1,6 @@
 /* Target tracking: keep a metric at a value by choosing the count. It owns the three ways in which
- * a count follows from a metric, and must not remember anything between evaluations. Scale-out
+ * a count follows from a metric, and must not remember anything between evaluations;
+ * `headroom: auto` does (rule_target_auto.c). Scale-out
  * looks at now, scale-in at a window and at now. totals (concurrency, rps): ceil(total / value),
  * HPA's AverageValue; utilisations with samples of each instance (cpu, memory): HPA's resource and
  * pods metrics; all others (latency, the host): ceil(ready * metric / value), HPA's Value. A mean
@@ -12,9 +13,11 @@
 #include "base/num.h"
 #include "base/us.h"
 #include "base/util.h"
+#include "core/demand.h"
 #include "core/hpa.h"
 #include "core/model.h"
 #include "core/rule.h"
+#include "core/rule_target.h"
 
 /* HPA's own defaults. A cpu sample stands for the second before it. */
 #define CPU_INIT_US (300 * US_PER_S)
@@ -100,7 +103,7 @@ static void scale(const struct rule_target_conf *t, const struct rule_context *c
                   struct hpa_result *ret)
 {
     struct hpa_conf conf = hpa_conf_of(t);
-    if (metric_nature(t->metric.metric) == METRIC_TOTAL)
+    if (rule_metric_nature(ctx, t->metric.metric) == METRIC_TOTAL)
         hpa_total(value, t->value, ctx->current, &conf, ret);
     else
         hpa_value(value, t->value, ctx->current, ctx->ready, &conf, ret);
@@ -143,7 +146,7 @@ static int needed_now(const struct rule_target_conf *t, const struct rule_contex
 {
     struct hpa_result newest, windowed;
     bool by_newest =
-        metric_nature(t->metric.metric) != METRIC_TOTAL && t->metric.stat != SERIES_RATE;
+        rule_metric_nature(ctx, t->metric.metric) != METRIC_TOTAL && t->metric.stat != SERIES_RATE;
     bool by_window = !by_newest || t->metric.window_us > 0;
     int rc = by_newest ? needed_by_newest(t, ctx, &newest, ret_value) : 0;
     if (rc == 0 && by_window)
@@ -162,44 +165,54 @@ static int needed_now(const struct rule_target_conf *t, const struct rule_contex
 /* -- the opinion --------------------------------------------------------------------------------
  */
 
-static void unknown(const struct rule_target_conf *t, struct opinion *ret)
+static void unknown(const struct rule_target_conf *t, const struct rule_context *ctx,
+                    struct opinion *ret)
 {
     ret->block_in = true;
-    fmt(ret->text, sizeof(ret->text), "%s is unknown: no scale-in", metric_name(t->metric.metric));
+    rule_say(ctx, ret, "%s is unknown: no scale-in", rule_metric_name(ctx, t->metric.metric));
 }
 
 static void explain(const struct rule_target_conf *t, const struct rule_context *ctx,
                     int32_t needed, struct opinion *ret)
 {
     char value[40], target[40];
-    bool total = metric_nature(t->metric.metric) == METRIC_TOTAL;
+    if (!ctx->words)
+        return;
+    bool total = rule_metric_nature(ctx, t->metric.metric) == METRIC_TOTAL;
     metric_format(value, sizeof(value), t->metric.metric, ret->value);
     metric_format(target, sizeof(target), t->metric.metric, t->value);
-    fmt(ret->text, sizeof(ret->text), "%s %s, target %s%s: needs %d%s",
-        metric_name(t->metric.metric), value, target, total ? " each" : "", needed,
-        needed == ctx->current ? " (as it is)" : "");
+    rule_say(ctx, ret, "%s %s, target %s%s: needs %d%s", rule_metric_name(ctx, t->metric.metric),
+             value, target, total ? " each" : "", needed,
+             needed == ctx->current ? " (as it is)" : "");
+}
+
+static void window_unknown(const struct rule_context *ctx, int64_t window_us, struct opinion *ret)
+{
+    char window[40];
+    ret->block_in = true;
+    if (!ctx->words)
+        return;
+    num_format_duration(window, sizeof(window), window_us);
+    size_t said = strlen(ret->text);
+    fmt(ret->text + said, sizeof(ret->text) - said, "; not known all of the last %s: no scale-in",
+        window);
 }
 
 /* Scale-in must be right for the window's statistic as for now. */
 static void opine_in(const struct rule_target_conf *t, const struct rule_context *ctx,
                      int32_t least, struct opinion *ret)
 {
-    char window[40];
     int64_t window_us = t->window_down_us > 0 ? t->window_down_us : ctx->window_in_us;
     const struct series *s = &ctx->series[t->metric.metric];
     struct hpa_result windowed;
     double value;
     /* A mean over instances does not say whether none would do. */
-    int32_t floor_count = metric_nature(t->metric.metric) == METRIC_UTILISATION ? 1 : 0;
+    int32_t floor_count = rule_metric_nature(ctx, t->metric.metric) == METRIC_UTILISATION ? 1 : 0;
     if (ctx->current <= floor_count)
         return;
     if (!series_covers(s, window_us, ctx->now_us) ||
         series_stat(s, t->metric.stat, window_us, ctx->now_us, ctx->scratch, &value) < 0) {
-        ret->block_in = true;
-        num_format_duration(window, sizeof(window), window_us);
-        size_t said = strlen(ret->text);
-        fmt(ret->text + said, sizeof(ret->text) - said,
-            "; not known all of the last %s: no scale-in", window);
+        window_unknown(ctx, window_us, ret);
         return;
     }
     needed_for(t, ctx, value, &windowed);
@@ -210,16 +223,20 @@ static void target_eval(const struct rule_conf *r, struct rule_state *state,
                         const struct rule_context *ctx, struct opinion *ret)
 {
     const struct rule_target_conf *t = &r->target;
-    enum metric_nature nature = metric_nature(t->metric.metric);
+    enum metric_nature nature = rule_metric_nature(ctx, t->metric.metric);
     int32_t needed, least;
+    if (t->headroom_auto) {
+        rule_target_auto_eval(r, state, ctx, ret);
+        return;
+    }
     if (nature == METRIC_UTILISATION && ctx->current == 0) {
-        fmt(ret->text, sizeof(ret->text), "%s says nothing while none runs",
-            metric_name(t->metric.metric));
+        rule_say(ctx, ret, "%s says nothing while none runs",
+                 rule_metric_name(ctx, t->metric.metric));
         return;
     }
     bool nobody = nature != METRIC_TOTAL && ctx->ready == 0 && ctx->current > 0;
     if (nobody || needed_now(t, ctx, &needed, &least, &ret->value) < 0) {
-        unknown(t, ret);
+        unknown(t, ctx, ret);
         return;
     }
     ret->known = true;
@@ -232,8 +249,10 @@ static bool target_asks_out(const struct rule_conf *r, const struct opinion *o,
                             const struct rule_context *ctx, int32_t count, double *ret_value)
 {
     const struct rule_target_conf *t = &r->target;
+    if (t->headroom_auto)
+        return rule_target_auto_asks_out(o, count, ret_value);
     double value = rule_project(&t->metric, o->value, ctx, count);
-    if (metric_nature(t->metric.metric) == METRIC_TOTAL && count > 0)
+    if (rule_metric_nature(ctx, t->metric.metric) == METRIC_TOTAL && count > 0)
         value /= count;
     if (count > 0 ? value / t->value <= 1 + t->tolerance_up : value <= 0)
         return false;
@@ -246,11 +265,26 @@ static double target_most(const struct rule_conf *r, int32_t count)
     const struct rule_target_conf *t = &r->target;
     if (!rule_metric_is_now(&t->metric, METRIC_CONCURRENCY))
         return INFINITY;
-    return t->value * count * (1 + t->tolerance_up);
+    return t->value * count * (t->headroom_auto ? 1 : 1 + t->tolerance_up);
+}
+
+static uint32_t target_more_words(const struct rule_conf *r)
+{
+    return r->target.headroom_auto ? rule_target_auto_words() : 0;
+}
+
+static enum metric target_metric(const struct rule_conf *r, uint32_t n)
+{
+    if (r->target.headroom_auto)
+        return demand_metric(&r->target.metric, n);
+    return n == 0 ? r->target.metric.metric : METRIC_MAX;
 }
 
 const struct rule_ops rule_target = {
     .name = "target",
+    .measures = true,
+    .more_words = target_more_words,
+    .metric = target_metric,
     .eval = target_eval,
     .asks_out = target_asks_out,
     .most = target_most,

@@ -4,7 +4,6 @@
  * has not come. */
 #include <math.h>
 
-#include "base/fmt.h"
 #include "base/num.h"
 #include "base/us.h"
 #include "base/util.h"
@@ -39,7 +38,7 @@ static bool clock_run(int64_t *since_us, int64_t *asked, bool holds, int64_t hol
         *since_us = ctx->now_us;
         *asked = 0; /* what was asked for before a gap has to hold anew as well */
     }
-    return ctx->now_us - *since_us >= hold_us;
+    return us_sub(ctx->now_us, *since_us) >= hold_us;
 }
 
 static void opine_out(const struct rule_threshold_conf *t, struct rule_state *state,
@@ -74,7 +73,7 @@ static void opine_in(const struct rule_threshold_conf *t, struct rule_state *sta
         *since_us = ctx->now_us;
         due = hold_us == 0;
     }
-    if (*asked == 0 && due)
+    if (*asked == 0 && due && ctx->current > 0)
         *asked = (int64_t)MAX(0, ctx->current - step) + 1;
     ret->in = ctx->current;
     if (*asked > 0)
@@ -84,22 +83,24 @@ static void opine_in(const struct rule_threshold_conf *t, struct rule_state *sta
 static void explain(const struct rule_threshold_conf *t, const struct rule_state *state,
                     const struct rule_context *ctx, struct opinion *ret)
 {
+    if (!ctx->words)
+        return;
     char value[40], limit[40], hold[40];
+    const char *name = rule_metric_name(ctx, t->metric.metric);
     bool above = state->word[ABOVE_SINCE] > 0, below = state->word[BELOW_SINCE] > 0;
     metric_format(value, sizeof(value), t->metric.metric, ret->value);
     if (!above && !below) {
-        fmt(ret->text, sizeof(ret->text), "%s %s: within bounds", metric_name(t->metric.metric),
-            value);
+        rule_say(ctx, ret, "%s %s: within bounds", name, value);
         return;
     }
     metric_format(limit, sizeof(limit), t->metric.metric, above ? t->above : t->below);
     num_format_duration(hold, sizeof(hold), above ? t->for_us : rule_hold_in_us(t->for_us, ctx));
     bool asks = state->word[above ? ABOVE_ASKED : BELOW_ASKED] > 0;
-    fmt(ret->text, sizeof(ret->text), "%s %s is %s %s%s%s%s", metric_name(t->metric.metric), value,
-        above ? "above" : "below", limit, asks ? ", wants " : ", not yet for ", asks ? "" : hold,
-        !asks   ? ""
-        : above ? "more"
-                : "fewer");
+    rule_say(ctx, ret, "%s %s is %s %s%s%s%s", name, value, above ? "above" : "below", limit,
+             asks ? ", wants " : ", not yet for ", asks ? "" : hold,
+             !asks   ? ""
+             : above ? "more"
+                     : "fewer");
 }
 
 static void threshold_eval(const struct rule_conf *r, struct rule_state *state,
@@ -109,8 +110,8 @@ static void threshold_eval(const struct rule_conf *r, struct rule_state *state,
     if (rule_metric_value(&t->metric, ctx, &ret->value) < 0) {
         forget(state);
         ret->block_in = t->has_below;
-        fmt(ret->text, sizeof(ret->text), "%s is unknown%s", metric_name(t->metric.metric),
-            t->has_below ? ": no scale-in" : "");
+        rule_say(ctx, ret, "%s is unknown%s", rule_metric_name(ctx, t->metric.metric),
+                 t->has_below ? ": no scale-in" : "");
         return;
     }
     ret->known = true;
@@ -152,8 +153,14 @@ static int64_t threshold_next_us(const struct rule_conf *r, const struct rule_st
     return next_us > ctx->now_us ? next_us : US_NEVER;
 }
 
+static enum metric threshold_metric(const struct rule_conf *r, uint32_t n)
+{
+    return n == 0 ? r->threshold.metric.metric : METRIC_MAX;
+}
+
 const struct rule_ops rule_threshold = {
     .name = "threshold",
+    .metric = threshold_metric,
     .eval = threshold_eval,
     .asks_out = threshold_asks_out,
     .most = threshold_most,

@@ -17,10 +17,22 @@ void series_init(struct series *s, struct series_point *points, uint32_t cap, in
     s->stale_us = stale_us > 0 ? stale_us : SERIES_STALE_US;
 }
 
-/* The i-th oldest. */
+void series_use_blocks(struct series *s, struct series_block *blocks)
+{
+    assert(s->count == 0);
+    s->blocks = blocks;
+}
+
+/* Where the i-th oldest lies. */
+static uint32_t place(const struct series *s, uint32_t i)
+{
+    uint32_t at = s->head + i;
+    return at < s->cap ? at : at - s->cap;
+}
+
 static struct series_point *point(const struct series *s, uint32_t i)
 {
-    return &s->points[(s->head + i) % s->cap];
+    return &s->points[place(s, i)];
 }
 
 void series_gap(struct series *s, int64_t at_us)
@@ -61,6 +73,165 @@ static bool is_single(const struct series_point *p)
     return p->least == p->most;
 }
 
+/* -- windows, by blocks
+ *
+ * A block is eight places of the ring, whatever the points in it; of the windows that reach over
+ * all of it the same sum is made in the same order whether it was kept or not. ---------------- */
+
+/* The time that point i stands for: since the one before it, no longer than a point may, nor than
+ * the window. A point with nothing before it stands for as long as the next one does. */
+static double weight(const struct series *s, uint32_t i, int64_t from_us)
+{
+    int64_t at_us = point(s, i)->at_us;
+    if (i > 0 && at_us - point(s, i - 1)->at_us <= s->stale_us)
+        return (double)(at_us - MAX(point(s, i - 1)->at_us, from_us));
+    if (i + 1 < s->count)
+        return (double)MIN(point(s, i + 1)->at_us - at_us, s->stale_us);
+    return 1;
+}
+
+/* Two doubles, so that it is handed on in registers: this is what a tick does most. */
+struct sum {
+    double sum, weight;
+};
+
+static void add_point(struct sum *x, double weight_us, double mean)
+{
+    x->sum += weight_us * mean;
+    x->weight += weight_us;
+}
+
+/* Of the points from i to before `end`. */
+static struct sum sum_points(const struct series *s, uint32_t i, uint32_t end, int64_t from_us)
+{
+    struct sum x = { 0, 0 };
+    if (i == 0 && i < end) {
+        add_point(&x, weight(s, 0, from_us), point(s, 0)->mean);
+        i++;
+    }
+    if (i >= end)
+        return x;
+    const struct series_point *p = point(s, i), *stop = s->points + s->cap;
+    int64_t last_us = point(s, i - 1)->at_us, stale_us = s->stale_us;
+    for (; i < end; i++, p++) {
+        p = p == stop ? s->points : p;
+        if (p->at_us - last_us <= stale_us)
+            add_point(&x, (double)(p->at_us - MAX(last_us, from_us)), p->mean);
+        else
+            add_point(&x, weight(s, i, from_us), p->mean);
+        last_us = p->at_us;
+    }
+    return x;
+}
+
+static double least_of(const struct series *s, uint32_t i, uint32_t end)
+{
+    double least = point(s, i)->least;
+    while (++i < end)
+        least = MIN(least, point(s, i)->least);
+    return least;
+}
+
+static double most_of(const struct series *s, uint32_t i, uint32_t end)
+{
+    double most = point(s, i)->most;
+    while (++i < end)
+        most = MAX(most, point(s, i)->most);
+    return most;
+}
+
+static struct series_block block_of(const struct series *s, uint32_t i, uint32_t size)
+{
+    struct sum x = sum_points(s, i, i + size, INT64_MIN);
+    return (struct series_block){ x.sum, x.weight, least_of(s, i, i + size),
+                                  most_of(s, i, i + size) };
+}
+
+/* How many places the block of this place has: the last one may be short. */
+static uint32_t block_size(const struct series *s, uint32_t at)
+{
+    uint32_t begin = at - at % SERIES_BLOCK;
+    return MIN(SERIES_BLOCK, s->cap - begin);
+}
+
+/* Does a whole block begin with point i, of which nothing can change any more? The newest point
+ * still does, and with it what the one before it stands for. */
+static bool begins_block(const struct series *s, uint32_t i)
+{
+    uint32_t at = place(s, i);
+    return i > 0 && at % SERIES_BLOCK == 0 && i + block_size(s, at) + 1 < s->count;
+}
+
+/* A point was added: the block that has just become whole is kept. */
+static void keep_block(struct series *s)
+{
+    if (!s->blocks || s->count < 3)
+        return;
+    uint32_t last = place(s, s->count - 3), size = block_size(s, last);
+    if (last % SERIES_BLOCK == size - 1 && s->count > size + 2)
+        s->blocks[last / SERIES_BLOCK] = block_of(s, s->count - 2 - size, size);
+}
+
+void series_restore_blocks(struct series *s)
+{
+    for (uint32_t i = 1; s->blocks && i < s->count; i++) {
+        uint32_t at = place(s, i);
+        if (begins_block(s, i))
+            s->blocks[at / SERIES_BLOCK] = block_of(s, i, block_size(s, at));
+    }
+}
+
+/* A window from point `first` on: what is left of its first block, whole blocks, and the rest. This
+ * is where the first part ends. */
+static uint32_t first_part_end(const struct series *s, uint32_t first)
+{
+    uint32_t at = place(s, first);
+    return MIN(first + block_size(s, at) - at % SERIES_BLOCK, s->count);
+}
+
+/* The whole block that begins with point i, if one does: from where it is kept, or made for now. */
+static const struct series_block *next_block(const struct series *s, uint32_t i,
+                                             struct series_block *made, uint32_t *ret_end)
+{
+    if (i + SERIES_BLOCK + 1 >= s->count)
+        return NULL;
+    uint32_t at = place(s, i), size = block_size(s, at);
+    *ret_end = i + size;
+    if (s->blocks)
+        return &s->blocks[at / SERIES_BLOCK];
+    *made = block_of(s, i, size);
+    return made;
+}
+
+static double average(const struct series *s, uint32_t first, int64_t from_us)
+{
+    uint32_t i = first_part_end(s, first);
+    struct sum all = sum_points(s, first, i, from_us);
+    struct series_block made;
+    for (const struct series_block *b; (b = next_block(s, i, &made, &i)) != NULL;) {
+        all.sum += b->sum;
+        all.weight += b->weight;
+    }
+    struct sum rest = sum_points(s, i, s->count, from_us);
+    return (all.sum + rest.sum) / (all.weight + rest.weight);
+}
+
+static double extreme(const struct series *s, uint32_t first, bool largest)
+{
+    uint32_t i = first_part_end(s, first);
+    double best = largest ? most_of(s, first, i) : least_of(s, first, i);
+    struct series_block made;
+    for (const struct series_block *b; (b = next_block(s, i, &made, &i)) != NULL;)
+        best = largest ? MAX(best, b->most) : MIN(best, b->least);
+    if (i == s->count)
+        return best;
+    double rest = largest ? most_of(s, i, s->count) : least_of(s, i, s->count);
+    return largest ? MAX(best, rest) : MIN(best, rest);
+}
+
+/* -- what comes -----------------------------------------------------------------------------------
+ */
+
 void series_put(struct series *s, int64_t at_us, double value)
 {
     if (s->cap == 0)
@@ -82,10 +253,11 @@ void series_put(struct series *s, int64_t at_us, double value)
     if (s->count == 0 || at_us - last_us > s->stale_us)
         series_gap(s, at_us - 1);
     if (s->count == s->cap) {
-        s->head = (s->head + 1) % s->cap;
+        s->head = place(s, 1);
         s->count--;
     }
     *point(s, s->count++) = point_of(at_us, value);
+    keep_block(s);
 }
 
 bool series_fresh(const struct series *s, int64_t now_us)
@@ -104,10 +276,22 @@ bool series_covers(const struct series *s, int64_t window_us, int64_t now_us)
     return s->count < s->cap || point(s, 0)->at_us <= from_us;
 }
 
+/* Where it is when there is a point for each second. */
+static uint32_t guess_first(const struct series *s, int64_t from_us)
+{
+    int64_t later_us = us_sub(point(s, s->count - 1)->at_us, from_us);
+    int64_t seconds = (later_us - 1) / US_PER_S;
+    return later_us > 0 && seconds < s->count ? s->count - 1 - (uint32_t)seconds : 0;
+}
+
 /* Index of the first point after `from_us`; count when there is none. */
 static uint32_t first_after(const struct series *s, int64_t from_us)
 {
-    uint32_t low = 0, high = s->count;
+    uint32_t low = 0, high = s->count, guess = guess_first(s, from_us);
+    for (uint32_t i = guess; i < MIN(guess + 2, s->count); i++) {
+        if (point(s, i)->at_us > from_us && (i == 0 || point(s, i - 1)->at_us <= from_us))
+            return i;
+    }
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (point(s, middle)->at_us > from_us)
@@ -116,39 +300,6 @@ static uint32_t first_after(const struct series *s, int64_t from_us)
             low = middle + 1;
     }
     return low;
-}
-
-/* The time that point i stands for: since the one before it, no longer than a point may, nor than
- * the window. A point with nothing before it stands for as long as the next one does. */
-static double weight(const struct series *s, uint32_t i, int64_t from_us)
-{
-    int64_t at_us = point(s, i)->at_us;
-    if (i > 0 && at_us - point(s, i - 1)->at_us <= s->stale_us)
-        return (double)(at_us - MAX(point(s, i - 1)->at_us, from_us));
-    if (i + 1 < s->count)
-        return (double)MIN(point(s, i + 1)->at_us - at_us, s->stale_us);
-    return 1;
-}
-
-static double average(const struct series *s, uint32_t first, int64_t from_us)
-{
-    double sum = 0, weights = 0;
-    if (first == s->count - 1)
-        return point(s, first)->mean;
-    for (uint32_t i = first; i < s->count; i++) {
-        double w = weight(s, i, from_us);
-        sum += w * point(s, i)->mean;
-        weights += w;
-    }
-    return sum / weights;
-}
-
-static double extreme(const struct series *s, uint32_t first, bool largest)
-{
-    double best = largest ? point(s, first)->most : point(s, first)->least;
-    for (uint32_t i = first + 1; i < s->count; i++)
-        best = largest ? MAX(best, point(s, i)->most) : MIN(best, point(s, i)->least);
-    return best;
 }
 
 static double percentile(const struct series *s, uint32_t first, uint32_t percent, double *scratch)
@@ -180,7 +331,7 @@ int series_stat(const struct series *s, enum series_stat stat, int64_t window_us
     const struct series_point *oldest = point(s, first), *newest = point(s, s->count - 1);
     switch (stat) {
     case SERIES_AVG:
-        *ret = average(s, first, from_us);
+        *ret = first < s->count - 1 ? average(s, first, from_us) : newest->mean;
         return 0;
     case SERIES_MAX:
     case SERIES_MIN:
@@ -200,6 +351,17 @@ int series_stat(const struct series *s, enum series_stat stat, int64_t window_us
         *ret = percentile(s, first, percents[stat], scratch);
         return 0;
     }
+}
+
+uint32_t series_count_if(const struct series *s, int64_t window_us, int64_t now_us,
+                         bool (*holds)(double value, const void *what), const void *what)
+{
+    uint32_t count = 0;
+    if (!series_fresh(s, now_us))
+        return 0;
+    for (uint32_t i = first_after(s, us_sub(now_us, window_us)); i < s->count; i++)
+        count += holds(point(s, i)->value, what);
+    return count;
 }
 
 const char *series_stat_name(enum series_stat stat)

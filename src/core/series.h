@@ -28,10 +28,19 @@ struct series_point {
     double least, most;
 };
 
+/* What eight neighbours of a ring come to, so that a window need not look at each of them. */
+#define SERIES_BLOCK 8
+struct series_block {
+    double sum, weight; /* of mean * weight, and of the weights */
+    double least, most;
+};
+#define SERIES_BLOCKS(points) (((points) + SERIES_BLOCK - 1) / SERIES_BLOCK)
+
 /* A point says what the value was since the point before it. Two points further apart than
  * `stale_us` have a gap between them, and all time before the first point is a gap. */
 struct series {
     struct series_point *points; /* the owner's array */
+    struct series_block *blocks; /* SERIES_BLOCKS(cap), the owner's; NULL = windows take longer */
     uint32_t cap, count, head;   /* head = oldest */
     int64_t gap_us;   /* end of the newest gap: the last instant known to be unknown; 0 = none */
     int64_t stale_us; /* a newest point older than this says nothing any more */
@@ -42,6 +51,10 @@ struct series {
 /* `stale_us` 0 = SERIES_STALE_US; a source that samples rarely wants three of its periods. A series
  * with cap 0 holds nothing and answers -ENODATA to everything. */
 void series_init(struct series *s, struct series_point *points, uint32_t cap, int64_t stale_us);
+/* An empty series gets room for blocks. They make windows faster and change no result. */
+void series_use_blocks(struct series *s, struct series_block *blocks);
+/* Fills the blocks from the points, which somebody else has written. */
+void series_restore_blocks(struct series *s);
 /* Points that a ring needs for its windows to reach back `window_s` seconds: one more where the
  * window begins within a second, one where now does, and one after a gap. */
 #define SERIES_POINTS(window_s) ((window_s) + 3)
@@ -65,5 +78,8 @@ bool series_covers(const struct series *s, int64_t window_us, int64_t now_us);
  * 0; -ENODATA when the series is not fresh or has too few points. */
 int series_stat(const struct series *s, enum series_stat stat, int64_t window_us, int64_t now_us,
                 double *scratch, double *ret);
+/* How many of the newest values of the seconds in that window hold; 0 when it is not fresh. */
+uint32_t series_count_if(const struct series *s, int64_t window_us, int64_t now_us,
+                         bool (*holds)(double value, const void *what), const void *what);
 /* "avg", "p99", ... */
 const char *series_stat_name(enum series_stat stat);

@@ -1,6 +1,7 @@
 /* Drivers: the code that talks to one outside thing. A provisioner starts and stops instances, a
- * source collects samples. Each is a const table; drivers.c lists them. All of it runs on the
- * controller's loop and never blocks; answers arrive as events through driver_env.emit. */
+ * source collects samples of every service, a feed is a source that a service configures (feed.h).
+ * Each is a const table; drivers.c lists them. All of it runs on the controller's loop and never
+ * blocks; answers arrive as events through driver_env.emit. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,6 +27,8 @@ struct driver_env {
     void (*emit)(void *ctx, const struct event *e, const char *address);
     /* To the keeper: 0 or -errno. */
     int (*keeper)(void *ctx, const struct link_msg *m);
+    /* Something a person should know of a service: a trouble, or that it is over. */
+    void (*note)(void *ctx, uint32_t slot, bool trouble, const char *text);
 };
 
 /* Active probe: how a service's instances are asked whether they are well. */
@@ -45,6 +48,7 @@ struct driver_service {
     const char *name;
     const void *conf; /* of the driver's section; NULL = leaving */
     uint64_t template;
+    bool serves;      /* its instances must be reached: it has a listener, or a probe */
     int64_t drain_us; /* what its requests get to end in */
     struct driver_probe probe;
 };
@@ -60,7 +64,7 @@ struct provision_ops {
     unsigned caps;
     const struct schema_section *section; /* "run" */
     /* Hash of everything in the section that an instance is made of. */
-    uint64_t (*template)(const void *conf);
+    uint64_t (*template)(const void *conf, bool serves);
     /* Most time from START to ready, and other facts that core wants from the section. */
     int64_t (*start_within_us)(const void *conf);
     int (*open)(const struct driver_env *env, void **ret, struct err *err);
@@ -114,10 +118,15 @@ struct source_ops {
     void (*close)(void *self);
 };
 
+struct feed_ops; /* feed.h */
+
 extern const struct provision_ops *const provision_all[]; /* NULL-terminated */
 extern const struct source_ops *const source_all[];
+extern const struct feed_ops *const feed_all[];
 extern const struct provision_ops provision_process;
 extern const struct source_ops source_proxy, source_proc;
+extern const struct feed_ops source_prometheus, source_http, source_redis, source_postgres,
+    source_exec, source_push;
 
 static inline void source_add(struct source_sink *s, enum metric m, uint32_t number, double value)
 {

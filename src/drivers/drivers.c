@@ -3,3 +3,7 @@
 
 const struct provision_ops *const provision_all[] = { &provision_process, NULL };
 const struct source_ops *const source_all[] = { &source_proxy, &source_proc, NULL };
+const struct feed_ops *const feed_all[] = {
+    &source_prometheus, &source_http, &source_redis, &source_postgres,
+    &source_exec,       &source_push, NULL,
+};

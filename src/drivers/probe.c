@@ -1,8 +1,6 @@
-/* libcurl's multi interface on a libuv loop: curl says which sockets and which timeout it waits
- * for, the loop tells it when they are due. */
+/* Probes as libcurl transfers: a connection alone, or a request whose answer's status counts. */
 #include "drivers/probe.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,53 +10,23 @@
 #include "base/str.h"
 #include "base/us.h"
 #include "base/util.h"
+#include "drivers/curl_loop.h"
 
 struct prober {
-    CURLM *multi;
-    uv_loop_t *loop;
-    uv_timer_t timer;
-    unsigned handles; /* of the loop, not yet closed */
-    bool closing;
-};
-
-/* One socket that curl waits for. */
-struct watch {
-    uv_poll_t poll;
-    struct prober *prober;
-    curl_socket_t socket;
+    struct curl_loop *curl;
 };
 
 struct probe {
+    struct curl_transfer transfer;
     struct prober *prober;
-    CURL *easy;
     probe_done *done;
     void *ctx;
 };
 
-/* --- the loop's side --- */
-
-static void release(struct prober *p)
-{
-    if (--p->handles == 0)
-        free(p);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    release(handle->data);
-}
-
-static void on_watch_closed(uv_handle_t *handle)
-{
-    struct watch *w = CONTAINER_OF((uv_poll_t *)handle, struct watch, poll);
-    release(w->prober);
-    free(w);
-}
-
 static const char *explain(struct probe *probe, CURLcode code, char *buf, size_t cap)
 {
     long status = 0;
-    curl_easy_getinfo(probe->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(probe->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
     buf[0] = '\0';
     if (code == CURLE_COULDNT_CONNECT)
         fmt(buf, cap, PROBE_NO_ANSWER);
@@ -71,8 +39,9 @@ static const char *explain(struct probe *probe, CURLcode code, char *buf, size_t
     return buf;
 }
 
-static void finish(struct probe *probe, CURLcode code)
+static void on_done(struct curl_transfer *t, CURLcode code)
 {
+    struct probe *probe = CONTAINER_OF(t, struct probe, transfer);
     char text[160];
     explain(probe, code, text, sizeof(text));
     probe_done *done = probe->done;
@@ -81,106 +50,14 @@ static void finish(struct probe *probe, CURLcode code)
     done(ctx, text[0] == '\0', text);
 }
 
-static void take_results(struct prober *p)
-{
-    CURLMsg *m;
-    int left;
-    while ((m = curl_multi_info_read(p->multi, &left))) {
-        struct probe *probe = NULL;
-        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&probe);
-        if (m->msg == CURLMSG_DONE)
-            finish(probe, m->data.result);
-    }
-}
-
-static void on_socket_ready(uv_poll_t *poll, int status, int events)
-{
-    struct watch *w = CONTAINER_OF(poll, struct watch, poll);
-    struct prober *p = w->prober;
-    int running, flags = 0;
-    if (status < 0)
-        flags = CURL_CSELECT_ERR;
-    if (events & UV_READABLE)
-        flags |= CURL_CSELECT_IN;
-    if (events & UV_WRITABLE)
-        flags |= CURL_CSELECT_OUT;
-    curl_multi_socket_action(p->multi, w->socket, flags, &running);
-    take_results(p);
-}
-
-static void on_timeout(uv_timer_t *timer)
-{
-    struct prober *p = timer->data;
-    int running;
-    curl_multi_socket_action(p->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    take_results(p);
-}
-
-/* --- curl's side --- */
-
-static int want_timer(CURLM *multi, long timeout_ms, void *ctx)
-{
-    struct prober *p = ctx;
-    if (p->closing)
-        return 0;
-    if (timeout_ms < 0)
-        uv_timer_stop(&p->timer);
-    else
-        uv_timer_start(&p->timer, on_timeout, (uint64_t)timeout_ms, 0);
-    return 0;
-}
-
-static struct watch *watch_new(struct prober *p, curl_socket_t fd)
-{
-    struct watch *w = calloc(1, sizeof(*w));
-    if (!w || uv_poll_init_socket(p->loop, &w->poll, fd) < 0) {
-        free(w);
-        return NULL;
-    }
-    w->prober = p;
-    w->socket = fd;
-    p->handles++;
-    curl_multi_assign(p->multi, fd, w);
-    return w;
-}
-
-static int want_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx)
-{
-    struct prober *p = ctx;
-    struct watch *w = socket_ctx;
-    if (what == CURL_POLL_REMOVE) {
-        if (!w)
-            return 0;
-        curl_multi_assign(p->multi, fd, NULL);
-        uv_close((uv_handle_t *)&w->poll, on_watch_closed);
-        return 0;
-    }
-    if (!w)
-        w = watch_new(p, fd);
-    if (!w)
-        return -1;
-    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    return uv_poll_start(&w->poll, events, on_socket_ready);
-}
-
 int prober_new(uv_loop_t *loop, struct prober **ret, struct err *err)
 {
     struct prober *p = calloc(1, sizeof(*p));
-    if (!p)
-        return err_set(err, -ENOMEM, "no memory for probes");
-    p->multi = curl_multi_init();
-    if (!p->multi) {
+    int rc = p ? curl_loop_new(loop, &p->curl, err) : err_set(err, -ENOMEM, "no memory for probes");
+    if (rc < 0) {
         free(p);
-        return err_set(err, -ENOMEM, "libcurl does not start");
+        return rc;
     }
-    p->loop = loop;
-    uv_timer_init(loop, &p->timer);
-    p->timer.data = p;
-    p->handles = 1;
-    curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-    curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
-    curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-    curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
     *ret = p;
     return 0;
 }
@@ -189,12 +66,9 @@ void prober_free(struct prober *p)
 {
     if (!p)
         return;
-    p->closing = true;
-    curl_multi_cleanup(p->multi);
-    uv_close((uv_handle_t *)&p->timer, on_timer_closed);
+    curl_loop_free(p->curl);
+    free(p);
 }
-
-/* --- probes --- */
 
 static size_t discard(char *data, size_t size, size_t count, void *ctx)
 {
@@ -218,7 +92,6 @@ static void set_options(CURL *easy, const struct probe_target *t)
 {
     set_address(easy, t);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)MAX(t->timeout_us / US_PER_MS, 1));
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*"); /* whatever the environment says */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
@@ -238,10 +111,15 @@ struct probe *probe_start(struct prober *p, const struct probe_target *target, p
         free(probe);
         return NULL;
     }
-    *probe = (struct probe){ .prober = p, .easy = easy, .done = done, .ctx = ctx };
+    *probe = (struct probe){
+        .transfer = { .easy = easy, .done = on_done }, .prober = p, .done = done, .ctx = ctx
+    };
     set_options(easy, target);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, probe);
-    curl_multi_add_handle(p->multi, easy);
+    if (curl_loop_add(p->curl, &probe->transfer) < 0) {
+        curl_easy_cleanup(easy);
+        free(probe);
+        return NULL;
+    }
     return probe;
 }
 
@@ -249,7 +127,7 @@ void probe_cancel(struct probe *probe)
 {
     if (!probe)
         return;
-    curl_multi_remove_handle(probe->prober->multi, probe->easy);
-    curl_easy_cleanup(probe->easy);
+    curl_loop_remove(probe->prober->curl, &probe->transfer);
+    curl_easy_cleanup(probe->transfer.easy);
     free(probe);
 }

@@ -55,10 +55,13 @@ struct process_conf {
 
 /* process_conf.c */
 extern const struct schema_section process_section;
-uint64_t process_template(const void *conf);
+uint64_t process_template(const void *conf, bool serves);
 int64_t process_start_within_us(const void *conf);
 int process_stop_signal(const struct process_conf *conf); /* SIGTERM, ... */
 bool process_uses_socket(const struct process_conf *conf);
+/* An instance has an address: its service needs one, or the section speaks of one. Others are
+ * workers: they fetch their work themselves and are ready when they run. */
+bool process_has_address(const struct process_conf *conf, bool serves);
 
 /* process_command.c: what the keeper is told to run. Texts live in `arena`. `task` = the exec probe
  * instead of the instance. 0 or -errno with a text. */

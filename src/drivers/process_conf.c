@@ -68,7 +68,9 @@ static const struct schema_key ready_keys[] = {
 
 static const struct schema_section ready_section = {
     .name = "ready",
-    .help = "When an instance counts as ready; it must listen itself in any case.",
+    .help =
+        "When an instance counts as ready. It must listen itself in any case, but for those of a "
+        "service without a listener: they are ready when they run.",
     .size_bytes = sizeof(struct process_ready),
     .keys = ready_keys,
     .check = check_ready,
@@ -87,7 +89,7 @@ static const struct schema_key stop_keys[] = {
       .fallback = "10s",
       .min = 0,
       .max = 86400,
-      .help = "killed after this long" },
+      .help = "killed after this long; for workers, more than a job takes" },
     { 0 },
 };
 
@@ -242,8 +244,10 @@ static const struct schema_key run_keys[] = {
       AT(listen),
       .fallback = "auto",
       .names = listen_names,
-      .help = "where the instance listens: a port of 127.0.0.1 (PORT, {port}) or a Unix socket "
-              "(SOCKET, {socket}); auto = a socket when {socket} is used" },
+      .help =
+          "where the instance listens: a port of 127.0.0.1 (PORT, {port}) or a Unix socket "
+          "(SOCKET, {socket}); auto = a socket when {socket} is used, and nowhere for a service "
+          "without a listener that speaks of neither" },
     { .name = "ports",
       .type = SCHEMA_TEXT,
       AT(ports),
@@ -290,17 +294,28 @@ int process_stop_signal(const struct process_conf *conf)
     return signal_numbers[conf->stop.signal];
 }
 
+static bool mentions(const struct process_conf *conf, const char *placeholder)
+{
+    for (size_t i = 0; i < conf->command.count; i++)
+        if (strstr(conf->command.items[i], placeholder))
+            return true;
+    for (size_t i = 0; i < conf->env.count; i++)
+        if (strstr(conf->env.values[i], placeholder))
+            return true;
+    return false;
+}
+
 bool process_uses_socket(const struct process_conf *conf)
 {
     if (conf->listen != PROCESS_LISTEN_AUTO)
         return conf->listen == PROCESS_LISTEN_SOCKET;
-    for (size_t i = 0; i < conf->command.count; i++)
-        if (strstr(conf->command.items[i], "{socket}"))
-            return true;
-    for (size_t i = 0; i < conf->env.count; i++)
-        if (strstr(conf->env.values[i], "{socket}"))
-            return true;
-    return false;
+    return mentions(conf, "{socket}");
+}
+
+bool process_has_address(const struct process_conf *conf, bool serves)
+{
+    return serves || conf->listen != PROCESS_LISTEN_AUTO || conf->ready.http || conf->ready.tcp ||
+           mentions(conf, "{port}") || mentions(conf, "{socket}");
 }
 
 /* --- the template --- */
@@ -324,7 +339,7 @@ static void hash_env_file(XXH3_state_t *h, const char *path)
     free(text);
 }
 
-uint64_t process_template(const void *section)
+uint64_t process_template(const void *section, bool serves)
 {
     const struct process_conf *conf = section;
     XXH3_state_t h;
@@ -342,7 +357,8 @@ uint64_t process_template(const void *section)
     hash_text(&h, conf->directory);
     hash_text(&h, conf->user);
     hash_text(&h, conf->group);
-    hash_number(&h, process_uses_socket(conf));
+    /* 0 a port, 1 a socket, 2 none: what has none is another kind of instance. */
+    hash_number(&h, process_has_address(conf, serves) ? process_uses_socket(conf) : 2);
     hash_number(&h, conf->limits.open_files);
     hash_number(&h, conf->limits.memory_bytes);
     hash_number(&h, conf->limits.processes);

@@ -1,6 +1,6 @@
 /* Probing instances. Until the first pass the section's `ready` is asked, soon and then less often;
- * a pass only counts when the instance itself listens. From then on the service's health probe is
- * asked at its interval. */
+ * a pass only counts when the instance itself listens, unless it is a worker and has no address.
+ * From then on the service's health probe is asked at its interval. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -126,7 +126,7 @@ static void on_result(struct process *p, bool passed, const char *text)
             p->address);
         text = why_not;
     }
-    if (!p->ready_once && !check_listener(p, passed, why_not, sizeof(why_not))) {
+    if (!p->ready_once && p->address[0] && !check_listener(p, passed, why_not, sizeof(why_not))) {
         passed = false;
         text = why_not;
     }
@@ -176,6 +176,10 @@ static void ask_exec(struct process *p, const struct driver_service *s)
 
 static void ask(struct process *p, const char *path, int64_t timeout_us)
 {
+    if (!p->address[0]) { /* a worker: it runs, and its end would be told */
+        on_result(p, true, "");
+        return;
+    }
     struct probe_target target = { .address = p->address,
                                    .path = path,
                                    .timeout_us = timeout_us > 0 ? timeout_us : TIMEOUT_US };

@@ -273,10 +273,13 @@ static bool name_taken(const struct process *p)
     return find_name(p->driver, slice_of(p->name)) != p;
 }
 
-static int choose_address(struct process *p, const struct process_conf *conf, struct err *err)
+static int choose_address(struct process *p, const struct process_conf *conf, bool serves,
+                          struct err *err)
 {
     if (name_taken(p))
         return err_set(err, -EEXIST, "another %s still runs, which nobody asked for", p->name);
+    if (!process_has_address(conf, serves))
+        return 0;
     return process_uses_socket(conf) ? choose_socket(p, conf, err) : choose_port(p, conf, err);
 }
 
@@ -294,7 +297,7 @@ static void process_start(void *self, const struct driver_service *service, uint
     p->signal = process_stop_signal(conf);
     p->grace_us = conf->stop.grace_us;
     p->drain_us = service->drain_us;
-    int rc = choose_address(p, conf, &err);
+    int rc = choose_address(p, conf, service->serves, &err);
     if (rc == 0)
         rc = ask_to_start(p, conf, &err);
     if (rc < 0)
@@ -508,12 +511,14 @@ static void on_running(struct process_driver *d, const struct link_msg *m)
             end_unknown(p);
         return;
     }
-    /* One that listens was taking requests, as far as anyone can tell; a probe is on its way. */
+    /* One that listens was taking requests, as far as anyone can tell, and a worker its jobs; a
+     * probe is on its way. */
     proctree_refresh(d->tree, clock_now_us(), US_PER_S);
     struct event e = { .type = EVENT_FOUND,
                        .pid = p->pid,
                        .template = p->template,
-                       .flag = proctree_listens(d->tree, (pid_t)p->pid, p->address) != 0 };
+                       .flag = !p->address[0] ||
+                               proctree_listens(d->tree, (pid_t)p->pid, p->address) != 0 };
     process_emit(p, &e);
     if (!known)
         process_probe_begin(p);
@@ -563,7 +568,8 @@ static void process_set_services(void *self, const struct driver_service *servic
 {
     struct process_driver *d = self;
     d->service_count = MIN(count, ARRAY_LEN(d->services));
-    memcpy(d->services, services, d->service_count * sizeof(services[0]));
+    if (d->service_count > 0)
+        memcpy(d->services, services, d->service_count * sizeof(services[0]));
 }
 
 static void process_probe(void *self, uint32_t slot, uint32_t number)

@@ -13,7 +13,7 @@
 struct reading {
     bool valid;
     int64_t at_us;
-    uint64_t requests, failed, bytes_in, bytes_out, busy_us;
+    uint64_t requests, arrivals, failed, bytes_in, bytes_out, busy_us;
     uint64_t latency[GAUGES_BUCKETS];
 };
 
@@ -42,6 +42,7 @@ static uint32_t get32(const _Atomic uint32_t *p)
 static void add_loop(struct reading *r, const struct gauges_service_loop *l)
 {
     r->requests += get(&l->requests);
+    r->arrivals += get(&l->arrivals);
     r->failed += get(&l->responses[5]);
     r->bytes_in += get(&l->bytes_in);
     r->bytes_out += get(&l->bytes_out);
@@ -110,6 +111,7 @@ static void add_rates(const struct reading *a, const struct reading *b, bool idl
     double busy = b->busy_us > a->busy_us ? (double)(b->busy_us - a->busy_us) : 0;
     source_add(sink, METRIC_CONCURRENCY, 0, busy / us);
     source_add(sink, METRIC_RPS, 0, (double)(b->requests - a->requests) / s);
+    source_add(sink, METRIC_ARRIVALS, 0, (double)(b->arrivals - a->arrivals) / s);
     source_add(sink, METRIC_ERRORS, 0, (double)(b->failed - a->failed) / s);
     source_add(sink, METRIC_BYTES_IN, 0, (double)(b->bytes_in - a->bytes_in) / s);
     source_add(sink, METRIC_BYTES_OUT, 0, (double)(b->bytes_out - a->bytes_out) / s);

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define GAUGES_MAGIC 0x504c5347u /* "PLSG" */
-#define GAUGES_VERSION 1u
+#define GAUGES_VERSION 2u
 #define GAUGES_LOOPS_MAX 16
 #define GAUGES_SERVICES_MAX 256
 #define GAUGES_INSTANCES_MAX 4096
@@ -44,7 +44,8 @@ struct gauges_service {
 /* Of one service, as one loop counted it. Counters only grow during a proxy's life. */
 struct gauges_service_loop {
     _Alignas(GAUGES_LINE) _Atomic uint64_t requests; /* answered or given up, any outcome */
-    _Atomic uint64_t responses[6];                   /* by class: [1] 1xx .. [5] 5xx */
+    _Atomic uint64_t arrivals;     /* requests and tcp connections that came to be served */
+    _Atomic uint64_t responses[6]; /* by class: [1] 1xx .. [5] 5xx */
     _Atomic uint64_t errors[GAUGES_ERROR_MAX];
     _Atomic uint64_t retries;
     _Atomic uint64_t bytes_in;  /* from clients */

@@ -192,10 +192,12 @@ void exchange_start(struct loop *l, struct client *c, const struct http1_request
         gauges_error(l, s, GAUGES_ERROR_BAD_REQUEST);
     }
     consume_head(l, x, r->head_bytes);
-    if (status != 0)
+    if (status != 0) {
         exchange_reply(l, x, status, reason);
-    else
-        exchange_dispatch(l, x);
+        return;
+    }
+    gauges_arrived(l, s);
+    exchange_dispatch(l, x);
 }
 
 void exchange_start_bad(struct loop *l, struct client *c, const struct http1_request *r,
@@ -222,6 +224,7 @@ void exchange_start_tcp(struct loop *l, struct client *c)
     x->tcp = true;
     set_service(x, c->site->services[0]);
     x->request.done = true;
+    gauges_arrived(l, x->service);
     exchange_dispatch(l, x);
 }
 

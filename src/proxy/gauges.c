@@ -62,6 +62,11 @@ static void count(_Atomic uint32_t *counter, int delta)
         shared_count_down(counter);
 }
 
+void gauges_arrived(struct loop *l, const struct service *s)
+{
+    gauges_add(&own_of(l, s)->arrivals, 1);
+}
+
 void gauges_queued(struct loop *l, struct service *s, int delta)
 {
     count(&shared_of(l, s)->queued, delta);

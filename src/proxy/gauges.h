@@ -10,6 +10,8 @@ struct loop;
 struct service;
 struct backend;
 
+/* A request has come that is to be served. */
+void gauges_arrived(struct loop *l, const struct service *s);
 void gauges_queued(struct loop *l, struct service *s, int delta);
 /* The instance's own count is raised by whoever reserves it; see dispatch.c. */
 void gauges_in_flight(struct loop *l, struct service *s, int delta);

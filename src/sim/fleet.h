@@ -41,11 +41,15 @@ struct fleet {
     int32_t ready, starting; /* draining ones are neither */
     uint32_t number;         /* the highest given out by fleet_set_count() */
     int64_t boot_seen_us;    /* the longest START to ready of the last 8; boot when none was */
+    int64_t boots_us[8];     /* those 8 */
+    uint32_t boot_count;     /* of all there were */
     double paid_s;           /* instance-seconds, from order to stop */
     uint64_t moves, starts, stops, failed_starts, crashes;
     int64_t next_us; /* when something happens by itself: ready, failure, crash; US_NEVER */
     struct fleet_news news[FLEET_MAX];
-    uint32_t news_count;
+    uint32_t news_count; /* whoever runs the simulation clears them after each step of the policy */
+    bool drains; /* draining takes time: fleet_drain() leaves it to whoever runs the simulation to
+                    call fleet_stop() when nothing is in flight any more */
 };
 
 void fleet_init(struct fleet *f, const struct fleet_conf *conf, uint64_t seed, int64_t now_us);
@@ -55,10 +59,12 @@ void fleet_begin(struct fleet *f, int32_t count);
 void fleet_advance(struct fleet *f, int64_t now_us);
 /* 0, or -ENOBUFS. */
 int fleet_start(struct fleet *f, uint32_t number);
-/* Stops at once (what it has in flight ends elsewhere for the fluid model; the request model calls
- * fleet_drain() first and fleet_stop() when it is empty). Unknown numbers are ignored. */
+/* Gets no more requests, and is gone once it has none: at once where nothing drains, as in the
+ * fluid model. An instance that is not ready yet is stopped. Unknown numbers are ignored, here and
+ * below.
+ */
 void fleet_drain(struct fleet *f, uint32_t number);
 void fleet_stop(struct fleet *f, uint32_t number);
-/* For policies that know counts only: starts what is missing; stops what is too many, those that
+/* For policies that know counts only: starts what is missing; drains what is too many, those that
  * start first, then the newest. */
 void fleet_set_count(struct fleet *f, int32_t count);

@@ -186,10 +186,22 @@ static void check_projection(struct laws *l, const struct service_conf *conf,
         const struct opinion *o = &d->opinions[n].opinion;
         if (r->kind != RULE_THRESHOLD || !r->threshold.has_above || !o->known || d->desired == 0)
             continue;
-        if (o->value * d->ready / d->desired > r->threshold.above)
+        unsigned own = r->threshold.metric.metric - METRIC_CUSTOM;
+        bool total = r->threshold.metric.metric >= METRIC_CUSTOM && !conf->metrics[own].global;
+        double share = total ? 1 : (double)d->ready / d->desired; /* of what each has now */
+        if (o->value * share > r->threshold.above)
             laws_break(l, "3 project", "%s: %d -> %d, and then %s would ask for more at once",
                        d->service, d->steps[0].from, d->desired, r->name);
     }
+}
+
+static bool has_step(const struct decision *d, enum limit_kind k)
+{
+    for (uint32_t n = 0; d && n < d->step_count; n++) {
+        if (d->steps[n].kind == k)
+            return true;
+    }
+    return false;
 }
 
 static void check_decision(struct laws *l, const struct control *c, const struct decision *d)
@@ -201,7 +213,8 @@ static void check_decision(struct laws *l, const struct control *c, const struct
     int32_t min = v.schedule_min >= 0 ? v.schedule_min : v.conf->min;
     if (d->desired > max && !v.operator_forced && !l->lease_lost)
         laws_break(l, "4 max", "%s: %d is over max %d", d->service, d->desired, max);
-    if (d->desired < MIN(min, max) && v.operator_count < 0 && !v.paused && !l->lease_lost)
+    bool held = has_step(d, LIMIT_BUDGET) || has_step(d, LIMIT_ORDER);
+    if (d->desired < MIN(min, max) && v.operator_count < 0 && !v.paused && !l->lease_lost && !held)
         laws_break(l, "4 min", "%s: %d is under min %d", d->service, d->desired, min);
     if (only_rules(d) && d->desired < d->steps[0].from) {
         check_opinions(l, d);
@@ -256,15 +269,6 @@ static void check_capacity(struct laws *l, const struct world *w, const struct c
 /* -- law 5: a core without memory goes on with what it finds --------------------------------------
  */
 
-static bool rules_spoke(const struct decision *d)
-{
-    for (uint32_t n = 0; d && n < d->step_count; n++) {
-        if (d->steps[n].kind == LIMIT_RULES)
-            return true;
-    }
-    return false;
-}
-
 static void check_adopted(struct laws *l, const struct world *w, const struct control *c,
                           const struct event *e)
 {
@@ -274,7 +278,8 @@ static void check_adopted(struct laws *l, const struct world *w, const struct co
         !control_view(c, (uint32_t)e->service, &v) || v.leaving || v.operator_count >= 0)
         return;
     /* When the list was long in coming, the rules may know enough by then to want fewer. */
-    if (rules_spoke(control_decision(c, v.slot)))
+    const struct decision *d = control_decision(c, v.slot);
+    if (has_step(d, LIMIT_RULES) || has_step(d, LIMIT_BUDGET))
         return;
     int32_t max = v.schedule_max >= 0 ? v.schedule_max : v.conf->max;
     if (v.conf->mode == SERVICE_AUTO && v.desired < MIN(max, l->found[service]))
@@ -361,6 +366,77 @@ static void check_pool(struct laws *l, const struct world *w, const struct contr
     }
 }
 
+/* -- what services share: a budget, an order -----------------------------------------------------
+ */
+
+/* The operator, and who only advises, are not the budget's. */
+static bool is_free(const struct service_view *v)
+{
+    return v->operator_count < 0 && !v->paused && v->conf->mode == SERVICE_AUTO && !v->leaving;
+}
+
+static void check_budget(struct laws *l, const struct world *w, const struct control *c)
+{
+    struct budget_view b;
+    struct service_view v;
+    double sum = 0;
+    bool someone = false;
+    if (!control_budget(c, 0, &b) || b.conf->per_hour <= 0 || l->lease_lost || l->stopping)
+        return;
+    for (uint32_t n = 0; n < w->service_count; n++) {
+        if (w->services[n].slot < 0 || !control_view(c, (uint32_t)w->services[n].slot, &v))
+            continue;
+        if (l->listing[n]) /* who has not been decided on yet has what it had */
+            return;
+        if (v.conf->budget != 0 || v.leaving || v.conf->mode != SERVICE_AUTO)
+            continue;
+        sum += v.desired * v.conf->cost;
+        someone |= is_free(&v) && v.desired > 0 && v.conf->cost > 0;
+    }
+    if (someone && sum > b.conf->per_hour * 1.0001)
+        laws_break(l, "4 budget", "%g an hour are wanted of %g", sum, b.conf->per_hour);
+}
+
+/* Has it got all it wants? Since when not: for as long, nobody who comes after it may begin. */
+static void watch_order(struct laws *l, const struct world *w, const struct control *c)
+{
+    for (uint32_t n = 0; n < w->service_count; n++) {
+        struct service_view v;
+        bool known = w->services[n].slot >= 0 &&
+                     control_view(c, (uint32_t)w->services[n].slot, &v) && !v.leaving;
+        bool behind = known && v.conf->mode == SERVICE_AUTO && v.ready < v.desired;
+        if (!behind)
+            l->behind_us[n] = 0;
+        else if (l->behind_us[n] == 0)
+            l->behind_us[n] = w->now_us;
+    }
+}
+
+static void check_order(struct laws *l, const struct world *w, const struct control *c,
+                        const struct decision *d)
+{
+    int32_t service = world_service_of(w, d->slot);
+    struct service_view v;
+    if (service <= 0 || !control_view(c, d->slot, &v) || v.conf->after_count == 0 || d->advise ||
+        d->desired <= d->before || has_step(d, LIMIT_OPERATOR) || has_step(d, LIMIT_PAUSED) ||
+        has_step(d, LIMIT_INITIAL))
+        return;
+    int64_t since_us = l->behind_us[service - 1];
+    struct service_view first;
+    int32_t slot = w->services[service - 1].slot;
+    if (since_us == 0 || w->now_us - since_us >= 5 * US_PER_MIN || slot < 0 ||
+        !control_view(c, (uint32_t)slot, &first) || first.ready >= first.desired)
+        return;
+    laws_break(l, "4 order", "%s: %d -> %d while %s has %d of %d", d->service, d->before,
+               d->desired, first.conf->name, first.ready, first.desired);
+}
+
+static void check_sane(struct laws *l, const struct decision *d)
+{
+    if (d->desired < 0 || d->desired > MODEL_COUNT_MAX || d->silent)
+        laws_break(l, "wild", "%s: %d -> %d", d->service, d->before, d->desired);
+}
+
 /* -- the book
  * -------------------------------------------------------------------------------------- */
 
@@ -427,12 +503,16 @@ void laws_check(struct laws *l, const struct world *w, const struct control *c,
     take_event(l, w, e);
     for (size_t n = 0; n < actions->count; n++)
         check_action(l, w, &actions->items[n]);
-    for (uint32_t n = 0; n < w->service_count; n++) {
-        const struct decision *d =
-            w->services[n].slot >= 0 ? control_decision(c, (uint32_t)w->services[n].slot) : NULL;
-        if (d && d->now_us == w->now_us)
-            check_decision(l, c, d);
+    for (size_t n = 0; n < actions->count; n++) {
+        if (actions->items[n].type != ACTION_RECORD)
+            continue;
+        check_sane(l, actions->items[n].decision);
+        check_decision(l, c, actions->items[n].decision);
+        check_order(l, w, c, actions->items[n].decision);
     }
+    watch_order(l, w, c);
+    if (actions->count < actions->cap)
+        check_budget(l, w, c);
     check_capacity(l, w, c, actions);
     take_states(l, w, c);
     check_pool(l, w, c, actions);

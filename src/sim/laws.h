@@ -31,9 +31,10 @@ struct laws {
     bool fresh;   /* the controller has no memory of before its restart */
     bool amnesia; /* nor had one before it */
     bool listing[WORLD_SERVICES_MAX];
-    int32_t found[WORLD_SERVICES_MAX]; /* since the restart */
-    int64_t now_us;                    /* of the newest event */
-    bool calm;                         /* nothing may move any more */
+    int32_t found[WORLD_SERVICES_MAX];     /* since the restart */
+    int64_t behind_us[WORLD_SERVICES_MAX]; /* since when it has not got all it wants; 0 = has */
+    int64_t now_us;                        /* of the newest event */
+    bool calm;                             /* nothing may move any more */
     int64_t at_us;
     char law[32];
     char text[320]; /* "" = all held so far */

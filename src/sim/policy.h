@@ -19,9 +19,10 @@ struct policy_setup {
     int64_t start_wall_us;
     uint64_t seed;
     const struct model_conf *model; /* plimsoll's: service 0 is the one */
-    const struct trace *future;     /* the oracle's alone */
+    const struct trace *future;     /* for the oracle and fixed fleets alone */
     double allowed_violations;      /* the oracle's: share of requests it may let wait */
     double slo_wait_s;              /* a request violates that waits longer */
+    double queue_s;                 /* of capacity that the queue holds */
 };
 
 /* What there is to see at the end of a step. */
@@ -46,6 +47,10 @@ struct policy_ops {
     int32_t (*desired)(const void *self);
     const char *(*why)(const void *self);
     void (*close)(void *self);
+    /* RUN_REQUEST, both or neither: demand in flight and queued has passed `mark`, or a queue has
+     * begun, at this very moment between two steps. */
+    void (*bell)(void *self, const struct policy_view *v, struct fleet *fleet);
+    uint32_t (*mark)(const void *self);
 };
 
 extern const struct policy_ops *const policy_all[]; /* NULL-terminated; policy_plimsoll first */

@@ -48,6 +48,9 @@ struct run_options {
     const struct run_histogram *histogram;
     enum run_discipline discipline;
     const char *balance; /* an algorithm of balance/; NULL = least-conn */
+    /* The proxy gives an instance no more at a time; 0 = its slots with RUN_FIRST_COME, and queue_s
+     * of capacity beyond them with RUN_SHARED. */
+    uint32_t concurrency_max;
     /* What to keep besides the score. */
     uint32_t points_max; /* 0 = no points; else the run is folded into at most so many */
     bool decisions;      /* keep them */

@@ -9,6 +9,7 @@ struct scenario {
     struct service_conf services[WORLD_SERVICES_MAX];
     bool tracks[WORLD_SERVICES_MAX]; /* has a target on concurrency: must follow the load */
     double target[WORLD_SERVICES_MAX];
+    bool wide; /* with every kind of rule, budgets, order, ... */
     struct rng rng;
 };
 

@@ -3,6 +3,7 @@
 #include "sim/sim.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,14 @@
 #define STOP_US (120 * US_PER_S)
 #define STRIKE_US (5 * US_PER_S)
 #define SHADOW_EVENTS 200
-#define WORDS_MAX 65536
+#define WORDS_MAX 262144
 #define EVENTS_MAX 300000
 
 enum own { OWN_STRIKE, OWN_LEASE_BACK, OWN_BRAIN_BACK, OWN_WAKE, OWN_COME_BACK };
 
-static const struct control_caps caps = { .services = 4, .instances = 96, .points = 90 };
+static const struct control_caps caps = {
+    .services = 4, .instances = 96, .points = 90, .words = 65536
+};
 
 struct sim {
     struct world world;
@@ -138,6 +141,11 @@ static void step_shadow(struct sim *s, const struct event *e, const struct actio
     uint64_t mine = 1, theirs = 1;
     mix_actions(&mine, actions);
     mix_actions(&theirs, &other);
+    if (mine != theirs && s->verbose) {
+        tell_actions(s, actions);
+        printf("the other core:\n");
+        tell_actions(s, &other);
+    }
     if (mine != theirs)
         laws_break(&s->laws, "5 restore", "after save and load, %s led to other actions",
                    event_type_name(e->type));
@@ -218,6 +226,25 @@ static void feed_config(struct sim *s)
     struct event e = world_event(&s->world, EVENT_CONFIG, -1);
     e.conf = scenario_model(&s->scenario);
     feed(s, &e);
+}
+
+/* What a store would remember: an hour of minutes, some of them unknown. */
+static void feed_history(struct sim *s)
+{
+    double values[60];
+    for (uint32_t n = 0; s->world.wide && n < s->world.service_count; n++) {
+        struct event e = world_event(&s->world, EVENT_HISTORY, s->world.services[n].slot);
+        struct history h = { .metric = METRIC_CONCURRENCY, .step_us = US_PER_MIN, .count = 60 };
+        h.wall_us = e.wall_us - h.count * h.step_us;
+        h.values = values;
+        for (uint32_t k = 0; k < h.count; k++) {
+            bool known = rng_below(&s->world.later, 10) > 0;
+            values[k] = known ? (double)rng_below(&s->world.later, 100) : NAN;
+        }
+        e.history = &h;
+        if (e.service >= 0)
+            feed(s, &e);
+    }
 }
 
 static void feed_flag(struct sim *s, enum event_type type, bool flag)
@@ -477,7 +504,10 @@ static void run(struct sim *s, const struct sim_options *o)
     struct world *w = &s->world;
     int64_t chaos_us = o->chaos_us > 0 ? o->chaos_us : CHAOS_US;
     int64_t settle_us = o->settle_us > 0 ? o->settle_us : SETTLE_US;
+    if (s->scenario.wide) /* an order and a price of changes take their time */
+        settle_us *= 2;
     feed_config(s);
+    feed_history(s);
     world_schedule(w, STRIKE_US, OWN_STRIKE);
     world_run(w, w->now_us + chaos_us);
     calm_down(s);

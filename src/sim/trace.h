@@ -1,7 +1,13 @@
 /* A recorded load: so many requests a second, at equal steps. Readers take text in pieces of any
- * size (a file, standard input) and find out by themselves which of three forms it is: CSV with a
- * header (t_seconds,rps, as traces/ has them, or any two columns named as such), the answer of a
- * Prometheus range query, an access log in Common (or Combined) Log Format. */
+ * size (a file, standard input) and find out by themselves which of three forms it is:
+ * - CSV with a header: a column of times (t_seconds, t, seconds, time, timestamp, ts: seconds,
+ *   seconds or milliseconds since 1970, or ISO 8601), and one of rates (rps, rate, value, load) or
+ *   of counts for each step (requests, count, hits, invocations). Lines that begin with # are
+ * notes.
+ * - the answer of a Prometheus range query (JSON); several series are added up.
+ * - an access log in Common or Combined Log Format: requests are counted for each second; lines may
+ *   be up to an hour out of order.
+ * Steps that are missing or bad lie on the line between their neighbours, and are told. */
 #pragma once
 
 #include <stdbool.h>
@@ -39,6 +45,9 @@ int trace_reader_end(struct trace_reader *r, struct trace *ret, struct err *err)
 uint64_t trace_reader_bad(const struct trace_reader *r, const struct trace_bad **ret,
                           size_t *count);
 
+/* Rows, values or seconds that a trace may have: more than a year of seconds. */
+#define TRACE_COUNT_MAX ((size_t)40 * 1000 * 1000)
+
 void trace_done(struct trace *t);
 int trace_copy(const struct trace *from, struct trace *ret);
 double trace_mean(const struct trace *t);
@@ -47,6 +56,22 @@ int64_t trace_length_us(const struct trace *t);
 /* The rate at an instant: linear between the centres of the steps, constant before the first and
  * after the last. */
 double trace_at(const struct trace *t, int64_t at_us);
+/* The same, for those who ask from the begin to the end. */
+struct trace_cursor {
+    const struct trace *trace;
+    size_t next;      /* the first step whose centre lies ahead */
+    int64_t until_us; /* its centre; US_NEVER = there is none */
+    int64_t from_us;
+    double rate, slope; /* at from_us, per microsecond */
+};
+void trace_cursor_init(struct trace_cursor *c, const struct trace *t);
+void trace_cursor_move(struct trace_cursor *c, int64_t at_us);
+static inline double trace_cursor_at(struct trace_cursor *c, int64_t at_us)
+{
+    if (at_us >= c->until_us)
+        trace_cursor_move(c, at_us);
+    return c->rate + c->slope * (double)(at_us - c->from_us);
+}
 /* A part of it, [from, to) in us from its begin; a copy. */
 int trace_slice(const struct trace *t, int64_t from_us, int64_t to_us, struct trace *ret);
 /* Same load in other steps: sums are kept. */
@@ -54,8 +79,8 @@ int trace_resample(const struct trace *t, int64_t step_us, struct trace *ret);
 void trace_scale(struct trace *t, double factor);
 /* Time runs `factor` times as fast. */
 void trace_scale_time(struct trace *t, double factor);
-/* Takes the counting noise out of a low rate, so that it can be scaled up without it: a Wiener
- * filter with local mean m and variance v of the counts over 2 * reach + 1 steps, x' = m + max(0, 1
- * - m / v) * (x - m); Poisson noise has variance m. Source: Lee, "Digital image enhancement and
- * noise filtering by use of local statistics", IEEE PAMI-2, 1980. */
-int trace_denoise(struct trace *t, uint32_t reach);
+/* Scales a load up by `factor` without its counting noise, as if so many more people came: their
+ * independent noises add up in variance, so that the signal grows with the factor and the noise
+ * with its root (superposition of point processes). Factors up to 1 scale all alike. See
+ * trace_grow.c for what counts as noise. 0 or -ENOMEM. */
+int trace_grow(struct trace *t, double factor);

@@ -39,6 +39,7 @@ void world_init(struct world *w, uint64_t seed)
 {
     memset(w, 0, sizeof(*w));
     rng_init(&w->rng, seed);
+    rng_init(&w->later, seed ^ UINT64_C(0x1a7e));
     faults_init(&w->faults, &w->rng);
     heap_init(&w->heap, w->heap_items, WORLD_EVENTS_MAX);
     for (uint32_t n = WORLD_EVENTS_MAX; n-- > 0;) {

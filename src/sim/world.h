@@ -13,6 +13,7 @@
 #include "sim/load.h"
 
 #define WORLD_SERVICES_MAX 3
+#define WORLD_CUSTOM 2          /* metrics of its own that a service has */
 #define WORLD_INSTANCES_MAX 256 /* of all services, at any one time */
 #define WORLD_EVENTS_MAX 4096
 
@@ -71,6 +72,8 @@ struct world {
     int64_t wall_offset_us;
     struct rng rng;
     struct faults faults;
+    struct rng later; /* of what only wide seeds have: older ones stay what they are */
+    bool wide;        /* metrics of services' own, latency, histories */
     bool driver_up;
     int64_t tick_us;
     int64_t probe_us;

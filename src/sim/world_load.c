@@ -8,7 +8,7 @@
 #include "base/util.h"
 
 #define QUEUE_MAX 1000
-#define SAMPLES_MAX (8 + 2 * WORLD_INSTANCES_MAX)
+#define SAMPLES_MAX (16 + 2 * WORLD_INSTANCES_MAX)
 
 static void spread(struct world *w, struct world_service *s, uint32_t service)
 {
@@ -55,6 +55,37 @@ static void fill(struct world *w, const struct world_service *s, uint32_t servic
     }
 }
 
+/* What a source says that may lie: what it is asked for, nothing, or anything at all. */
+static double lie(struct world *w, double value)
+{
+    static const double lies[] = { NAN, INFINITY, -INFINITY, -1, 0x1p63, 1e308, 0x1p-1074 };
+    if (!fault_on(&w->faults, FAULT_SAMPLES) || rng_below(&w->later, 20) > 0)
+        return value;
+    return lies[rng_below(&w->later, ARRAY_LEN(lies))];
+}
+
+/* Samples that only wide seeds have. What waits takes longer; each metric of its own follows the
+ * load in its way, the second one comes every five seconds only. */
+static void fill_wide(struct world *w, const struct world_service *s, struct batch *b)
+{
+    double offered = floor(load_at(&s->load, w->now_us));
+    double latency =
+        0.1 + 0.01 * s->queued + (s->ready > 0 ? 0.1 * s->in_flight / s->ready : 0) / 50;
+    const struct sample all[] = {
+        { METRIC_ARRIVALS, 0, s->in_flight * 10.0 },
+        { METRIC_LATENCY_P99, 0, s->in_flight > 0 ? latency : 0 },
+        { METRIC_CUSTOM, 0, offered * 0.2 },
+        { METRIC_CUSTOM + 1, 0, offered * 0.5 },
+    };
+    bool all_come = w->now_us / US_PER_S % 5 == 0;
+    for (size_t n = 0; n < ARRAY_LEN(all); n++) {
+        if (n == ARRAY_LEN(all) - 1 && !all_come)
+            break;
+        b->items[b->count] = all[n];
+        b->items[b->count++].value = lie(w, all[n].value);
+    }
+}
+
 void world_sample(struct world *w)
 {
     for (uint32_t n = 0; n < w->service_count; n++) {
@@ -64,6 +95,8 @@ void world_sample(struct world *w)
         if (s->slot < 0 || fault_hits(&w->faults, &w->rng, FAULT_SAMPLES, 20))
             continue;
         fill(w, s, n, &b);
+        if (w->wide)
+            fill_wide(w, s, &b);
         struct event e = world_event(w, EVENT_SAMPLES, s->slot);
         e.samples = b.items;
         e.sample_count = b.count;

@@ -2,6 +2,7 @@
  * it is part of the format, since decisions are compared as text. */
 #include "store/event_json.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,12 +170,58 @@ static int samples_decode(const json_t *list, struct event *ret, struct err *err
     return 0;
 }
 
+/* The values as the words that their bits are: exact, and a gap of a week takes a few bytes. */
+static json_t *history_json(const struct history *h)
+{
+    uint64_t *words = calloc(h->count ? h->count : 1, sizeof(*words));
+    if (!words)
+        return NULL;
+    memcpy(words, h->values, h->count * sizeof(*words));
+    char *text = codec_words(words, h->count);
+    json_t *json = json_pack("{s:o, s:I, s:I, s:s}", "metric", metric_json(h->metric), "wall_us",
+                             (json_int_t)h->wall_us, "step_us", (json_int_t)h->step_us, "values",
+                             text ? text : "");
+    free(words);
+    free(text);
+    return json;
+}
+
+static int history_decode(const json_t *json, struct event *ret, struct err *err)
+{
+    const json_t *wall = json_object_get(json, "wall_us"), *step = json_object_get(json, "step_us");
+    const char *text = json_string_value(json_object_get(json, "values"));
+    enum metric metric;
+    uint64_t *words;
+    size_t count;
+    if (!json_is_integer(wall) || !json_is_integer(step) || json_integer_value(step) <= 0 ||
+        !text || metric_json_decode(json_object_get(json, "metric"), &metric) < 0 ||
+        codec_words_decode(text, &words, &count) < 0)
+        return err_set(err, -EPROTO, "\"history\" is malformed");
+    static_assert(sizeof(double) == sizeof(*words), "a value is a word");
+    struct history *h = calloc(1, sizeof(*h) + count * sizeof(double));
+    if (!h) {
+        free(words);
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    *h = (struct history){ .metric = metric,
+                           .wall_us = json_integer_value(wall),
+                           .step_us = json_integer_value(step),
+                           .count = (uint32_t)count,
+                           .values = (double *)(void *)(h + 1) };
+    memcpy(h + 1, words, count * sizeof(*words));
+    free(words);
+    ret->history = h;
+    return 0;
+}
+
 json_t *event_json(const struct event *e)
 {
     json_t *json = json_object();
     int rc = codec_put(json, event_fields, ARRAY_LEN(event_fields), e);
     if (rc == 0 && e->type == EVENT_SAMPLES)
         rc = json_object_set_new(json, "samples", samples_json(e));
+    if (rc == 0 && e->type == EVENT_HISTORY && e->history)
+        rc = json_object_set_new(json, "history", history_json(e->history));
     if (rc == 0)
         return json;
     json_decref(json);
@@ -187,6 +234,9 @@ int event_json_decode(const json_t *json, struct event *ret, struct err *err)
     int rc = codec_get(json, event_fields, ARRAY_LEN(event_fields), &e, err);
     if (rc == 0 && e.type == EVENT_SAMPLES)
         rc = samples_decode(json_object_get(json, "samples"), &e, err);
+    const json_t *history = json_object_get(json, "history");
+    if (rc == 0 && e.type == EVENT_HISTORY && history)
+        rc = history_decode(history, &e, err);
     if (rc == 0)
         *ret = e;
     return rc;
@@ -197,6 +247,8 @@ void event_json_done(struct event *e)
     free((void *)(uintptr_t)e->samples);
     e->samples = NULL;
     e->sample_count = 0;
+    free((void *)(uintptr_t)e->history);
+    e->history = NULL;
 }
 
 static json_t *opinion_json(const struct decision_opinion *o)

@@ -13,7 +13,7 @@
 
 /* A new object, or NULL when memory is short. `conf` is not in it: see journal.h. */
 json_t *event_json(const struct event *e);
-/* 0, or -EPROTO with a text. The samples are malloc'd: event_json_done() frees them. */
+/* 0, or -EPROTO with a text. Samples and history are malloc'd: event_json_done() frees them. */
 int event_json_decode(const json_t *json, struct event *ret, struct err *err);
 void event_json_done(struct event *e);
 

@@ -81,6 +81,12 @@ int store_read_events(struct store *s, const char *service, int64_t after, uint3
  * (else -EINVAL). */
 int store_read_series(struct store *s, const char *service, const char *metric, uint32_t number,
                       int64_t from_s, int64_t to_s, uint32_t step_s, json_t **ret);
+/* The averages of those points as a row at equal distances: `ret_values`[i] is of the step that
+ * begins at *from_s + i * step_s, NaN where nothing is known. *from_s moves on to the first that is
+ * known; the last is known too. *count: how many there is room for, and then how many there are. 0,
+ * -EINVAL or -EIO. */
+int store_read_steps(struct store *s, const char *service, const char *metric, uint32_t step_s,
+                     int64_t *from_s, double *ret_values, size_t *count);
 /* As last put: {"service","number","state","pid","address","template","time"}. */
 int store_read_instances(struct store *s, const char *service, json_t **ret);
 

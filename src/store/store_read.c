@@ -6,6 +6,7 @@
 
 #include "base/util.h"
 #include "store/codec.h"
+#include "store/recorded_int.h"
 #include "store/store_int.h"
 
 #define POINTS_MAX 10000
@@ -134,14 +135,29 @@ int store_read_events(struct store *s, const char *service, int64_t after, uint3
     return collect(stmt, event_row, ret);
 }
 
+static bool is_step(uint32_t step_s)
+{
+    for (unsigned i = 0; i < ROLLUP_STEPS; i++)
+        if (rollup_steps[i].step_s == step_s)
+            return true;
+    return false;
+}
+
+int store_read_steps(struct store *s, const char *service, const char *metric, uint32_t step_s,
+                     int64_t *from_s, double *ret_values, size_t *count)
+{
+    sqlite3 *reader;
+    int rc = is_step(step_s) ? reader_get(s, &reader) : -EINVAL;
+    if (rc < 0)
+        return rc;
+    return recorded_steps(reader, service, metric, step_s, from_s, ret_values, count);
+}
+
 int store_read_series(struct store *s, const char *service, const char *metric, uint32_t number,
                       int64_t from_s, int64_t to_s, uint32_t step_s, json_t **ret)
 {
     sqlite3_stmt *stmt;
-    bool known = false;
-    for (unsigned i = 0; i < ROLLUP_STEPS; i++)
-        known |= rollup_steps[i].step_s == step_s;
-    if (!known)
+    if (!is_step(step_s))
         return -EINVAL;
     int rc = prepare(s,
                      "SELECT at, avg, min, max FROM points WHERE series=(SELECT id FROM series"

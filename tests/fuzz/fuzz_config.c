@@ -32,6 +32,13 @@ static const struct schema_section run_section = {
     .keys = run_keys,
 };
 static const struct schema_section *const sections[] = { &run_section, NULL };
+static const struct schema_key push_keys[] = { { 0 } };
+static const struct schema_section push_section = {
+    .name = "push",
+    .size_bytes = 1,
+    .keys = push_keys,
+};
+static const struct schema_section *const source_sections[] = { &push_section, NULL };
 
 static void check_config(const struct config *c)
 {
@@ -40,9 +47,12 @@ static void check_config(const struct config *c)
     assert(c->service_count >= 1 && c->service_count == c->model.service_count);
     for (uint32_t i = 0; i < c->service_count; i++) {
         const struct config_service *s = &c->services[i];
-        assert(s->listener_count >= 1 && s->driver_conf && s->scale->name[0] != '\0');
+        assert(s->driver_conf && s->scale->name[0] != '\0');
         assert(s->scale->min >= 0 && s->scale->min <= s->scale->max);
-        assert(s->scale->rule_count >= 1);
+        assert(s->scale->rule_count >= 1 || s->scale->min == s->scale->max);
+        assert(s->scale->budget < (int32_t)c->model.budget_count);
+        for (uint32_t m = 0; m < s->source_count; m++)
+            assert(s->sources[m].timeout_us <= s->sources[m].every_us);
         for (uint32_t r = 0; r < s->scale->rule_count; r++)
             assert(s->scale->rules[r].name[0] != '\0');
     }
@@ -76,8 +86,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(text, data, size);
     text[size] = '\0';
     mem_arena_init(&arena, (size_t)64 << 20);
-    int rc = config_parse(&arena, "fuzz", text, size, sections, NOW_US, &config, errors,
-                          ARRAY_LEN(errors), &count);
+    int rc = config_parse(&arena, "fuzz", text, size, sections, source_sections, NOW_US, &config,
+                          errors, ARRAY_LEN(errors), &count);
     if (rc == 0)
         check_config(config);
     else

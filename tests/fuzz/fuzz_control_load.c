@@ -19,7 +19,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct control_caps caps = { .services = 4, .instances = 6, .points = 12 };
+static const struct control_caps caps = {
+    .services = 4, .instances = 6, .points = 12, .words = 16384
+};
 
 struct core {
     void *memory;
@@ -63,6 +65,35 @@ static void add_rules(struct service_conf *s)
     };
 }
 
+/* The kinds that remember more than a few words, which may be any after a load. */
+static void add_more_rules(struct service_conf *s)
+{
+    s->rules[s->rule_count++] = (struct rule_conf){
+        .kind = RULE_CONCURRENCY,
+        .name = "concurrency",
+        .concurrency = { METRIC_CONCURRENCY, 20, 0.7, 6 * US_PER_S, US_PER_S, 2, 1000, 2, 211,
+                         3 * US_PER_S, 4 * US_PER_S, 1 },
+    };
+    s->rules[s->rule_count++] = (struct rule_conf){
+        .kind = RULE_QUEUE,
+        .name = "queue",
+        .queue = { .metric = { .metric = METRIC_QUEUE },
+                   .value = 4,
+                   .least = 1,
+                   .cooldown_us = 3 * US_PER_S },
+    };
+    s->rules[s->rule_count++] = (struct rule_conf){
+        .kind = RULE_BUSYNESS,
+        .name = "busyness",
+        .busyness = { 20, 0.5, 0.25, 3 * US_PER_S, 1, 10, 2, 33, 1, 3, 60 * US_PER_S },
+    };
+    s->rules[s->rule_count++] = (struct rule_conf){ .kind = RULE_SLO,
+                                                    .name = "slo",
+                                                    .slo = { METRIC_LATENCY_P99, 0.25, 0 } };
+    s->rules[s->rule_count++] =
+        (struct rule_conf){ .kind = RULE_RATIO, .name = "ratio", .ratio = { "a", 2 } };
+}
+
 static void configure_one(struct service_conf *s, uint32_t n)
 {
     *s = (struct service_conf){
@@ -80,7 +111,14 @@ static void configure_one(struct service_conf *s, uint32_t n)
                            .policy_count = 1,
                            .policy = { { false, 1, 3 * US_PER_S } } },
     };
+    s->headroom = n;
+    s->change_cost_us = (int64_t)n * US_PER_S;
+    s->cost = 1;
+    s->after_count = n > 0;
+    s->after[0][0] = (char)('a' + n - 1);
     add_rules(s);
+    if (n == 1)
+        add_more_rules(s);
 }
 
 static void step(struct core *k, struct event *e)
@@ -94,7 +132,11 @@ static void step(struct core *k, struct event *e)
 
 static void configure(struct core *k, uint32_t count)
 {
-    struct model_conf conf = { .service_count = count, .services = k->services, .zone_count = 1 };
+    struct model_conf conf = { .service_count = count,
+                               .services = k->services,
+                               .zone_count = 1,
+                               .budget_count = 1,
+                               .budgets = { { "pot", "", 9, 50, 900, 0 } } };
     struct event e = { .type = EVENT_CONFIG, .service = -1, .conf = &conf };
     step(k, &e);
 }
@@ -102,10 +144,9 @@ static void configure(struct core *k, uint32_t count)
 static void sample(struct core *k, int32_t service, double busy)
 {
     struct sample samples[] = {
-        { METRIC_CONCURRENCY, 0, busy },
-        { METRIC_QUEUE, 0, busy / 5 },
-        { METRIC_CPU, 1, busy / 40 },
-        { METRIC_CPU, 2, busy / 50 },
+        { METRIC_CONCURRENCY, 0, busy },       { METRIC_QUEUE, 0, busy / 5 },
+        { METRIC_LATENCY_P99, 0, busy / 100 }, { METRIC_RPS, 0, busy * 10 },
+        { METRIC_CPU, 1, busy / 40 },          { METRIC_CPU, 2, busy / 50 },
     };
     struct event e = { .type = EVENT_SAMPLES,
                        .service = service,

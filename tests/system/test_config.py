@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from plimsoll import PROGRAM, alive, free_port, wait
+from plimsoll import PROGRAM, ROOT, alive, free_port, wait
 
 BROKEN = sorted((pathlib.Path(__file__).parent / "broken_configs").glob("*.yaml"))
 
@@ -72,6 +72,12 @@ def test_run_refuses_and_leaves_nothing(file, tmp_path):
     assert p.returncode == 2, p
     check_told(p.stderr, file)
     assert not state.exists() or not any(state.iterdir())
+
+
+def test_the_reference_is_what_the_program_prints():
+    p = subprocess.run([PROGRAM, "config-reference"], capture_output=True, text=True, timeout=30)
+    shipped = (ROOT / "docs" / "config.md").read_text()
+    assert p.stdout == shipped, "plimsoll config-reference >docs/config.md"
 
 
 def settled(p):

@@ -41,6 +41,16 @@ static void test_status(void **state)
     assert_true(json_is_null(json_object_get(shop, "operator")));
     assert_true(json_is_null(json_object_get(shop, "p99_ms")));
     assert_true(json_real_value(json_object_get(shop, "rps")) == 12.5);
+    json_t *sources = json_object_get(shop, "sources"), *lag = json_array_get(sources, 1);
+    assert_int_equal(json_array_size(sources), 2);
+    assert_string_equal(text_at(lag, "name"), "lag");
+    assert_string_equal(text_at(lag, "trouble"), "is told nothing");
+    assert_true(json_is_null(json_object_get(lag, "value")));
+    json_t *cost = json_object_get(shop, "cost");
+    assert_true(json_real_value(json_object_get(cost, "per_hour")) == 2.5);
+    assert_true(json_is_null(json_object_get(cost, "watts")));
+    assert_true(json_is_null(json_object_get(json_array_get(services, 1), "cost")));
+    assert_int_equal(json_array_size(json_object_get(s, "budgets")), 0);
     assert_int_equal(json_array_size(list), 2);
     json_t *one = json_array_get(list, 0);
     assert_string_equal(text_at(one, "id"), "shop-1");
@@ -182,6 +192,10 @@ static void test_metrics(void **state)
         "\nplimsoll_service_sent_bytes_total{service=\"shop\"} 1099511627776\n",
         "\nplimsoll_instances{service=\"shop\",state=\"ready\"} 1\n",
         "\nplimsoll_service_desired{service=\"my-blog\"} 2\n",
+        "\nplimsoll_source_up{service=\"shop\",source=\"jobs\"} 1\n",
+        "\nplimsoll_source_up{service=\"shop\",source=\"lag\"} 0\n",
+        "\nplimsoll_source_value{service=\"shop\",source=\"jobs\"} 12\n",
+        "\nplimsoll_service_cost_per_hour{service=\"shop\"} 2.5\n",
         "\nplimsoll_instance_in_flight_requests{service=\"shop\",instance=\"shop-2\"} 2\n",
         "\nplimsoll_process_up{process=\"proxy\"} 1\n",
     };
@@ -192,6 +206,8 @@ static void test_metrics(void **state)
         if (!strstr(body, lines[i]))
             fail_msg("there is no %s in:\n%s", lines[i] + 1, body);
     assert_null(strstr(body, "plimsoll_instance_memory_bytes{")); /* unknown is not 0 */
+    assert_null(strstr(body, "plimsoll_service_power_watts{"));
+    assert_null(strstr(body, "plimsoll_source_value{service=\"shop\",source=\"lag\"}"));
     assert_null(strstr(body, "nan"));
     if (system("command -v promtool >/dev/null") == 0) {
         FILE *f = popen("promtool check metrics", "w");

@@ -78,6 +78,18 @@ static void world_service_facts(void *ctx, uint32_t slot, struct admin_service_f
     f->responses[2] = 90;
     f->responses[5] = 10;
     f->errors[ADMIN_ERROR_CONNECT] = 4;
+    f->sources[0] =
+        (struct admin_source_facts){ .name = "jobs", .kind = "redis", .value = 12, .trouble = "" };
+    f->sources[1] = (struct admin_source_facts){
+        .name = "lag", .kind = "push", .value = NAN, .trouble = "is told nothing"
+    };
+    f->source_count = 2;
+    f->cost = (struct admin_cost_facts){ .per_hour = 2.5,
+                                         .today = 10,
+                                         .watts = NAN,
+                                         .kwh_today = NAN,
+                                         .grams_per_hour = NAN,
+                                         .grams_today = NAN };
     f->latency[0] = 60;
     f->latency[3] = 40;
     f->latency_sum_us = 1500000;

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "balance/balance_int.h"
 #include "base/util.h"
 #include "unit/balance/world.h"
 

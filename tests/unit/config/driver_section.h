@@ -105,3 +105,30 @@ static const struct schema_section test_other_section = {
 
 static const struct schema_section *const test_sections[] = { &test_run_section,
                                                               &test_other_section, NULL };
+
+struct test_redis {
+    const char *list;
+};
+static const struct schema_key test_redis_keys[] = {
+    { .name = "list",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct test_redis, list),
+      .required = true,
+      .help = "a list's name" },
+    { 0 },
+};
+static const struct schema_section test_redis_section = {
+    .name = "redis",
+    .help = "A list's length.",
+    .size_bytes = sizeof(struct test_redis),
+    .keys = test_redis_keys,
+};
+static const struct schema_key test_push_keys[] = { { 0 } };
+static const struct schema_section test_push_section = {
+    .name = "push",
+    .size_bytes = sizeof(struct test_nothing),
+    .keys = test_push_keys,
+};
+
+static const struct schema_section *const test_source_sections[] = { &test_redis_section,
+                                                                     &test_push_section, NULL };

@@ -24,8 +24,8 @@ static struct config *parse(struct arena *arena, const char *text)
     size_t count;
     struct config *config = NULL;
     mem_arena_init(arena, (size_t)16 << 20);
-    if (config_parse(arena, "c.yaml", text, strlen(text), test_sections, NOW_US, &config, errors,
-                     ARRAY_LEN(errors), &count) < 0)
+    if (config_parse(arena, "c.yaml", text, strlen(text), test_sections, test_source_sections,
+                     NOW_US, &config, errors, ARRAY_LEN(errors), &count) < 0)
         fail_msg("%s: %s", errors[0].place, errors[0].text);
     return config;
 }
@@ -80,6 +80,27 @@ static const struct diff_case cases[] = {
       "effect at once)\n" },
     { BASE, "services: {shop: {listen: \":8080\", docker: {image: node}}}",
       "services.shop.driver: run -> docker (replaces instances one by one)\n" },
+    { "budgets: {a: {per-hour: 9}}\n" BASE "    scale: {max: 4, cost: 1, budget: a}\n",
+      "budgets: {a: {per-hour: 8, currency: EUR}, b: {per-day: 1}}\nenergy: {carbon: 300}\n" BASE
+      "    scale: {max: 4, cost: 1.5, budget: {name: a, weight: 3}, headroom: 1}\n",
+      "energy.carbon: 0 -> 300 (takes effect at once)\n"
+      "budgets.a: 9 per hour, UTC -> 8 per hour EUR, UTC (takes effect at once)\n"
+      "budgets.b: none -> added (takes effect at once)\n"
+      "services.shop.scale.headroom: not set -> 1 (takes effect at once)\n"
+      "services.shop.scale.cost: 1 -> 1.5 (takes effect at once)\n"
+      "services.shop.scale.budget: a, weight 1 -> a, weight 3 (takes effect at once)\n" },
+    { BASE "    sources: {jobs: {redis: {list: a}}, old: {push: }}\n",
+      BASE "    sources: {jobs: {redis: {list: b}, every: 2s}, new: {push: }}\n",
+      "services.shop.sources.jobs.every: 10s -> 2s (takes effect at once)\n"
+      "services.shop.sources.jobs.timeout: 5s -> 2s (takes effect at once)\n"
+      "services.shop.sources.jobs.redis.list: a -> b (takes effect at once)\n"
+      "services.shop.sources: old -> removed (takes effect at once)\n"
+      "services.shop.sources: added -> new (takes effect at once)\n" },
+    { BASE "    scale: {max: 4, rules: [slo: p99 below 1s]}\n",
+      BASE "    scale: {max: 4, rules: [slo: p99 below 2s, concurrency: {}]}\n",
+      "services.shop.scale.rules: slo p99 below 1s -> removed (takes effect at once)\n"
+      "services.shop.scale.rules: added -> slo p99 below 2s (takes effect at once)\n"
+      "services.shop.scale.rules: added -> concurrency 100 at 70% (takes effect at once)\n" },
 };
 
 static void test_diff(void **state)
@@ -109,6 +130,12 @@ static void test_reference(void **state)
         "| `max-concurrency` |",
         "services.NAME.scale.rules.target",
         "| `window-down` |",
+        "services.NAME.scale.rules.queue",
+        "services.NAME.scale.budget",
+        "## budgets.NAME",
+        "energy.windows",
+        "services.NAME.sources.NAME\n",
+        "services.NAME.sources.NAME.redis",
         "services.NAME.run",
         "| `env` |",
         "| `stabilizationWindowSeconds` |",
@@ -119,7 +146,7 @@ static void test_reference(void **state)
     static char text[65536];
     struct str out;
     str_init(&out, text, sizeof(text));
-    config_print_reference(test_sections, &out);
+    config_print_reference(test_sections, test_source_sections, &out);
     assert_false(out.cut);
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
         if (!strstr(text, wanted[i]))

@@ -11,6 +11,7 @@
 
 #define FIXTURE_POINTS 512
 #define FIXTURE_INSTANCES 32
+#define FIXTURE_MORE 2048
 
 struct fixture {
     struct series series[METRIC_MAX];
@@ -19,6 +20,7 @@ struct fixture {
     struct instance instances[FIXTURE_INSTANCES];
     struct zone_conf zones[2];
     struct rule_state state;
+    int64_t more[FIXTURE_MORE]; /* the state's further words, for rules that ask for some */
     struct rule_context ctx;
 };
 
@@ -27,6 +29,8 @@ static inline void fixture_init(struct fixture *f, int32_t count)
     memset(f, 0, sizeof(*f));
     for (unsigned m = 0; m < METRIC_MAX; m++)
         series_init(&f->series[m], f->points[m], FIXTURE_POINTS, 0);
+    f->state.more = f->more;
+    f->state.more_count = FIXTURE_MORE;
     f->ctx = (struct rule_context){
         .now_us = 1000 * US_PER_S,
         .current = count,
@@ -59,4 +63,13 @@ static inline struct opinion fixture_eval(struct fixture *f, const struct rule_c
     struct opinion o;
     rule_eval(r, &f->state, &f->ctx, &o);
     return o;
+}
+
+/* All but the text. */
+static inline bool fixture_same(const struct opinion *a, const struct opinion *b)
+{
+    return a->out == b->out && a->in == b->in && a->block_in == b->block_in &&
+           a->known == b->known && (!a->known || a->value == b->value) &&
+           a->set_min == b->set_min && a->set_max == b->set_max && a->set_count == b->set_count &&
+           a->set_since_us == b->set_since_us;
 }

@@ -32,6 +32,22 @@ static struct behavior_direction direction(int64_t stabilize_us, enum behavior_s
 #define PERCENT(n, s) ((struct behavior_policy){ true, (n), (s)*S })
 #define NO_POLICY ((struct behavior_policy){ 0 })
 
+static char text[120];
+
+static const char *stabilize_text(const struct behavior_conf *conf, int32_t want,
+                                  const struct behavior_result *r)
+{
+    behavior_say_stabilized(conf, want, r, text, sizeof(text));
+    return text;
+}
+
+static const char *limit_text(const struct behavior_conf *conf, int32_t current,
+                              const struct behavior_result *r)
+{
+    behavior_say_limited(conf, current, r, text, sizeof(text));
+    return text;
+}
+
 /* One step from a state without history. */
 static void test_rates(void **ignored)
 {
@@ -70,8 +86,9 @@ static void test_rates(void **ignored)
         behavior_apply(&conf, &state, START_US, cases[i].current, cases[i].want, &r);
         if (r.limited != cases[i].limited || r.stabilized != cases[i].want)
             fail_msg("case %zu: %d", i, r.limited);
-        assert_int_equal(r.limit_text[0] != '\0', r.limited != cases[i].want);
-        assert_string_equal(r.stabilize_text, "");
+        assert_int_equal(limit_text(&conf, cases[i].current, &r)[0] != '\0',
+                         r.limited != cases[i].want);
+        assert_string_equal(stabilize_text(&conf, cases[i].want, &r), "");
     }
 }
 
@@ -115,7 +132,7 @@ static void test_stabilize_down(void **ignored)
     memset(&state, 0, sizeof(state));
     behavior_apply(&conf, &state, START_US, 5, 2, &r); /* first seen: five were wanted so far */
     assert_int_equal(r.stabilized, 5);
-    assert_true(r.stabilize_text[0] != '\0');
+    assert_true(stabilize_text(&conf, 2, &r)[0] != '\0');
     assert_true(r.next_us > START_US + 60 * S && r.next_us <= START_US + 61 * S);
     behavior_apply(&conf, &state, START_US + 20 * S, 5, 4, &r);
     assert_int_equal(r.stabilized, 5);
@@ -215,7 +232,7 @@ static void test_many_moves(void **ignored)
     memset(&state, 0, sizeof(state));
     for (int32_t i = 0; i < 100; i++)
         behavior_moved(&state, START_US + i * S, i, i + 1);
-    assert_int_equal(state.up.count, BEHAVIOR_EVENTS_MAX);
+    assert_int_equal(state.up.count, BEHAVIOR_MOVES_MAX);
     behavior_apply(&conf, &state, START_US + 100 * S, 100, 500, &r);
     assert_int_equal(r.limited, 100);
     behavior_apply(&conf, &state, START_US + 1899 * S, 100, 500, &r);
@@ -237,9 +254,61 @@ static void test_window_changes(void **ignored)
     assert_int_equal(r.stabilized, 1);
 }
 
+/* A cooldown holds its own direction, and never the other one. */
+static void test_cooldown(void **ignored)
+{
+    static const struct {
+        int64_t at_s;
+        int32_t current, want, limited;
+        int64_t next_s; /* -1 = nothing is waited for */
+    } moments[] = {
+        { 0, 5, 7, 7, -1 },  { 1, 7, 9, 7, 30 },  { 2, 7, 3, 3, -1 },  { 3, 3, 2, 3, 62 },
+        { 4, 3, 6, 3, 30 },  { 29, 3, 6, 3, 30 }, { 30, 3, 6, 6, -1 }, { 31, 6, 7, 6, 60 },
+        { 61, 7, 5, 7, 62 }, { 62, 7, 5, 5, -1 },
+    };
+    struct behavior_conf conf = { .up.cooldown_us = 30 * S, .down.cooldown_us = 60 * S };
+    memset(&state, 0, sizeof(state));
+    for (size_t i = 0; i < ARRAY_LEN(moments); i++) {
+        int64_t now_us = START_US + moments[i].at_s * S;
+        int64_t next_us = moments[i].next_s < 0 ? US_NEVER : START_US + moments[i].next_s * S;
+        struct behavior_result r;
+        behavior_apply(&conf, &state, now_us, moments[i].current, moments[i].want, &r);
+        if (r.limited != moments[i].limited || r.next_us != next_us)
+            fail_msg("moment %zu: %d, next %lld", i, r.limited, (long long)r.next_us);
+        if (r.limited != r.stabilized)
+            assert_non_null(strstr(limit_text(&conf, moments[i].current, &r), "cools down"));
+        behavior_moved(&state, now_us, moments[i].current, r.limited);
+    }
+}
+
+/* Twice at one instant is as once. */
+static void test_idempotent(void **ignored)
+{
+    struct behavior_conf conf = { .up.stabilize_us = 7 * S, .down.stabilize_us = 60 * S };
+    struct behavior_state once;
+    struct rng r;
+    rng_init(&r, 3);
+    memset(&state, 0, sizeof(state));
+    for (int n = 0; n < 1000; n++) {
+        int64_t now_us = START_US + n * S / 2;
+        int32_t want = (int32_t)rng_below(&r, 20);
+        struct behavior_result a, b;
+        behavior_apply(&conf, &state, now_us, 10, want, &a);
+        once = state;
+        behavior_apply(&conf, &state, now_us, 10, want, &b);
+        assert_memory_equal(&once, &state, sizeof(state));
+        assert_true(a.limited == b.limited && a.next_us == b.next_us);
+        assert_true(behavior_state_is_sane(&state));
+    }
+    state.lowest.count = BEHAVIOR_SLICES;
+    assert_false(behavior_state_is_sane(&state));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cooldown),
+        cmocka_unit_test(test_idempotent),
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_rate_over_time),
         cmocka_unit_test(test_stabilize_down),

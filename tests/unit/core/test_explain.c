@@ -68,9 +68,46 @@ static void test_signature_is_the_reason_without_numbers(void **state)
     assert_int_not_equal(explain_signature(&a), explain_signature(&b));
 }
 
+/* No kind of step is taken for what a rule knows. */
+static void test_no_two_reasons_are_one(void **state)
+{
+    uint64_t seen[LIMIT_KIND_MAX + 2 * MODEL_RULES_MAX];
+    size_t count = 0;
+    for (unsigned k = 0; k < LIMIT_KIND_MAX; k++) {
+        struct decision d = { .opinion_count = MODEL_RULES_MAX };
+        explain_begin(&d, 1);
+        explain_step(&d, (enum limit_kind)k, 2, "%u", k);
+        seen[count++] = explain_signature(&d);
+    }
+    for (unsigned n = 0; n < 2 * MODEL_RULES_MAX; n++) {
+        struct decision d = { .opinion_count = MODEL_RULES_MAX };
+        struct opinion *o = &d.opinions[n / 2].opinion;
+        o->known = n % 2 == 0;
+        o->block_in = n % 2 == 1;
+        seen[count++] = explain_signature(&d);
+    }
+    for (size_t a = 0; a < count; a++) {
+        for (size_t b = 0; b < a; b++)
+            assert_int_not_equal(seen[a], seen[b]);
+    }
+}
+
+static void test_silence(void **state)
+{
+    struct decision d = { .before = 3, .silent = true };
+    strcpy(d.steps[0].text, "of another time");
+    explain_begin(&d, 3);
+    explain_step(&d, LIMIT_RULES, 9, "%d", 9);
+    assert_string_equal(d.steps[0].text, "of another time");
+    assert_int_equal(d.desired, 9);
+    assert_int_equal(d.steps[0].from, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_two_reasons_are_one),
+        cmocka_unit_test(test_silence),
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_more_steps_than_fit),
         cmocka_unit_test(test_who_speaks),

@@ -84,7 +84,7 @@ static void test_erlang_at_the_edges(void **state)
     assert_close(queueing_erlang_c(0, 3), 0, 0);
     assert_close(queueing_erlang_c(3, 3), 1, 0);
     assert_close(queueing_erlang_c(7, 3), 1, 0);
-    assert_close(queueing_erlang_b(0.5, 1), 0.5 / 1.5, 1e-16);        /* a / (1 + a) */
+    assert_close(queueing_erlang_b(0.5, 1), 0.5 / 1.5, 1e-16); /* a / (1 + a) */
     assert_close(queueing_erlang_b(1e5, 100000), sqrt(2 / (3.14159265 * 1e5)), 1e-5);
     double refused = queueing_erlang_b(99000, 100000);
     assert_true(refused > 0 && refused < 1e-3);

@@ -71,6 +71,40 @@ static void test_window(void **state)
     }
 }
 
+/* It remembers where it looked: a clock that steps, by hours or back, and a zone that is another
+ * after a reload are believed at once. */
+static void test_steps(void **state)
+{
+    static const struct {
+        int64_t at_us; /* since Monday 0:00 */
+        uint32_t zone;
+        bool open;
+        int64_t next_us;
+    } moments[] = {
+        { 9 * US_PER_HOUR, 0, true, 18 * US_PER_HOUR },
+        { 9 * US_PER_HOUR - 1, 0, false, 9 * US_PER_HOUR },
+        { 17 * US_PER_HOUR, 0, true, 18 * US_PER_HOUR },
+        { 18 * US_PER_HOUR, 0, false, 33 * US_PER_HOUR },
+        { 17 * US_PER_HOUR, 0, true, 18 * US_PER_HOUR },
+        { 33 * US_PER_HOUR, 0, true, 42 * US_PER_HOUR },
+        { 17 * US_PER_HOUR, 0, true, 18 * US_PER_HOUR },
+        { 17 * US_PER_HOUR, 1, false, 27 * US_PER_HOUR + US_PER_HOUR / 2 },
+        { 17 * US_PER_HOUR, 0, true, 18 * US_PER_HOUR },
+    };
+    struct rule_conf r = schedule("0 9 * * *", 9 * US_PER_HOUR, 4, 8, -1);
+    at(MONDAY_US);
+    for (size_t i = 0; i < ARRAY_LEN(moments); i++) {
+        struct zone_conf *zone = &f.zones[0];
+        *zone = (struct zone_conf){ .offset_s = moments[i].zone == 1 ? 19800 : 0 };
+        f.ctx.wall_us = MONDAY_US + moments[i].at_us;
+        struct opinion o = fixture_eval(&f, &r);
+        int64_t next_us = rule_next_us(&r, &f.state, &f.ctx) - f.ctx.now_us + moments[i].at_us;
+        if ((o.set_min == 4) != moments[i].open || next_us != moments[i].next_us)
+            fail_msg("moment %zu: min %d, next after %lld s", i, o.set_min,
+                     (long long)(next_us / US_PER_S));
+    }
+}
+
 /* Nothing ever matches: never open, and never a reason to wake. */
 static void test_never(void **state)
 {
@@ -99,8 +133,10 @@ static void test_overlap(void **state)
         struct opinion opinions[3];
         struct combined c;
         at(MONDAY_US + cases[i].hour * US_PER_HOUR);
-        for (int k = 0; k < 3; k++)
+        for (int k = 0; k < 3; k++) {
+            f.state = (struct rule_state){ 0 };
             opinions[k] = fixture_eval(&f, &rules[k]);
+        }
         combine(rules, opinions, 3, 3, &c);
         if (c.set_min != cases[i].min || c.set_max != cases[i].max || c.set_count != cases[i].count)
             fail_msg("at %lld: min %d max %d count %d", (long long)cases[i].hour, c.set_min,
@@ -113,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_steps),
         cmocka_unit_test(test_never),
         cmocka_unit_test(test_overlap),
     };

@@ -322,13 +322,53 @@ static void test_asks_out(void **state)
     assert_true(rule_asks_out(&l, &o, &f.ctx, 2, &value) && value == 0.24);
 }
 
+/* headroom: auto. The value is what one carries; what it keeps free is lookahead's. */
+static void test_headroom_auto(void **state)
+{
+    struct rule_conf r = target(METRIC_CONCURRENCY, 20);
+    r.target.headroom_auto = true;
+    assert_in_range(rule_ops(RULE_TARGET)->more_words(&r), 1, FIXTURE_MORE);
+    fixture_init(&f, 20);
+    f.ctx.window_in_us = 60 * S;
+    fixture_put(&f, METRIC_CONCURRENCY, S, 140);
+    struct opinion o = fixture_eval(&f, &r);
+    check(0, o, 10, NONE, true); /* a beginner keeps 30 %; the window is not known yet */
+    for (int i = 0; i < 60; i++)
+        fixture_put(&f, METRIC_CONCURRENCY, S, 140);
+    o = fixture_eval(&f, &r);
+    assert_true(o.out >= 8 && o.out <= 10 && o.in == o.out && o.value == 140);
+    struct opinion again = fixture_eval(&f, &r);
+    assert_true(fixture_same(&o, &again));
+    double value;
+    assert_true(rule_asks_out(&r, &o, &f.ctx, o.out - 1, &value));
+    assert_false(rule_asks_out(&r, &o, &f.ctx, o.out, &value));
+    assert_int_equal(rule_mark(&r, 7), 141);
+    fixture_put(&f, METRIC_CONCURRENCY, S, NAN);
+    check(1, fixture_eval(&f, &r), NONE, NONE, true);
+}
+
+/* Full, and three times as many come as are answered: what waits does not hide how many. */
+static void test_headroom_auto_queue(void **state)
+{
+    struct rule_conf r = target(METRIC_CONCURRENCY, 20);
+    r.target.headroom_auto = true;
+    fixture_init(&f, 5);
+    fixture_put(&f, METRIC_CONCURRENCY, S, 5 * 20 + 1000);
+    series_put(&f.series[METRIC_QUEUE], f.ctx.now_us, 1000);
+    series_put(&f.series[METRIC_ARRIVALS], f.ctx.now_us, 1500);
+    series_put(&f.series[METRIC_RPS], f.ctx.now_us, 500);
+    struct opinion o = fixture_eval(&f, &r); /* 15 for what comes, and 1 to drain in 10 s */
+    assert_true(o.out >= 16 && o.out <= 22);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_total),     cmocka_unit_test(test_window),
-        cmocka_unit_test(test_instances), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_global),    cmocka_unit_test(test_mark),
-        cmocka_unit_test(test_asks_out),  cmocka_unit_test(test_window_of_a_mean),
+        cmocka_unit_test(test_total),         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_instances),     cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_global),        cmocka_unit_test(test_mark),
+        cmocka_unit_test(test_asks_out),      cmocka_unit_test(test_window_of_a_mean),
+        cmocka_unit_test(test_headroom_auto), cmocka_unit_test(test_headroom_auto_queue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <math.h>
 
+#include "base/rng.h"
 #include "base/us.h"
 #include "base/util.h"
 #include "core/series.h"
@@ -198,9 +199,66 @@ static void test_nothing(void **state)
     assert_true(isnan(stat(SERIES_MAX, S, S)));
 }
 
+/* Blocks make windows faster and change no bit of what they say, wherever the ring stands. */
+static void test_blocks(void **state)
+{
+    static struct series_point more[2][100];
+    static struct series_block blocks[SERIES_BLOCKS(100)];
+    static double many[100];
+    static const int64_t windows[] = { 0, 1, 3 * S, 10 * S, 17 * S, 60 * S, 90 * S, INT64_MAX };
+    for (uint32_t cap = 1; cap <= 100; cap += 3) {
+        struct series plain, fast, restored;
+        struct rng r;
+        int64_t now_us = 1000 * S;
+        rng_init(&r, cap);
+        series_init(&plain, more[0], cap, 0);
+        series_init(&fast, more[1], cap, 0);
+        series_use_blocks(&fast, blocks);
+        for (int n = 0; n < 400; n++) {
+            bool far = rng_below(&r, 40) == 0;
+            now_us += (int64_t)rng_below(&r, far ? 9000000 : 1200000);
+            double value = (double)rng_below(&r, 1000) / 7;
+            value = rng_below(&r, 30) == 0 ? 0x1p63 : rng_below(&r, 30) == 0 ? NAN : value;
+            series_put(&plain, now_us, value);
+            series_put(&fast, now_us, value);
+            restored = fast;
+            series_restore_blocks(&restored);
+            for (size_t k = 0; k < ARRAY_LEN(windows) * SERIES_STAT_MAX; k++) {
+                enum series_stat what = (enum series_stat)(k % SERIES_STAT_MAX);
+                double a = -1, b = -1;
+                int64_t window_us = windows[k / SERIES_STAT_MAX];
+                int ra = series_stat(&plain, what, window_us, now_us, many, &a);
+                int rb = series_stat(&fast, what, window_us, now_us, many, &b);
+                if (ra != rb || a != b)
+                    fail_msg("cap %u, value %d, %s: %.17g and %.17g", cap, n,
+                             series_stat_name(what), a, b);
+            }
+        }
+    }
+}
+
+/* One value of 2^63 long ago does not take the precision from those that came after it. */
+static void test_no_precision_is_lost(void **state)
+{
+    static struct series_point more[63];
+    static struct series_block blocks[SERIES_BLOCKS(63)];
+    double value;
+    series_init(&s, more, ARRAY_LEN(more), 0);
+    series_use_blocks(&s, blocks);
+    for (int n = 1; n < 500; n++) {
+        series_put(&s, n * S, n % 100 == 0 ? 0x1p63 : 0.1);
+        if (n % 100 <= 60 && n >= 100)
+            continue;
+        assert_int_equal(series_stat(&s, SERIES_AVG, 60 * S, n * S, scratch, &value), 0);
+        assert_true(fabs(value - 0.1) < 1e-12);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_no_precision_is_lost),
         cmocka_unit_test(test_stats),
         cmocka_unit_test(test_average_weighs_time),
         cmocka_unit_test(test_freshness),

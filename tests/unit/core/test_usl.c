@@ -31,6 +31,24 @@ static void test_published_values(void **state)
     assert_close(usl_throughput(&published, 216), 1645.98, 0.05);
 }
 
+/* The measurement itself (Gunther, "Guerrilla Capacity Planning", table of the SDM benchmark): its
+ * fit by nonlinear least squares is what the package's manual prints. */
+static const struct usl_point specsdm91[] = {
+    { 1, 64.9 },     { 18, 995.9 },   { 36, 1652.4 },  { 72, 1853.2 },
+    { 108, 1828.9 }, { 144, 1775.0 }, { 216, 1702.2 },
+};
+
+static void test_published_fit(void **state)
+{
+    struct usl u;
+    double r2;
+    assert_int_equal(usl_fit(specsdm91, ARRAY_LEN(specsdm91), &u, &r2), 0);
+    assert_close(u.alpha, published.alpha, 5e-8);
+    assert_close(u.beta, published.beta, 5e-8);
+    assert_close(u.gamma, published.gamma, 5e-5);
+    assert_close(r2, 0.99, 0.001);
+}
+
 static void measure(const struct usl *u, struct usl_point points[ARRAY_LEN(sizes)])
 {
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
@@ -109,6 +127,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_values),
+        cmocka_unit_test(test_published_fit),
         cmocka_unit_test(test_fit_finds_the_coefficients),
         cmocka_unit_test(test_fit_with_noise_is_near),
         cmocka_unit_test(test_coefficients_stay_at_zero),

@@ -1,5 +1,6 @@
 /* AWS' documented examples: step scaling and its rounding through the step rule, target tracking
- * through the target rule and combine. Forecasts and warm pools are counted by name. */
+ * through the target rule and combine, forecasts through combine. Warm pools, and forecasts that
+ * raise max, are counted by name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -185,6 +186,38 @@ static void test_warmup(void **state)
     }
 }
 
+/* A forecast adds and never removes; max holds. What a forecast says is given, so an opinion that
+ * says it is enough. AWS may be told to raise max with it; ours stays (two cases). */
+static void test_predictive(void **state)
+{
+    const json_t *cases = json_object_get(root, "predictive_cases");
+    unsigned run = 0, raise_max = 0;
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i);
+        int32_t actual = (int32_t)vectors_integer(c, "actual", -1);
+        struct rule_conf rules[2] = { { .name = "target" }, { .name = "predictive" } };
+        struct opinion opinions[2];
+        struct combined combined;
+        rule_opinion_init(&opinions[0]);
+        rule_opinion_init(&opinions[1]);
+        opinions[0].out = opinions[0].in = actual;
+        opinions[1].out = (int32_t)vectors_integer(c, "predicted", -1);
+        if (json_object_get(c, "max_buffer_pct")) {
+            raise_max++;
+            continue;
+        }
+        combine(rules, opinions, 2, actual, &combined);
+        int64_t got = CLAMP((int64_t)combined.want, vectors_integer(c, "min", -1),
+                            vectors_integer(c, "max", -1));
+        if (got != vectors_integer(c, "expect", -1))
+            fail_msg("%s: %lld", vectors_text(c, "id"), (long long)got);
+        run++;
+    }
+    assert_int_equal(run, 3);
+    assert_int_equal(raise_max, 2);
+    print_message("not applicable: aws predictive_cases, 2 cases: no rule raises max\n");
+}
+
 static void test_nothing_skipped(void **state)
 {
     static const struct {
@@ -192,12 +225,9 @@ static void test_nothing_skipped(void **state)
         size_t cases;
         const char *why; /* NULL = tested above */
     } known[] = {
-        { "step_cases", 6, NULL },
-        { "adjustment_cases", 4, NULL },
-        { "rounding_cases", 4, NULL },
-        { "target_tracking_cases", 6, NULL },
-        { "predictive_cases", 5, "no rule forecasts" },
-        { "warm_pool_cases", 2, "no warm pool is kept" },
+        { "step_cases", 6, NULL },       { "adjustment_cases", 4, NULL },
+        { "rounding_cases", 4, NULL },   { "target_tracking_cases", 6, NULL },
+        { "predictive_cases", 5, NULL }, { "warm_pool_cases", 2, "no warm pool is kept" },
     };
     const char *key;
     json_t *value;
@@ -230,9 +260,10 @@ static int unload(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steps),    cmocka_unit_test(test_adjustments),
-        cmocka_unit_test(test_rounding), cmocka_unit_test(test_target_tracking),
-        cmocka_unit_test(test_warmup),   cmocka_unit_test(test_nothing_skipped),
+        cmocka_unit_test(test_steps),           cmocka_unit_test(test_adjustments),
+        cmocka_unit_test(test_rounding),        cmocka_unit_test(test_target_tracking),
+        cmocka_unit_test(test_warmup),          cmocka_unit_test(test_predictive),
+        cmocka_unit_test(test_nothing_skipped),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

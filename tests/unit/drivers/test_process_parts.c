@@ -47,8 +47,8 @@ static const struct process_conf *parse(const char *run, struct err *err)
     char text[2048];
     size_t count = 0;
     int n = snprintf(text, sizeof(text), "services: {shop: {listen: 80, run: {%s}}}\n", run);
-    int rc =
-        config_parse(&arena, "t.yaml", text, (size_t)n, sections, 0, &config, errors, 4, &count);
+    int rc = config_parse(&arena, "t.yaml", text, (size_t)n, sections, NULL, 0, &config, errors, 4,
+                          &count);
     if (rc < 0) {
         if (err)
             *err = errors[0];
@@ -134,9 +134,9 @@ static void test_template(void **state)
         { "command: [a, b], env: {X: 1}, listen: socket", false },
         { "command: [a, b], env: {X: 1}, limits: {memory: 1GiB}", false },
     };
-    uint64_t first = process_template(parse(rows[0].run, NULL));
+    uint64_t first = process_template(parse(rows[0].run, NULL), true);
     for (size_t i = 1; i < ARRAY_LEN(rows); i++)
-        if ((process_template(parse(rows[i].run, NULL)) == first) != rows[i].same)
+        if ((process_template(parse(rows[i].run, NULL), true) == first) != rows[i].same)
             fail_msg("%s", rows[i].run);
 }
 

@@ -419,6 +419,14 @@ static inline void rig_post_snapshot(struct rig *r)
     close(fd);
 }
 
+static inline uint64_t rig_arrivals(struct rig *r)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < r->gauges->loops; i++)
+        sum += atomic_load(&r->gauges->loop[i][3].arrivals);
+    return sum;
+}
+
 static inline void rig_apply(struct rig *r)
 {
     struct link_msg m;

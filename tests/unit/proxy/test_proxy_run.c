@@ -222,6 +222,7 @@ static void test_retry_of_stale_connections(void **state)
     }
 }
 
+/* Those that are refused for want of room have come as well; those that are nonsense have not. */
 static void test_queue_at_limit(void **state)
 {
     struct rig *r = *state;
@@ -245,6 +246,9 @@ static void test_queue_at_limit(void **state)
     ask(r, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", NULL, other, sizeof(other));
     assert_non_null(strstr(other, "503 Service Unavailable\r\n"));
     assert_non_null(strstr(other, "Retry-After: 1"));
+    ask(r, "GET  / HTTP/1.1\r\nHost: x\r\n\r\n", NULL, other, sizeof(other));
+    assert_non_null(strstr(other, "400 Bad Request\r\n"));
+    assert_int_equal(rig_arrivals(r), 3);
     atomic_store(&r->servers[0].hold, false);
     assert_true(rig_read_until(second, buf, sizeof(buf), "ok\n"));
     close(first);

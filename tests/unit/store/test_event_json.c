@@ -17,7 +17,29 @@ static const struct sample samples[] = {
     { METRIC_CPU, UINT32_MAX, -0.0 },   { METRIC_MEMORY, 8, INFINITY },
     { METRIC_MEMORY, 9, -INFINITY },    { METRIC_HOST_CPU, 0, 4.9e-324 },
     { METRIC_HOST_MEMORY, 0, 1.7e308 }, { METRIC_QUEUE, 0, 12 },
+    { METRIC_CUSTOM, 0, 0.25 },         { METRIC_MAX - 1, 0, 1e6 },
 };
+
+static const double past[] = {
+    1.0 / 3, NAN, NAN, NAN, 0, -0.0, 4.9e-324, 1.7e308, 12, 12, 12, NAN
+};
+static const struct history history = { .metric = METRIC_ARRIVALS,
+                                        .wall_us = INT64_C(1795160000000000),
+                                        .step_us = 60000000,
+                                        .count = ARRAY_LEN(past),
+                                        .values = past };
+
+static void assert_same_history(const struct history *a, const struct history *b)
+{
+    assert_int_equal(a != NULL, b != NULL);
+    if (!a)
+        return;
+    assert_int_equal(a->metric, b->metric);
+    assert_int_equal(a->wall_us, b->wall_us);
+    assert_int_equal(a->step_us, b->step_us);
+    assert_int_equal(a->count, b->count);
+    assert_memory_equal(a->values, b->values, a->count * sizeof(double));
+}
 
 static void assert_same_event(const struct event *a, const struct event *b)
 {
@@ -35,6 +57,7 @@ static void assert_same_event(const struct event *a, const struct event *b)
     assert_int_equal(a->queued, b->queued);
     assert_int_equal(a->op, b->op);
     assert_string_equal(a->text, b->text);
+    assert_same_history(a->history, b->history);
     assert_int_equal(a->sample_count, b->sample_count);
     for (uint32_t i = 0; i < a->sample_count; i++) {
         const struct sample *x = &a->samples[i], *y = &b->samples[i];
@@ -87,6 +110,8 @@ static void test_all_types_go_round(void **state)
             full.samples = samples;
             full.sample_count = ARRAY_LEN(samples);
         }
+        if (type == EVENT_HISTORY)
+            full.history = &history;
         go_round(&plain);
         go_round(&full);
     }
@@ -125,6 +150,13 @@ static void test_nonsense_is_refused(void **state)
         "{\"type\":\"samples\",\"now_us\":1,\"wall_us\":2,\"samples\":[[\"rbs\",0,1.0]]}",
         "{\"type\":\"samples\",\"now_us\":1,\"wall_us\":2,\"samples\":[[\"rps\",-1,1.0]]}",
         "{\"type\":\"samples\",\"now_us\":1,\"wall_us\":2,\"samples\":[[\"rps\",0,\"x\"]]}",
+        "{\"type\":\"history\",\"now_us\":1,\"wall_us\":2,\"history\":{}}",
+        "{\"type\":\"history\",\"now_us\":1,\"wall_us\":2,\"history\":{\"metric\":\"rps\","
+        "\"wall_us\":1,\"step_us\":0,\"values\":\"0\"}}",
+        "{\"type\":\"history\",\"now_us\":1,\"wall_us\":2,\"history\":{\"metric\":\"rbs\","
+        "\"wall_us\":1,\"step_us\":1,\"values\":\"0\"}}",
+        "{\"type\":\"history\",\"now_us\":1,\"wall_us\":2,\"history\":{\"metric\":\"rps\","
+        "\"wall_us\":1,\"step_us\":1,\"values\":\"0*99999999999\"}}",
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct err err = { 0 };

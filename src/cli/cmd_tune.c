@@ -1,0 +1,421 @@
+/* plimsoll tune: looks for a policy's numbers on one part of a load, shows what they are worth on
+ * the rest, and prints what to paste. The search is sim's. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fmt.h"
+#include "base/num.h"
+#include "base/us.h"
+#include "cli/command.h"
+#include "cli/load.h"
+#include "cli/remote.h"
+#include "cli/show.h"
+#include "cli/simulation.h"
+#include "config/config.h"
+#include "controller/controller.h"
+#include "sim/page.h"
+#include "sim/tune.h"
+#include "sim/tune_chart.h"
+#include "sim/tune_slo.h"
+#include "sys/mem.h"
+
+#define RUNS_DEFAULT 200
+#define TRAIN_DEFAULT 0.6
+#define POINTS 2000
+#define FAMILY_BYTES 2048
+#define CHART_BYTES 8192
+#define ROWS_MAX 15u /* of the front, in the table */
+
+/* Where the search begins without a configuration: the default policy, with a forecast that may be
+ * switched on; and Knative's two windows. */
+#define FAMILY(rules)             \
+    "services:\n"                 \
+    "  service:\n"                \
+    "    listen: [\":8080\"]\n"   \
+    "    run: {command: [app]}\n" \
+    "    scale:\n"                \
+    "      min: 1\n"              \
+    "      max: 1000\n"           \
+    "      rules:\n" rules "      behavior: {down: {stabilize: 0s}}\n"
+static const char *const family_rules[] = {
+    FAMILY("        - target: {metric: concurrency, value: %s, headroom: auto}\n"
+           "        - predictive: {metric: concurrency, value: %s, mode: forecast-only}\n"),
+    FAMILY("        - concurrency: {value: %s}\n"),
+};
+
+struct work {
+    struct simulation sim;
+    struct tune_slo slo;
+    bool wait_assumed; /* nobody said how long a request takes without waiting */
+    struct tune_options options;
+    struct tune_result result;
+    char families[ARRAY_LEN(family_rules)][FAMILY_BYTES];
+};
+
+/* -- what the search needs ----------------------------------------------------------------------
+ */
+
+/* As `plimsoll check` reads it; what it says is not for the screen. How long a start may take is no
+ * matter here: the world says how long it does. */
+static int read_candidate(void *context, struct arena *arena, const char *text, size_t bytes,
+                          struct model_conf *ret)
+{
+    const struct work *w = context;
+    struct config *config;
+    struct err errors[4];
+    size_t count;
+    int rc = controller_parse_config(arena, "candidate", text, bytes, &config, errors,
+                                     ARRAY_LEN(errors), &count);
+    for (uint32_t n = 0; rc == 0 && n < config->service_count; n++) {
+        if (strcmp(config->services[n].name, w->options.service) != 0)
+            continue;
+        struct service_conf *service = config->services[n].scale;
+        int64_t boot_us = w->sim.run.fleet.boot_us;
+        service->mode = SERVICE_AUTO;
+        service->start_within_us = MAX(service->start_within_us, 2 * boot_us);
+        *ret = config->model;
+        ret->service_count = 1;
+        ret->services = service;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+static void choose_families(struct work *w)
+{
+    struct tune_options *t = &w->options;
+    char slots[32];
+    if (w->sim.config) {
+        t->families[t->family_count++] = w->sim.config->text;
+        t->service = w->sim.service.name;
+        return;
+    }
+    fmt_double(slots, sizeof(slots), w->sim.run.slots, 3);
+    for (size_t n = 0; n < ARRAY_LEN(family_rules); n++) {
+        fmt(w->families[n], FAMILY_BYTES, family_rules[n], slots, slots);
+        t->families[t->family_count++] = w->families[n];
+    }
+    t->service = "service";
+}
+
+static void show_progress(uint32_t done, uint32_t of)
+{
+    fprintf(stderr, "\r%u of %u candidates", done, of);
+}
+
+static int read_options(const struct options *o, struct work *w, struct err *err)
+{
+    struct tune_options *t = &w->options;
+    const char *slo = options_text(o, "slo");
+    int64_t runs = RUNS_DEFAULT;
+    if (!slo)
+        return err_set(err, -EINVAL, "say what to hold: --slo 'p99<250ms'");
+    t->train_share = TRAIN_DEFAULT;
+    int rc = tune_slo_parse(slo, &w->slo, err);
+    w->wait_assumed = !w->slo.wait && !options_text(o, "slots");
+    w->slo.wait |= w->wait_assumed;
+    if (rc == 0)
+        rc = tune_slo_set(&w->slo, &w->sim.run, err);
+    if (rc == 0)
+        rc = simulation_number(o, "train", 0.01, 0.99, &t->train_share, err);
+    if (rc == 0)
+        rc = options_int(o, "budget-runs", 1, TUNE_RUNS_MAX, &runs, err);
+    t->run = w->sim.run;
+    t->allowed = w->slo.share;
+    t->runs = (uint32_t)runs;
+    t->seed = w->sim.run.seed;
+    t->threads = (uint32_t)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+    t->read = read_candidate;
+    t->progress = isatty(STDERR_FILENO) ? show_progress : NULL;
+    choose_families(w);
+    t->context = w;
+    return rc;
+}
+
+/* -- for people ---------------------------------------------------------------------------------
+ */
+
+static void add_outcome(struct show_table *t, const struct tune_outcome *x)
+{
+    char text[64];
+    fmt_double(text, sizeof(text), x->instance_hours, 1);
+    show_table_add(t, text);
+    snprintf(text, sizeof(text), "%.3g%%", 100 * x->violations);
+    show_table_add(t, text);
+}
+
+static void add_row(struct show_table *t, const struct work *w, uint32_t n)
+{
+    const struct tune_candidate *c = &w->result.candidates[n];
+    char name[32];
+    snprintf(name, sizeof(name), "%u%s%s", n + 1, w->result.best == n ? " best" : "",
+             c->base ? " as given" : "");
+    show_table_add(t, name);
+    add_outcome(t, &c->train);
+    add_outcome(t, &c->test);
+    show_table_add_i64(t, (int64_t)c->test.moves);
+    show_table_add(t, c->test.violations <= w->options.allowed ? "kept" : "missed");
+}
+
+/* The part of the front around the best. */
+static void print_table(const struct work *w)
+{
+    static const char *const heads[] = { "CANDIDATE",       ">TRAIN HOURS",
+                                         ">OVER",           ">TEST HOURS",
+                                         ">OVER",           ">TEST MOVES",
+                                         "SLO IN THE TEST", NULL };
+    const struct tune_result *r = &w->result;
+    uint32_t centre = r->best >= 0 ? (uint32_t)r->best : r->front_count - 1;
+    uint32_t first = centre > ROWS_MAX / 2 ? centre - ROWS_MAX / 2 : 0;
+    uint32_t last = MIN(first + ROWS_MAX, r->front_count);
+    struct show_table t;
+    show_table_init(&t, heads);
+    for (uint32_t n = first; n < last; n++)
+        add_row(&t, w, n);
+    for (uint32_t n = 0; n < r->count; n++) {
+        if (r->candidates[n].base && (n < first || n >= last))
+            add_row(&t, w, n);
+    }
+    show_table_print(&t, "");
+    show_table_done(&t);
+    if (last - first < r->front_count)
+        printf("%u of the %u candidates that nothing beats; --json has all\n", last - first,
+               r->front_count);
+}
+
+static void print_chart(const struct work *w)
+{
+    char text[CHART_BYTES];
+    struct str out;
+    str_init(&out, text, sizeof(text));
+    tune_chart_write(&w->result, w->options.allowed, &out);
+    printf("\nOver the limit in training, against instance-hours:\n%s", text);
+}
+
+static void print_head(const struct work *w)
+{
+    char train[64], test[64], limit[64];
+    num_format_duration(train, sizeof(train), (int64_t)w->result.train_s * US_PER_S);
+    num_format_duration(test, sizeof(test), (int64_t)w->result.test_s * US_PER_S);
+    num_format_duration(limit, sizeof(limit), (int64_t)(w->slo.limit_s * 1e6 + 0.5));
+    printf("%s: trained on the first %s, tested on the other %s, which the search has not seen.\n"
+           "At most %.4g%% of the requests may %s more than %s (OVER is the share that does). "
+           "%u candidates.\n",
+           w->sim.trace.name, train, test, 100 * w->slo.share, w->slo.wait ? "wait" : "take", limit,
+           w->result.count);
+    if (w->wait_assumed)
+        puts("Without --slots nothing is known of the service time, so the limit is for what comes "
+             "on top of it.");
+}
+
+static void print_best(const struct work *w)
+{
+    const struct tune_result *r = &w->result;
+    if (r->best < 0) {
+        puts("\nNone keeps the SLO in training. The last of the front comes nearest:");
+    } else if (r->candidates[r->best].test.violations > w->options.allowed) {
+        puts("\nThe best in training misses the SLO in the test: the rest of the load has what the "
+             "first\npart had not. Take a row that keeps both, or train on more (--train). The "
+             "best:");
+    } else {
+        puts("\nThe cheapest that keeps the SLO in training with half of it in reserve; it keeps "
+             "it in "
+             "the test too:");
+    }
+    printf("\nscale:\n%s",
+           r->candidates[r->best >= 0 ? (uint32_t)r->best : r->front_count - 1].yaml);
+}
+
+/* -- for programs -------------------------------------------------------------------------------
+ */
+
+static json_t *outcome_json(const struct tune_outcome *x)
+{
+    return json_pack("{s:f,s:f,s:f,s:f,s:f,s:f}", "requests", x->requests, "violations",
+                     x->violations, "instance_hours", x->instance_hours, "cost", x->cost, "co2_g",
+                     x->co2_g, "moves", x->moves);
+}
+
+static json_t *candidate_json(const struct work *w, const struct tune_candidate *c)
+{
+    return json_pack("{s:b,s:b,s:o,s:o,s:b,s:b,s:s}", "as_given", c->base, "front", c->front,
+                     "train", outcome_json(&c->train), "test", outcome_json(&c->test), "slo_train",
+                     c->train.violations <= w->options.allowed, "slo_test",
+                     c->test.violations <= w->options.allowed, "scale", c->yaml);
+}
+
+static void print_json(const struct work *w)
+{
+    const struct tune_result *r = &w->result;
+    json_t *list = json_array();
+    for (uint32_t n = 0; n < r->count; n++) {
+        if (r->candidates[n].tested)
+            json_array_append_new(list, candidate_json(w, &r->candidates[n]));
+    }
+    _cleanup_json_ json_t *root = json_pack(
+        "{s:s,s:f,s:f,s:{s:f,s:f,s:b},s:i,s:i,s:o,s:o}", "load", w->sim.trace.name, "train_s",
+        r->train_s, "test_s", r->test_s, "slo", "share", w->slo.share, "limit_s", w->slo.limit_s,
+        "wait", w->slo.wait, "simulated", (int)r->count, "refused", (int)r->invalid, "best",
+        r->best >= 0 ? json_integer(r->best) : json_null(), "candidates", list);
+    json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    putchar('\n');
+}
+
+/* -- the page -----------------------------------------------------------------------------------
+ */
+
+struct shown { /* a candidate on the whole load, with its course */
+    struct arena arena;
+    struct model_conf model;
+    struct run_options options;
+    struct run_result result;
+    char name[32];
+};
+
+static int run_again(const struct work *w, uint32_t n, struct shown *s, struct err *err)
+{
+    const struct tune_candidate *c = &w->result.candidates[n];
+    mem_arena_init(&s->arena, LOAD_ARENA_BYTES);
+    snprintf(s->name, sizeof(s->name), "%s",
+             w->result.best == n ? "best"
+             : c->base           ? "as given"
+                                 : "nearest");
+    int rc = read_candidate((void *)w, &s->arena, c->text, strlen(c->text), &s->model);
+    if (rc < 0)
+        return err_set(err, rc, "the candidate cannot be read again");
+    s->options = w->options.run;
+    s->options.policy = &policy_plimsoll;
+    s->options.model = &s->model;
+    s->options.points_max = POINTS;
+    s->options.decisions = true;
+    return run_simulate(&s->options, &s->result, err);
+}
+
+static uint32_t put_dots(const struct work *w, struct page_dot *dots, char (*labels)[32])
+{
+    for (uint32_t n = 0; n < w->result.count; n++) {
+        const struct tune_candidate *c = &w->result.candidates[n];
+        snprintf(labels[n], sizeof(labels[n]), "candidate %u%s", n + 1,
+                 c->base ? ", as given" : "");
+        dots[n] =
+            (struct page_dot){ c->train.violations, c->train.instance_hours, c->front, labels[n] };
+    }
+    return w->result.count;
+}
+
+static int write_file(const char *path, const struct page *page)
+{
+    _cleanup_fclose_ FILE *f = fopen(path, "we");
+    if (!f)
+        return command_fail(COMMAND_FAILED, "%s: %s", path, strerror(errno));
+    if (page_write(page, f) < 0)
+        return command_fail(COMMAND_FAILED, "%s: cannot be written", path);
+    return COMMAND_OK;
+}
+
+/* The best, and what was given, over the whole load. */
+static int write_page(const char *path, const struct work *w)
+{
+    const struct tune_result *r = &w->result;
+    struct shown shown[1 + TUNE_FAMILIES_MAX] = { 0 };
+    struct page_run runs[ARRAY_LEN(shown)] = { 0 };
+    _cleanup_free_ struct page_dot *dots = calloc(r->count, sizeof(*dots));
+    _cleanup_free_ char(*labels)[32] = calloc(r->count, sizeof(*labels));
+    struct page page = { .title = w->sim.trace.name, .runs = runs, .dots = dots };
+    uint32_t best = r->best >= 0 ? (uint32_t)r->best : r->front_count - 1;
+    struct err err = { 0 };
+    int rc = dots && labels ? 0 : err_set(&err, -ENOMEM, "out of memory");
+    for (uint32_t n = 0; n < r->count && rc == 0; n++) {
+        if ((n != best && !r->candidates[n].base) || page.run_count == ARRAY_LEN(shown))
+            continue;
+        struct shown *s = &shown[page.run_count];
+        rc = run_again(w, n, s, &err);
+        runs[page.run_count++] =
+            (struct page_run){ s->name, r->candidates[n].yaml, &s->options, &s->result };
+    }
+    page.dot_count = rc == 0 ? put_dots(w, dots, labels) : 0;
+    rc = rc < 0 ? command_fail_err(COMMAND_FAILED, &err) : write_file(path, &page);
+    for (uint32_t n = 0; n < page.run_count; n++) {
+        run_result_done(&shown[n].result);
+        arena_done(&shown[n].arena);
+    }
+    return rc;
+}
+
+/* -- all of it ----------------------------------------------------------------------------------
+ */
+
+static int report(const struct options *o, const struct work *w)
+{
+    if (options_flag(o, "json")) {
+        print_json(w);
+    } else {
+        print_head(w);
+        putchar('\n');
+        print_table(w);
+        print_chart(w);
+        print_best(w);
+    }
+    const char *page = options_text(o, "html");
+    return page ? write_page(page, w) : COMMAND_OK;
+}
+
+static int search(const struct options *o, struct work *w)
+{
+    struct err err = { 0 };
+    int rc = tune_run(&w->options, &w->result, &err);
+    if (w->options.progress)
+        fprintf(stderr, "\r%40s\r", "");
+    return rc < 0 ? command_fail_err(COMMAND_FAILED, &err) : report(o, w);
+}
+
+static int run(const struct options *o)
+{
+    struct err err = { 0 };
+    struct work *w = calloc(1, sizeof(*w));
+    if (!w)
+        return command_fail(COMMAND_FAILED, "out of memory");
+    int rc = simulation_read(o, &w->sim);
+    if (rc == 0) {
+        if (read_options(o, w, &err) < 0)
+            rc = command_fail_err(COMMAND_USAGE, &err);
+        else
+            rc = search(o, w);
+        tune_result_done(&w->result);
+        simulation_done(&w->sim);
+    }
+    free(w);
+    return rc;
+}
+
+static const struct option_spec own_options[] = {
+    { "slo", 0, "GOAL", "what to hold: 'p99<250ms' (latency), 'wait p95<100ms'" },
+    { "train", 0, "SHARE", "of the load to search on; the rest is the test (default 60%)" },
+    { "budget-runs", 0, "N", "simulations to spend (default 200)" },
+    { "html", 0, "FILE", "write a page with the candidates and the course of the best" },
+    SIMULATION_OPTIONS,
+    { 0 },
+};
+
+const struct command command_tune = {
+    .name = "tune",
+    .summary = "search a policy's numbers on a recorded load, and print what to paste",
+    .arguments = "",
+    .details =
+        "Moves every number in the rules of the service's scale section, its headroom, cost of\n"
+        "change and stabilization, and simulates each candidate on the first part of the load.\n"
+        "Those that no other beats in both violations and instance-hours are then shown with\n"
+        "their result on the rest. Without --config it starts from a target with a forecast,\n"
+        "and from Knative's windows. The same seed gives the same answer on any machine.\n",
+    .examples = "  plimsoll tune --trace load.csv --slo 'p99<250ms' --boot 60s\n"
+                "  plimsoll tune --trace load.csv --slo 'wait p95<100ms' -f plimsoll.yaml "
+                "--service shop\n"
+                "  plimsoll tune --recorded 14d --slo 'p99<1s' -f plimsoll.yaml --service shop "
+                "--html tune.html\n",
+    .options = own_options,
+    .run = run,
+};

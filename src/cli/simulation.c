@@ -1,0 +1,398 @@
+/* Reads the options of a simulation. What happens with them is sim's. */
+#include "cli/simulation.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/num.h"
+#include "base/us.h"
+#include "cli/command.h"
+#include "cli/load.h"
+#include "cli/state_dir.h"
+#include "cli/trace_file.h"
+#include "config/config.h"
+#include "store/recorded.h"
+#include "sys/mem.h"
+
+#define CAPACITY_SHARE 15 /* the mean load is that of so many instances, unless told otherwise */
+#define SLOTS 20
+
+/* -- single options -- */
+
+int simulation_number(const struct options *o, const char *name, double min, double max,
+                      double *ret, struct err *err)
+{
+    const char *text = options_text(o, name);
+    double value;
+    if (!text)
+        return 0;
+    if (num_parse_percent(slice_of(text), &value) < 0 &&
+        num_parse_double(slice_of(text), &value) < 0)
+        return err_set(err, -EINVAL, "--%s is \"%s\", and must be a number", name, text);
+    if (value < min || value > max)
+        return err_set(err, -EINVAL, "--%s is %s, and must be %g to %g", name, text, min, max);
+    *ret = value;
+    return 0;
+}
+
+int simulation_duration(const struct options *o, const char *name, int64_t *ret_us, struct err *err)
+{
+    const char *text = options_text(o, name);
+    if (!text)
+        return 0;
+    if (num_parse_duration(slice_of(text), ret_us) < 0)
+        return err_set(err, -EINVAL, "--%s is \"%s\", and must be a time such as 90s or 7d", name,
+                       text);
+    return 0;
+}
+
+/* One word of a list, NULL at its end; -1 = absent. */
+static int take_word(const struct options *o, const char *name, const char *const *words, int *ret,
+                     struct err *err)
+{
+    const char *text = options_text(o, name);
+    if (!text)
+        return 0;
+    char all[200];
+    struct str s;
+    str_init(&s, all, sizeof(all));
+    for (int n = 0; words[n]; n++) {
+        if (strcmp(words[n], text) == 0) {
+            *ret = n;
+            return 0;
+        }
+        str_putf(&s, "%s%s", n > 0 ? ", " : "", words[n]);
+    }
+    return err_set(err, -EINVAL, "--%s is \"%s\", and must be one of %s", name, text, all);
+}
+
+/* -- the load -- */
+
+static int read_recorded(const struct options *o, const char *service, struct trace *ret,
+                         struct err *err)
+{
+    char dir[4096];
+    struct recorded r = { 0 };
+    int64_t length_us = 0;
+    int rc = simulation_duration(o, "recorded", &length_us, err);
+    if (rc == 0 && options_text(o, "state"))
+        (void)str_copy(dir, sizeof(dir), options_text(o, "state"));
+    else if (rc == 0)
+        rc = state_dir_default(dir, sizeof(dir), err);
+    if (rc < 0)
+        return rc;
+    int64_t now_us = (int64_t)time(NULL) * US_PER_S;
+    rc = recorded_read(dir, service, us_sub(now_us, length_us), now_us, &r, err);
+    if (rc < 0)
+        return rc;
+    double *rates = calloc(MAX(r.count, 1), sizeof(*rates));
+    for (size_t n = 0; rates && n < r.count; n++) {
+        double before = n > 0 ? rates[n - 1] : 0;
+        rates[n] = isfinite(r.arrivals[n]) ? r.arrivals[n] : before;
+    }
+    *ret = (struct trace){
+        .start_wall_us = r.wall_us,
+        .step_us = RECORDED_STEP_S * US_PER_S,
+        .count = r.count,
+        .rates = rates,
+    };
+    (void)str_copy(ret->name, sizeof(ret->name), "recorded");
+    recorded_done(&r);
+    return rates ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+static int cut(struct trace *t, int64_t from_us, int64_t for_us, struct err *err)
+{
+    struct trace part;
+    if (from_us == 0 && for_us == US_NEVER)
+        return 0;
+    int rc = trace_slice(t, from_us, us_add(from_us, for_us), &part);
+    if (rc < 0)
+        return err_set(err, rc, "out of memory");
+    trace_done(t);
+    *t = part;
+    return t->count > 0 ? 0 : err_set(err, -EINVAL, "nothing of the load is left");
+}
+
+static int resample(struct trace *t, int64_t step_us, struct err *err)
+{
+    struct trace other;
+    if (step_us == 0)
+        return 0;
+    int rc = trace_resample(t, step_us, &other);
+    if (rc < 0)
+        return err_set(err, rc, "--resample: steps that short would be too many");
+    trace_done(t);
+    *t = other;
+    return 0;
+}
+
+static int change_load(const struct options *o, struct trace *t, struct err *err)
+{
+    double scale = 1, speed = 1;
+    int64_t from_us = 0, for_us = US_NEVER, step_us = 0;
+    int rc = simulation_number(o, "scale", 1e-9, 1e9, &scale, err);
+    if (rc == 0)
+        rc = simulation_number(o, "time-scale", 1e-6, 1e6, &speed, err);
+    if (rc == 0)
+        rc = simulation_duration(o, "from", &from_us, err);
+    if (rc == 0)
+        rc = simulation_duration(o, "for", &for_us, err);
+    if (rc == 0)
+        rc = simulation_duration(o, "resample", &step_us, err);
+    if (rc == 0)
+        rc = cut(t, from_us, for_us, err);
+    bool quiet = options_flag(o, "denoise");
+    if (rc == 0 && quiet && trace_grow(t, scale) < 0)
+        rc = err_set(err, -ENOMEM, "out of memory");
+    if (rc < 0)
+        return rc;
+    if (!quiet)
+        trace_scale(t, scale);
+    trace_scale_time(t, speed);
+    return resample(t, step_us, err);
+}
+
+static int read_load(const struct options *o, struct simulation *s, struct err *err)
+{
+    const char *path = options_text(o, "trace");
+    bool recorded = options_text(o, "recorded") != NULL;
+    if (!path == !recorded)
+        return err_set(err, -EINVAL, "give a load: --trace FILE, or --recorded TIME");
+    if (recorded && !s->config && !options_text(o, "service"))
+        return err_set(err, -EINVAL, "--recorded needs --service or --config");
+    const char *service = s->config ? s->service.name : options_text(o, "service");
+    int rc = path ? trace_file_read(path, &s->trace, &s->bad_rows, err)
+                  : read_recorded(o, service, &s->trace, err);
+    return rc < 0 ? rc : change_load(o, &s->trace, err);
+}
+
+/* -- the policy -- */
+
+static int choose_service(const struct options *o, struct simulation *s, struct err *err)
+{
+    const char *wanted = options_text(o, "service");
+    const struct config *c = s->config;
+    if (!wanted && c->service_count != 1)
+        return err_set(err, -EINVAL, "%s has %u services: say which with --service", c->path,
+                       c->service_count);
+    for (uint32_t n = 0; n < c->service_count; n++) {
+        if (wanted && strcmp(c->services[n].name, wanted) != 0)
+            continue;
+        s->service = *c->services[n].scale;
+        s->model = c->model;
+        return 0;
+    }
+    return err_set(err, -EINVAL, "%s has no service \"%s\"", c->path, wanted);
+}
+
+static int read_policy(const struct options *o, struct simulation *s, double slots, struct err *err)
+{
+    const char *path = options_text(o, "config");
+    int rc = 0;
+    if (path && load_config(&s->arena, path, &s->config) < 0)
+        return err_set(err, -EINVAL, "%s cannot be used", path);
+    if (path) {
+        rc = choose_service(o, s, err);
+    } else {
+        default_policy_init(&s->fallback, slots);
+        s->service = s->fallback.service;
+        s->model = s->fallback.model;
+    }
+    s->service.mode = SERVICE_AUTO; /* what it would do is the question */
+    s->model.service_count = 1;
+    s->model.services = &s->service;
+    return rc;
+}
+
+/* -- the world -- */
+
+static int read_histogram(const char *path, struct run_histogram *ret, struct err *err)
+{
+    char line[256];
+    _cleanup_fclose_ FILE *f = fopen(path, "re");
+    if (!f)
+        return err_set(err, -errno, "%s: %s", path, strerror(errno));
+    for (unsigned row = 1; fgets(line, sizeof(line), f); row++) {
+        const char *comma = strchr(line, ',');
+        double below, share;
+        if (line[0] == '#' || (row == 1 && (line[0] < '0' || line[0] > '9')))
+            continue;
+        if (ret->count == ARRAY_LEN(ret->bucket))
+            return err_set(err, -E2BIG, "%s: more than %zu rows", path, ARRAY_LEN(ret->bucket));
+        struct slice first = { line, comma ? (size_t)(comma - line) : 0 };
+        struct slice second = { comma ? comma + 1 : line, comma ? strcspn(comma + 1, "\r\n") : 0 };
+        if (num_parse_double(slice_trim(first), &below) < 0 ||
+            num_parse_double(slice_trim(second), &share) < 0 || below <= 0 || share < 0)
+            return err_set(err, -EINVAL, "%s:%u: not a row of below_s,share", path, row);
+        ret->bucket[ret->count].below_s = below;
+        ret->bucket[ret->count++].share = share;
+    }
+    return ret->count > 0 ? 0 : err_set(err, -EINVAL, "%s: no row in it", path);
+}
+
+static int read_service_time(const struct options *o, struct simulation *s, struct err *err)
+{
+    const char *text = options_text(o, "service-time");
+    struct run_options *r = &s->run;
+    if (!text || strcmp(text, "fixed") == 0)
+        return 0;
+    if (strcmp(text, "exponential") == 0) {
+        r->service = RUN_EXPONENTIAL;
+        return 0;
+    }
+    if (strncmp(text, "lognormal:", 10) == 0 &&
+        num_parse_double(slice_of(text + 10), &r->service_cv) == 0 && r->service_cv > 0) {
+        r->service = RUN_LOGNORMAL;
+        return 0;
+    }
+    if (strncmp(text, "histogram:", 10) == 0) {
+        r->service = RUN_HISTOGRAM;
+        r->histogram = &s->histogram;
+        return read_histogram(text + 10, &s->histogram, err);
+    }
+    return err_set(err, -EINVAL,
+                   "--service-time is \"%s\", and must be fixed, exponential, "
+                   "lognormal:CV or histogram:FILE",
+                   text);
+}
+
+static int read_noisy(const struct options *o, struct fleet_conf *f, struct err *err)
+{
+    const char *text = options_text(o, "noisy");
+    if (!text)
+        return 0;
+    size_t n = strcspn(text, ":");
+    struct slice share = { text, n };
+    f->noisy_slowdown = 2;
+    if (num_parse_percent(share, &f->noisy_share) < 0 &&
+        num_parse_double(share, &f->noisy_share) < 0)
+        n = 0;
+    if (text[n] == ':' && num_parse_double(slice_of(text + n + 1), &f->noisy_slowdown) < 0)
+        n = 0;
+    return n > 0 ? 0 : err_set(err, -EINVAL, "--noisy is \"%s\", and must be as 10%%:2", text);
+}
+
+static int read_times(const struct options *o, struct run_options *r, struct err *err)
+{
+    int64_t wait_us = 500 * US_PER_MS, latency_us = 0, seed = 1;
+    r->fleet.boot_us = 60 * US_PER_S;
+    int rc = simulation_duration(o, "boot", &r->fleet.boot_us, err);
+    if (rc == 0)
+        rc = simulation_duration(o, "slo-wait", &wait_us, err);
+    if (rc == 0)
+        rc = simulation_duration(o, "slo-latency", &latency_us, err);
+    if (rc == 0)
+        rc = options_int(o, "seed", 0, INT64_MAX, &seed, err);
+    r->slo_wait_s = (double)wait_us * 1e-6;
+    r->slo_latency_s = (double)latency_us * 1e-6;
+    r->seed = (uint64_t)seed;
+    return rc;
+}
+
+static int read_words(const struct options *o, struct run_options *r, struct err *err)
+{
+    static const char *const fidelities[] = { "tick", "request", NULL };
+    static const char *const disciplines[] = { "ps", "fcfs", NULL };
+    int fidelity = RUN_TICK, discipline = RUN_SHARED;
+    int rc = take_word(o, "fidelity", fidelities, &fidelity, err);
+    if (rc == 0)
+        rc = take_word(o, "discipline", disciplines, &discipline, err);
+    r->fidelity = (enum run_fidelity)fidelity;
+    r->discipline = (enum run_discipline)discipline;
+    r->balance = options_text(o, "balance");
+    return rc;
+}
+
+static int read_world(const struct options *o, struct simulation *s, struct err *err)
+{
+    struct run_options *r = &s->run;
+    s->carbon = s->model.carbon;
+    r->cost = s->service.cost;
+    r->watts = s->service.watts;
+    const struct {
+        const char *name;
+        double min, max, *to;
+    } numbers[] = {
+        { "boot-spread", 0, 1, &r->fleet.boot_spread },
+        { "start-failures", 0, 1, &r->fleet.start_failures },
+        { "crashes", 0, 1e5, &r->fleet.crashes_per_day },
+        { "cost", 0, 1e9, &r->cost },
+        { "watts", 0, 1e9, &r->watts },
+        { "carbon", 0, 1e6, &s->carbon.grams },
+        { "capacity", 1e-9, 1e12, &r->capacity },
+    };
+    int rc = read_times(o, r, err);
+    for (size_t n = 0; rc == 0 && n < ARRAY_LEN(numbers); n++)
+        rc = simulation_number(o, numbers[n].name, numbers[n].min, numbers[n].max, numbers[n].to,
+                               err);
+    if (rc == 0)
+        rc = read_words(o, r, err);
+    if (rc == 0)
+        rc = read_noisy(o, &r->fleet, err);
+    if (rc == 0)
+        rc = read_service_time(o, s, err);
+    if (s->carbon.grams > 0 || s->carbon.window_count > 0)
+        r->carbon = &s->carbon;
+    return rc;
+}
+
+/* A start that takes longer than the configuration waits for one would always fail. */
+static void allow_boot(struct simulation *s)
+{
+    const struct fleet_conf *f = &s->run.fleet;
+    int64_t longest_us = (int64_t)((double)f->boot_us * (1 + f->boot_spread)) + 10 * US_PER_S;
+    if (s->service.start_within_us >= longest_us)
+        return;
+    if (s->config)
+        fprintf(stderr, "note: starts are waited for longer than the configuration says, since "
+                        "--boot is longer\n");
+    s->service.start_within_us = longest_us;
+}
+
+/* -- all of it -- */
+
+static int read_all(const struct options *o, struct simulation *s, struct err *err)
+{
+    double slots = SLOTS;
+    int rc = simulation_number(o, "slots", 1, 1e6, &slots, err);
+    if (rc == 0)
+        rc = read_policy(o, s, slots, err);
+    if (rc == 0)
+        rc = read_load(o, s, err);
+    if (rc == 0)
+        rc = read_world(o, s, err);
+    if (rc < 0)
+        return rc;
+    allow_boot(s);
+    double mean = trace_mean(&s->trace);
+    if (s->run.capacity == 0)
+        s->run.capacity = mean / CAPACITY_SHARE;
+    if (s->run.capacity <= 0)
+        return err_set(err, -EINVAL, "the load is 0 throughout: say --capacity");
+    s->run.slots = slots;
+    s->run.trace = &s->trace;
+    s->run.model = &s->model;
+    return 0;
+}
+
+int simulation_read(const struct options *o, struct simulation *ret)
+{
+    struct err err = { 0 };
+    *ret = (struct simulation){ 0 };
+    mem_arena_init(&ret->arena, LOAD_ARENA_BYTES);
+    if (read_all(o, ret, &err) == 0)
+        return 0;
+    simulation_done(ret);
+    return command_fail_err(COMMAND_USAGE, &err);
+}
+
+void simulation_done(struct simulation *s)
+{
+    trace_done(&s->trace);
+    arena_done(&s->arena);
+}

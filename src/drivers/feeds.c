@@ -1,0 +1,328 @@
+/* When feeds are asked, how long an answer is held, and what is said of a source that fails. It
+ * believes no number that a metric cannot have, and says once that a source stopped answering and
+ * once that it answers again. It never asks twice at a time. */
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fmt.h"
+#include "base/num.h"
+#include "base/table.h"
+#include "base/us.h"
+#include "config/read.h"
+#include "drivers/feed.h"
+#include "drivers/fetch.h"
+#include "drivers/statsd.h"
+#include "sys/clock.h"
+
+#define FINGERPRINT_BYTES 16384
+
+struct feeds {
+    struct feed_tools tools;
+    struct list all;     /* struct feed */
+    uint64_t undigested; /* counts the sections that are too long for a fingerprint */
+};
+
+/* --- the cycle of one feed --- */
+
+static void on_timer(uv_timer_t *timer);
+
+static void wake_in(struct feed *f, int64_t us)
+{
+    uv_timer_start(&f->timer, on_timer, (uint64_t)(MAX(us, 0) / US_PER_MS), 0);
+}
+
+static int64_t held_us(const struct feed *f)
+{
+    return us_add(f->conf.every_us, f->conf.timeout_us);
+}
+
+static bool is_known(const struct feed *f, int64_t now_us)
+{
+    return f->answered_us != 0 && us_sub(now_us, f->answered_us) <= held_us(f);
+}
+
+static void note(struct feed *f, bool trouble, const char *text)
+{
+    char line[FEED_TROUBLE_MAX + 96];
+    struct driver_env *env = &f->tools->env;
+    fmt(line, sizeof(line), "source %s (%s) %s", f->conf.name, f->ops->name, text);
+    env->note(env->ctx, f->conf.slot, trouble, line);
+}
+
+/* An answer or a failure has come: when to look again. One that is not asked is looked at when its
+ * next value is overdue. */
+static void plan_next(struct feed *f)
+{
+    f->asking = false;
+    if (f->ops->ask)
+        wake_in(f, us_sub(us_add(f->asked_us, f->conf.every_us), clock_now_us()));
+    else
+        wake_in(f, held_us(f));
+}
+
+void feed_fail(struct feed *f, const char *format, ...)
+{
+    char text[FEED_TROUBLE_MAX];
+    va_list args;
+    va_start(args, format);
+    fmt_v(text, sizeof(text), format, args);
+    va_end(args);
+    for (char *p = text; *p; p++) /* others wrote some of it */
+        if ((unsigned char)*p < ' ' || *p == 127)
+            *p = ' ';
+    bool news = f->trouble[0] == '\0';
+    memcpy(f->trouble, text, sizeof(text));
+    plan_next(f);
+    if (news)
+        note(f, true, text);
+}
+
+void feed_answer(struct feed *f, double value)
+{
+    char text[40];
+    if (!isfinite(value) || value < 0) {
+        fmt_double(text, sizeof(text), value, 6);
+        feed_fail(f, "says %s, which no metric can be", text);
+        return;
+    }
+    bool over = f->trouble[0] != '\0';
+    f->trouble[0] = '\0';
+    f->value = value;
+    f->answered_us = clock_now_us();
+    plan_next(f);
+    if (over)
+        note(f, false, "answers again");
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+bool feed_number(const char *text, size_t bytes, double *ret)
+{
+    while (bytes > 0 && is_blank(text[0])) {
+        text++;
+        bytes--;
+    }
+    while (bytes > 0 && is_blank(text[bytes - 1]))
+        bytes--;
+    return num_parse_double((struct slice){ text, bytes }, ret) == 0;
+}
+
+static void begin(struct feed *f)
+{
+    f->asking = true;
+    f->asked_us = clock_now_us();
+    wake_in(f, f->conf.timeout_us);
+    f->ops->ask(f);
+}
+
+static void time_is_up(struct feed *f)
+{
+    char took[32];
+    int64_t waited_us = f->ops->ask ? f->conf.timeout_us : held_us(f);
+    num_format_duration(took, sizeof(took), waited_us);
+    if (f->asking)
+        f->ops->cancel(f);
+    feed_fail(f, f->ops->ask ? "does not answer within %s" : "has been told nothing for %s", took);
+}
+
+/* What could not be opened is tried again, as often as it would be asked. */
+static bool is_open(struct feed *f)
+{
+    struct err err = { 0 };
+    if (f->open || !f->ops->open)
+        return true;
+    f->open = f->ops->open(f, &err) == 0;
+    if (!f->open) {
+        f->asked_us = clock_now_us();
+        feed_fail(f, "%s", err.text);
+        wake_in(f, f->conf.every_us);
+    }
+    return f->open;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct feed *f = CONTAINER_OF(timer, struct feed, timer);
+    if (!is_open(f))
+        return;
+    if (f->asking || !f->ops->ask)
+        time_is_up(f);
+    else
+        begin(f);
+}
+
+/* --- the list --- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(CONTAINER_OF((uv_timer_t *)handle, struct feed, timer));
+}
+
+static void drop(struct feed *f)
+{
+    if (f->asking)
+        f->ops->cancel(f);
+    if (f->open && f->ops->close)
+        f->ops->close(f);
+    list_remove(&f->link);
+    uv_close((uv_handle_t *)&f->timer, on_closed);
+}
+
+static const struct feed_ops *ops_of(const struct feed_conf *conf)
+{
+    for (size_t i = 0; feed_all[i]; i++)
+        if (feed_all[i]->section == conf->section)
+            return feed_all[i];
+    return NULL;
+}
+
+static void print_section(const struct schema_section *section, const void *conf, struct str *out)
+{
+    for (const struct schema_key *k = section->keys; k->name; k++) {
+        const void *field = (const char *)conf + k->offset;
+        if (k->type == SCHEMA_SECTION)
+            print_section(k->section, field, out);
+        else
+            schema_print_value(k, field, out);
+        str_put_char(out, '\n');
+    }
+}
+
+static uint64_t fingerprint_of(struct feeds *s, const struct feed_conf *conf)
+{
+    char text[FINGERPRINT_BYTES];
+    struct str out;
+    str_init(&out, text, sizeof(text));
+    str_putf(&out, "%s\n%lld %lld\n", conf->section->name, (long long)conf->every_us,
+             (long long)conf->timeout_us);
+    print_section(conf->section, conf->conf, &out);
+    return out.cut ? ++s->undigested : table_hash((struct slice){ out.p, out.len });
+}
+
+static struct feed *find(const struct feeds *s, const char *service, const char *name)
+{
+    LIST_FOR_EACH (it, &s->all) {
+        struct feed *f = LIST_ENTRY(it, struct feed, link);
+        if (strcmp(f->conf.service, service) == 0 && strcmp(f->conf.name, name) == 0)
+            return f;
+    }
+    return NULL;
+}
+
+static void add(struct feeds *s, const struct feed_conf *conf, uint64_t fingerprint)
+{
+    const struct feed_ops *ops = ops_of(conf);
+    struct feed *f = ops ? calloc(1, sizeof(*f)) : NULL;
+    if (!f)
+        return; /* unknown for ever, as law 1 wants it */
+    *f = (struct feed){
+        .ops = ops, .tools = &s->tools, .conf = *conf, .fingerprint = fingerprint, .kept = true
+    };
+    uv_timer_init(s->tools.env.loop, &f->timer);
+    list_push_back(&s->all, &f->link);
+    if (is_open(f))
+        wake_in(f, ops->ask ? 0 : held_us(f));
+}
+
+/* Texts of the configuration before may be compared here for the last time. */
+void feeds_set(struct feeds *s, const struct feed_conf *items, size_t count)
+{
+    LIST_FOR_EACH (it, &s->all)
+        LIST_ENTRY(it, struct feed, link)->kept = false;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t fingerprint = fingerprint_of(s, &items[i]);
+        struct feed *f = find(s, items[i].service, items[i].name);
+        if (f && f->fingerprint == fingerprint) {
+            f->conf = items[i];
+            f->kept = true;
+        } else {
+            if (f)
+                drop(f);
+            add(s, &items[i], fingerprint);
+        }
+    }
+    LIST_FOR_EACH (it, &s->all) {
+        struct feed *f = LIST_ENTRY(it, struct feed, link);
+        if (!f->kept)
+            drop(f);
+    }
+}
+
+int feeds_new(const struct driver_env *env, struct feeds **ret, struct err *err)
+{
+    struct feeds *s = calloc(1, sizeof(*s));
+    if (!s)
+        return err_set(err, -ENOMEM, "no memory for sources");
+    list_init(&s->all);
+    s->tools.env = *env;
+    int rc = fetcher_new(env->loop, &s->tools.fetcher, err);
+    if (rc == 0)
+        rc = statsd_new(env->loop, &s->tools.statsd, err);
+    if (rc < 0) {
+        feeds_free(s);
+        return rc;
+    }
+    *ret = s;
+    return 0;
+}
+
+void feeds_free(struct feeds *s)
+{
+    if (!s)
+        return;
+    LIST_FOR_EACH (it, &s->all)
+        drop(LIST_ENTRY(it, struct feed, link));
+    statsd_free(s->tools.statsd);
+    fetcher_free(s->tools.fetcher);
+    free(s);
+}
+
+/* --- answers --- */
+
+void feeds_sample(struct feeds *s, uint32_t slot, int64_t now_us, struct source_sink *sink)
+{
+    LIST_FOR_EACH (it, &s->all) {
+        struct feed *f = LIST_ENTRY(it, struct feed, link);
+        if (f->conf.slot == slot)
+            source_add(sink, f->conf.metric, 0, is_known(f, now_us) ? f->value : (double)NAN);
+    }
+}
+
+int feeds_push(struct feeds *s, uint32_t slot, const char *name, double value, struct err *err)
+{
+    LIST_FOR_EACH (it, &s->all) {
+        struct feed *f = LIST_ENTRY(it, struct feed, link);
+        if (f->conf.slot != slot || strcmp(f->conf.name, name) != 0)
+            continue;
+        if (f->ops->ask)
+            return err_set(err, -EPERM, "source %s is asked (%s), not told", name, f->ops->name);
+        feed_answer(f, value);
+        return f->trouble[0] ? err_set(err, -EINVAL, "%s: %s", name, f->trouble) : 0;
+    }
+    return err_set(err, -ENOENT, "there is no source %s", name);
+}
+
+size_t feeds_view(const struct feeds *s, uint32_t slot, int64_t now_us, struct feed_view *ret,
+                  size_t cap)
+{
+    size_t n = 0;
+    LIST_FOR_EACH (it, &s->all) {
+        const struct feed *f = LIST_ENTRY(it, struct feed, link);
+        if (f->conf.slot != slot)
+            continue;
+        if (n < cap)
+            ret[n] = (struct feed_view){ .name = f->conf.name,
+                                         .kind = f->ops->name,
+                                         .known = is_known(f, now_us),
+                                         .value = f->value,
+                                         .trouble = f->trouble };
+        n++;
+    }
+    return n;
+}

@@ -1,0 +1,505 @@
+/* The arithmetic of capacity, step by step. Each step leaves a line that names its law. It must
+ * never round in between: only counts of instances are whole. */
+#include "sim/capacity.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+
+#include "base/fmt.h"
+#include "base/math.h"
+#include "base/str.h"
+#include "base/util.h"
+
+#define DAY_S 86400.0
+#define MONTH_HOURS 730.0
+#define HALVINGS 60
+
+struct work {
+    const struct capacity_conf *conf;
+    struct capacity_result *result;
+    struct queueing_load load; /* at the peak; service alone on an instance */
+    struct queueing_slo slo;   /* of one call of a fan-out */
+    struct err *err;
+};
+
+const char *capacity_unit_name(enum capacity_unit u)
+{
+    static const char *const names[CAPACITY_UNIT_MAX] = {
+        [CAPACITY_NUMBER] = "",   [CAPACITY_COUNT] = "", [CAPACITY_PER_S] = "/s",
+        [CAPACITY_SECONDS] = "s", [CAPACITY_RATIO] = "", [CAPACITY_MONEY] = "",
+        [CAPACITY_KWH] = "kWh",   [CAPACITY_KG] = "kg",
+    };
+    return (unsigned)u < CAPACITY_UNIT_MAX ? names[u] : "";
+}
+
+static void step(struct work *w, const char *name, enum capacity_unit unit, double value,
+                 const char *how, ...) _printf_(5, 6);
+
+static void step(struct work *w, const char *name, enum capacity_unit unit, double value,
+                 const char *how, ...)
+{
+    assert(w->result->step_count < CAPACITY_STEPS_MAX);
+    struct capacity_step *s = &w->result->steps[w->result->step_count++];
+    va_list args;
+    *s = (struct capacity_step){ .unit = unit, .value = value };
+    str_copy(s->name, sizeof(s->name), name);
+    va_start(args, how);
+    fmt_v(s->how, sizeof(s->how), how, args);
+    va_end(args);
+}
+
+/* -- what comes --------------------------------------------------------------------------------
+ */
+
+/* A response time that is not given is the service time; without that, none at all. */
+static double response_of(const struct capacity_conf *c)
+{
+    return c->response_s >= 0 ? c->response_s : c->service_s;
+}
+
+static void add_activity(struct work *w, double *ret_plain_per_s)
+{
+    const struct capacity_conf *c = w->conf;
+    double sum = 0;
+    if (c->rate_per_s > 0) {
+        sum += c->rate_per_s;
+        step(w, "requests", CAPACITY_PER_S, c->rate_per_s, "as given");
+    }
+    if (c->users > 0) {
+        double x = c->users / (c->think_s + response_of(c));
+        sum += x;
+        step(w, "of users at a time", CAPACITY_PER_S, x,
+             "interactive law, X = N / (Z + R) = %.0g / (%.4g + %.4g)", c->users, c->think_s,
+             response_of(c));
+    }
+    if (c->daily_users > 0) {
+        double x = c->daily_users * c->requests_a_day / DAY_S;
+        sum += x;
+        step(w, "of users a day", CAPACITY_PER_S, x, "%.0g users * %.2g requests / 86400 s",
+             c->daily_users, c->requests_a_day);
+    }
+    *ret_plain_per_s = sum;
+}
+
+/* The mix of all requests has one mean and one variance: E[S^2] = sum of p S^2 (1 + cv2). */
+static void mix(struct work *w, double plain_per_s)
+{
+    const struct capacity_conf *c = w->conf;
+    double rate = plain_per_s, busy = plain_per_s * c->service_s;
+    double squares = plain_per_s * c->service_s * c->service_s * (1 + c->service_cv2);
+    for (uint32_t i = 0; i < c->class_count; i++) {
+        const struct capacity_class *k = &c->classes[i];
+        char name[48];
+        fmt(name, sizeof(name), "class %s", k->name);
+        step(w, name, CAPACITY_PER_S, k->rate_per_s, "%.4g s each, %.3g busy (Little)",
+             k->service_s, k->rate_per_s * k->service_s);
+        rate += k->rate_per_s;
+        busy += k->rate_per_s * k->service_s;
+        squares += k->rate_per_s * k->service_s * k->service_s * (1 + k->service_cv2);
+    }
+    double mean_s = rate > 0 ? busy / rate : 0;
+    w->result->mean_per_s = rate;
+    w->load = (struct queueing_load){
+        .arrivals_per_s = rate * c->peak_to_mean,
+        .service_s = mean_s,
+        .arrival_cv2 = c->arrival_cv2,
+        .service_cv2 = mean_s > 0 ? squares / rate / (mean_s * mean_s) - 1 : 0,
+    };
+}
+
+static int take_load(struct work *w)
+{
+    const struct capacity_conf *c = w->conf;
+    struct capacity_result *r = w->result;
+    double plain_per_s;
+    add_activity(w, &plain_per_s);
+    mix(w, plain_per_s);
+    if (!(r->mean_per_s > 0))
+        return err_set(w->err, -EINVAL, "no load: give --rate, --users, --daily-users or --class");
+    if (c->has_usl && c->service_s == 0 && c->class_count == 0) {
+        w->load.service_s = (double)c->concurrency / c->usl.gamma;
+        w->load.service_cv2 = c->service_cv2;
+    }
+    if (!(w->load.service_s > 0))
+        return err_set(w->err, -EINVAL,
+                       "no service time: give --service, the time an instance works on one "
+                       "request (or --usl with measurements)");
+    r->peak_per_s = w->load.arrivals_per_s;
+    r->service_s = w->load.service_s;
+    step(w, "mean load", CAPACITY_PER_S, r->mean_per_s, "the sum");
+    step(w, "peak load", CAPACITY_PER_S, r->peak_per_s, "mean * %.3g, peak to mean",
+         c->peak_to_mean);
+    if (c->headroom > 0) {
+        w->load.arrivals_per_s /= 1 - c->headroom;
+        step(w, "sized for", CAPACITY_PER_S, w->load.arrivals_per_s, "peak / (1 - %.3g), headroom",
+             c->headroom);
+    }
+    step(w, "service time", CAPACITY_SECONDS, r->service_s,
+         c->class_count > 0 || c->service_s > 0 ? "mean of all requests, cv2 %.3g"
+                                                : "concurrency / gamma of the USL, cv2 %.3g",
+         w->load.service_cv2);
+    step(w, "busy at a time", CAPACITY_NUMBER, queueing_offered(&w->load),
+         "Little, L = lambda * S = %.4g/s * %.4g s", w->load.arrivals_per_s, r->service_s);
+    return 0;
+}
+
+/* -- instances for a target --------------------------------------------------------------------
+ */
+
+/* The load as each of n instances would serve it. */
+static struct queueing_load load_with(const struct work *w, int64_t n)
+{
+    struct queueing_load load = w->load;
+    if (w->conf->has_usl)
+        load.service_s *= MAX(1, usl_stretch(&w->conf->usl, (double)n));
+    return load;
+}
+
+static struct queueing with(const struct work *w, int64_t n, double rate_per_s)
+{
+    struct queueing_load load = load_with(w, n);
+    load.arrivals_per_s = rate_per_s;
+    return queueing_of(&load, n * w->conf->concurrency);
+}
+
+/* More than so many are of no use: the USL's peak, or what can be computed. */
+static int64_t useful_max(const struct work *w)
+{
+    int64_t most = CAPACITY_SERVERS_MAX / w->conf->concurrency;
+    double peak = w->conf->has_usl ? usl_peak(&w->conf->usl) : INFINITY;
+    return peak < (double)most ? MAX(1, (int64_t)peak) : most;
+}
+
+/* The least number that keeps the target; with coherence delay each count is another service time,
+ * without it one walk finds it. */
+static int least(const struct work *w, double rate_per_s, int64_t *ret)
+{
+    struct queueing q;
+    struct queueing_load load = w->load;
+    load.arrivals_per_s = rate_per_s;
+    int64_t each = w->conf->concurrency;
+    if (!w->conf->has_usl) {
+        int rc = queueing_least(&load, &w->slo, each, CAPACITY_SERVERS_MAX, &q);
+        if (rc == 0)
+            *ret = q.servers / each;
+        return rc;
+    }
+    for (int64_t n = 1; n <= useful_max(w); n++) {
+        if (usl_throughput(&w->conf->usl, (double)n) <= 0)
+            continue;
+        struct queueing_load stretched = load_with(w, n);
+        if (rate_per_s * stretched.service_s >= (double)(n * each))
+            continue;
+        q = with(w, n, rate_per_s);
+        if (queueing_meets(&q, &w->slo)) {
+            *ret = n;
+            return 0;
+        }
+    }
+    return -ERANGE;
+}
+
+/* With nobody before it. */
+static struct queueing alone(const struct work *w)
+{
+    return with(w, 1, 0);
+}
+
+static int check_reachable(const struct work *w)
+{
+    struct queueing q = alone(w);
+    if (w->slo.goal == QUEUEING_STABLE || queueing_meets(&q, &w->slo))
+        return 0;
+    bool mean = w->slo.goal == QUEUEING_SOJOURN_MEAN;
+    double best_s = mean ? w->load.service_s : queueing_sojourn_quantile_s(&q, w->slo.ratio);
+    return err_set(w->err, -ERANGE,
+                   "--slo \"%s\": out of reach of any number of instances, for a request that "
+                   "never waits takes %.4g s; ask for more than that, or make --service shorter",
+                   w->conf->slo_text, best_s);
+}
+
+static int refuse_usl(const struct work *w)
+{
+    double peak = (double)useful_max(w);
+    return err_set(w->err, -ERANGE,
+                   "--usl: no number of instances carries %.4g/s within the target: %.0g carry "
+                   "%.4g/s, and more than that carry less; make them wait less for each other",
+                   w->load.arrivals_per_s, peak, usl_throughput(&w->conf->usl, peak));
+}
+
+static void show_usl(struct work *w)
+{
+    const struct usl *u = &w->conf->usl;
+    if (!w->conf->has_usl)
+        return;
+    step(w, "USL alpha", CAPACITY_NUMBER, u->alpha, "contention; fitted with R2 %.4g",
+         w->conf->usl_r2);
+    step(w, "USL beta", CAPACITY_NUMBER, u->beta, "coherence");
+    step(w, "USL gamma", CAPACITY_PER_S, u->gamma, "what one alone carries");
+    double peak = usl_peak(u);
+    if (isfinite(peak))
+        step(w, "USL peak", CAPACITY_NUMBER, peak,
+             "N* = sqrt((1 - alpha) / beta), where they carry %.4g/s", usl_throughput(u, peak));
+}
+
+static void show_waits(struct work *w, const char *when, const struct queueing *q)
+{
+    static const struct {
+        const char *name;
+        double ratio;
+    } percentiles[] = { { "p50", 0.5 }, { "p99", 0.99 } };
+    char name[48];
+    step(w, when, CAPACITY_RATIO, queueing_utilisation(q), "rho = a / c = %.4g / %lld",
+         queueing_offered(&q->load), (long long)q->servers);
+    step(w, "requests that wait", CAPACITY_RATIO, queueing_wait_ratio(q), "Erlang C");
+    step(w, "mean wait", CAPACITY_SECONDS, queueing_wait_mean_s(q),
+         "C / (c mu - lambda) * (ca2 + cs2) / 2, Allen-Cunneen");
+    for (size_t i = 0; i < ARRAY_LEN(percentiles); i++) {
+        fmt(name, sizeof(name), "latency %s", percentiles[i].name);
+        step(w, name, CAPACITY_SECONDS, queueing_sojourn_quantile_s(q, percentiles[i].ratio),
+             "wait and service together");
+    }
+}
+
+/* Halfin and Whitt's rule of thumb beside the exact answer. */
+static void show_square_root(struct work *w, const struct queueing *q)
+{
+    double wait = queueing_wait_ratio(q), a = queueing_offered(&q->load);
+    if (!(wait > 1e-9 && wait < 1))
+        return;
+    double beta = queueing_halfin_whitt_beta(wait);
+    step(w, "square-root staffing", CAPACITY_NUMBER, a + beta * sqrt(a),
+         "a + beta sqrt(a), Halfin-Whitt: beta %.3g for as many that wait", beta);
+}
+
+static int staff(struct work *w)
+{
+    const struct capacity_conf *c = w->conf;
+    int64_t n;
+    if (c->fan_out > 1) {
+        w->slo.ratio = math_pow(c->slo.ratio, 1 / c->fan_out);
+        step(w, "share of calls in time", CAPACITY_RATIO, w->slo.ratio,
+             "%.4g^(1/%.0g), for the slowest of %.0g decides (Dean, Barroso)", c->slo.ratio,
+             c->fan_out, c->fan_out);
+    }
+    show_usl(w);
+    int rc = check_reachable(w);
+    if (rc < 0)
+        return rc;
+    rc = least(w, w->load.arrivals_per_s, &n);
+    if (rc < 0 && c->has_usl)
+        return refuse_usl(w);
+    if (rc < 0)
+        return err_set(w->err, rc, "more than %lld servers: not computed",
+                       (long long)CAPACITY_SERVERS_MAX);
+    struct queueing q = with(w, n, w->load.arrivals_per_s);
+    w->result->working = n;
+    step(w, "instances for the load", CAPACITY_COUNT, (double)n,
+         "least that keep %s: %lld * %lld at a time, %s",
+         c->slo_text[0] ? c->slo_text : "the queue finite", (long long)n, (long long)c->concurrency,
+         c->has_usl ? "Erlang C over USL" : "Erlang C");
+    show_square_root(w, &q);
+    q = with(w, n, w->result->peak_per_s);
+    w->result->utilisation = queueing_utilisation(&q);
+    show_waits(w, "utilisation at the peak", &q);
+    return 0;
+}
+
+/* -- connections, spare ones, zones ------------------------------------------------------------
+ */
+
+/* Connections come and go by themselves (Poisson), so that of as many slots as connections on
+ * average half the time one is missing: Erlang B. */
+static void hold_connections(struct work *w)
+{
+    const struct capacity_conf *c = w->conf;
+    if (!(c->connections > 0))
+        return;
+    double sized = c->connections * c->peak_to_mean / (1 - c->headroom);
+    int64_t n = (int64_t)ceil(sized / c->connections_each), low = 0;
+    while (queueing_erlang_b(sized, (int64_t)((double)n * c->connections_each)) >
+           c->refused_ratio) {
+        low = n;
+        n += MAX(1, n / 8);
+    }
+    while (n - low > 1) {
+        int64_t middle = low + (n - low) / 2;
+        if (queueing_erlang_b(sized, (int64_t)((double)middle * c->connections_each)) >
+            c->refused_ratio)
+            low = middle;
+        else
+            n = middle;
+    }
+    step(w, "instances for connections", CAPACITY_COUNT, (double)n,
+         "%.0g of them, %.0g an instance, at most %.4g refused: Erlang B", sized,
+         c->connections_each, c->refused_ratio);
+    w->result->working = MAX(w->result->working, n);
+}
+
+/* What n working ones make with spare ones and zones: one zone lost and `spare` more must leave n.
+ */
+static int64_t total_of(const struct capacity_conf *c, int64_t working)
+{
+    int64_t n = working + c->spare;
+    if (c->zones < 2)
+        return n;
+    int64_t a_zone = (n + c->zones - 2) / (c->zones - 1);
+    return a_zone * c->zones;
+}
+
+static void provide(struct work *w)
+{
+    const struct capacity_conf *c = w->conf;
+    struct capacity_result *r = w->result;
+    r->instances = total_of(c, r->working);
+    if (c->spare > 0)
+        step(w, "with spare ones", CAPACITY_COUNT, (double)(r->working + c->spare), "N + %lld",
+             (long long)c->spare);
+    if (c->zones > 1)
+        step(w, "in all zones", CAPACITY_COUNT, (double)r->instances,
+             "%lld in each of %lld: without one zone, %lld are left",
+             (long long)(r->instances / c->zones), (long long)c->zones,
+             (long long)(r->instances - r->instances / c->zones));
+    step(w, "instances", CAPACITY_COUNT, (double)r->instances, "to run at the peak");
+}
+
+/* -- no more than so many ----------------------------------------------------------------------
+ */
+
+/* How many of them work when the others are spare. */
+static int64_t working_of(const struct capacity_conf *c, int64_t total)
+{
+    int64_t n = c->zones > 1 ? total / c->zones * (c->zones - 1) : total;
+    return MAX(0, n - c->spare);
+}
+
+static double most_load(const struct work *w, int64_t n)
+{
+    struct queueing_load load = load_with(w, n);
+    return queueing_most_arrivals(&load, &w->slo, n * w->conf->concurrency) *
+           (1 - w->conf->headroom);
+}
+
+/* The longest service time with which n instances would carry the peak. */
+static double fitting_service_s(const struct work *w, int64_t n)
+{
+    struct work tried = *w;
+    double low = 0, high = w->load.service_s;
+    for (int i = 0; i < HALVINGS; i++) {
+        tried.load.service_s = (low + high) / 2;
+        struct queueing q = with(&tried, n, w->load.arrivals_per_s);
+        if (queueing_meets(&q, &w->slo))
+            low = tried.load.service_s;
+        else
+            high = tried.load.service_s;
+    }
+    return low;
+}
+
+static void show_overload(struct work *w)
+{
+    const struct capacity_conf *c = w->conf;
+    struct queueing q = with(w, c->instances_max, w->result->peak_per_s);
+    double capacity = (double)q.servers / q.load.service_s;
+    if (queueing_utilisation(&q) < 1) {
+        show_waits(w, "utilisation, all at work", &q);
+        return;
+    }
+    step(w, "too much at the peak", CAPACITY_PER_S, w->result->peak_per_s - capacity,
+         "all %lld carry %.4g/s at most; the queue grows by the rest", (long long)c->instances_max,
+         capacity);
+    if (w->result->mean_per_s < capacity)
+        step(w, "to drain a second of it", CAPACITY_SECONDS,
+             (w->result->peak_per_s - capacity) / (capacity - w->result->mean_per_s),
+             "D / (N c - lambda), back at the mean load");
+}
+
+/* The share of the peak's connections that n instances hold, 1 at most. */
+static double connections_fitting(struct work *w, int64_t n)
+{
+    const struct capacity_conf *c = w->conf;
+    if (!(c->connections > 0))
+        return 1;
+    int64_t places = (int64_t)((double)n * c->connections_each);
+    double held = queueing_erlang_b_offered(places, c->refused_ratio) * (1 - c->headroom);
+    step(w, "connections that fit", CAPACITY_COUNT, held, "at the peak, in %lld places: Erlang B",
+         (long long)places);
+    return MIN(1, held / (c->connections * c->peak_to_mean));
+}
+
+static void limit(struct work *w)
+{
+    const struct capacity_conf *c = w->conf;
+    struct capacity_result *r = w->result;
+    r->fits = c->instances_max == 0 || r->instances <= c->instances_max;
+    r->fitting_per_s = r->peak_per_s;
+    if (r->fits)
+        return;
+    int64_t n = working_of(c, c->instances_max);
+    double most_per_s = n > 0 ? most_load(w, n) : 0;
+    step(w, "at most", CAPACITY_COUNT, (double)c->instances_max,
+         "%lld too few; %lld of them may work", (long long)(r->instances - c->instances_max),
+         (long long)n);
+    step(w, "load that fits", CAPACITY_PER_S, most_per_s, "%.3g of the peak, within %s",
+         most_per_s / r->peak_per_s, c->slo_text[0] ? c->slo_text : "a finite queue");
+    r->fitting_per_s = MIN(most_per_s, r->peak_per_s * connections_fitting(w, n));
+    if (n > 0 && most_per_s < r->peak_per_s)
+        step(w, "or a service time of", CAPACITY_SECONDS, fitting_service_s(w, n),
+             "with which the whole peak fits");
+    show_overload(w);
+}
+
+/* -- money and energy --------------------------------------------------------------------------
+ */
+
+/* Instances that the mean load needs: what a scaler that follows the load comes near. */
+static int64_t instances_at_mean(const struct work *w)
+{
+    const struct capacity_conf *c = w->conf;
+    int64_t n = 1;
+    if (least(w, w->result->mean_per_s / (1 - c->headroom), &n) < 0)
+        return w->result->instances;
+    if (c->connections > 0)
+        n = MAX(n, (int64_t)ceil(c->connections / (1 - c->headroom) / c->connections_each));
+    return total_of(c, n);
+}
+
+static void price(struct work *w)
+{
+    const struct capacity_conf *c = w->conf;
+    struct capacity_result *r = w->result;
+    double n = (double)(r->fits ? r->instances : c->instances_max);
+    r->cost_month = n * c->cost * MONTH_HOURS;
+    r->kwh_month = n * c->watts * MONTH_HOURS / 1000;
+    r->co2_kg_month = r->kwh_month * c->grams_per_kwh / 1000;
+    int64_t at_mean = c->cost > 0 || c->watts > 0 ? instances_at_mean(w) : 0;
+    if (c->cost > 0)
+        step(w, "cost a month", CAPACITY_MONEY, r->cost_month, "%.0g * %.4g an hour * 730 h", n,
+             c->cost);
+    if (c->cost > 0 && (double)at_mean < n)
+        step(w, "... following the load", CAPACITY_MONEY, (double)at_mean * c->cost * MONTH_HOURS,
+             "about: the mean load needs %lld", (long long)at_mean);
+    if (c->watts > 0)
+        step(w, "energy a month", CAPACITY_KWH, r->kwh_month, "%.0g * %.4g W * 730 h", n, c->watts);
+    if (r->co2_kg_month > 0)
+        step(w, "CO2 a month", CAPACITY_KG, r->co2_kg_month, "%.4g g/kWh", c->grams_per_kwh);
+}
+
+int capacity_compute(const struct capacity_conf *conf, struct capacity_result *ret, struct err *err)
+{
+    struct capacity_result result = { 0 };
+    struct work w = { .conf = conf, .result = &result, .slo = conf->slo, .err = err };
+    int rc = take_load(&w);
+    if (rc == 0)
+        rc = staff(&w);
+    if (rc < 0)
+        return rc;
+    hold_connections(&w);
+    provide(&w);
+    limit(&w);
+    price(&w);
+    *ret = result;
+    return 0;
+}

@@ -1,0 +1,121 @@
+/* Access logs in Common or Combined Log Format: `host ident user [10/Oct/2000:13:55:36 -0700] ...`.
+ * Requests are counted for each second. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/us.h"
+#include "base/util.h"
+#include "sim/trace_int.h"
+
+#define DISORDER_S 3600 /* a server writes a line when the answer is out, not in order */
+#define GAP_S (31 * INT64_C(86400)) /* a longer silence is a wrong date */
+
+static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+
+static int64_t month_of(const char *text)
+{
+    for (int64_t n = 0; n < 12; n++) {
+        if (memcmp(text, months[n], 3) == 0)
+            return n + 1;
+    }
+    return 0;
+}
+
+static bool digits(const char *text, size_t count, int64_t *ret)
+{
+    *ret = 0;
+    for (size_t n = 0; n < count; n++) {
+        if (text[n] < '0' || text[n] > '9')
+            return false;
+        *ret = *ret * 10 + (text[n] - '0');
+    }
+    return true;
+}
+
+/* "10/Oct/2000:13:55:36 -0700", 26 bytes. */
+static bool read_stamp(const char *p, size_t bytes, int64_t *ret_s)
+{
+    int64_t day, year, hour, minute, second, east_hours, east_minutes;
+    if (bytes < 26 || p[2] != '/' || p[6] != '/' || p[11] != ':' || p[14] != ':' || p[17] != ':' ||
+        p[20] != ' ' || (p[21] != '+' && p[21] != '-'))
+        return false;
+    int64_t month = month_of(p + 3);
+    if (!digits(p, 2, &day) || !digits(p + 7, 4, &year) || !digits(p + 12, 2, &hour) ||
+        !digits(p + 15, 2, &minute) || !digits(p + 18, 2, &second) ||
+        !digits(p + 22, 2, &east_hours) || !digits(p + 24, 2, &east_minutes))
+        return false;
+    if (month == 0 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60)
+        return false;
+    int64_t east_s = (p[21] == '-' ? -1 : 1) * (east_hours * 3600 + east_minutes * 60);
+    *ret_s = trace_days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - east_s;
+    return true;
+}
+
+/* The first line was not the first second: what is there moves back. */
+static int begin_earlier(struct trace_reader *r, int64_t seconds)
+{
+    size_t count = r->trace.count;
+    int rc = trace_reader_reserve(r, count + (size_t)seconds);
+    if (rc < 0)
+        return rc;
+    double *rates = r->trace.rates;
+    memmove(rates + seconds, rates, count * sizeof(*rates));
+    memset(rates, 0, (size_t)seconds * sizeof(*rates));
+    r->log.first_s -= seconds;
+    return 0;
+}
+
+static int count_at(struct trace_reader *r, int64_t at_s)
+{
+    size_t before = r->trace.count;
+    int rc = 0;
+    if (at_s < r->log.first_s)
+        rc = begin_earlier(r, r->log.first_s - at_s);
+    size_t at = (size_t)(at_s - r->log.first_s);
+    if (rc == 0 && at >= r->trace.count) {
+        rc = trace_reader_reserve(r, at + 1);
+        for (size_t n = before; rc == 0 && n <= at; n++)
+            r->trace.rates[n] = 0;
+    }
+    if (rc == 0)
+        r->trace.rates[at]++;
+    return rc;
+}
+
+static int log_line(struct trace_reader *r, const char *text, size_t bytes, struct err *err)
+{
+    const char *bracket = memchr(text, '[', bytes);
+    int64_t at_s;
+    if (!bracket || !read_stamp(bracket + 1, bytes - (size_t)(bracket + 1 - text), &at_s)) {
+        trace_reader_say_bad(r, "no [day/month/year:hour:minute:second zone] in it");
+        return 0;
+    }
+    if (!r->log.begun) {
+        r->log.begun = true;
+        r->log.first_s = at_s;
+    }
+    int64_t newest_s = r->log.first_s + (int64_t)r->trace.count - 1;
+    if (at_s < newest_s - DISORDER_S) {
+        trace_reader_say_bad(r, "more than an hour earlier than lines before it");
+        return 0;
+    }
+    if (r->trace.count > 0 && at_s > newest_s + GAP_S) {
+        trace_reader_say_bad(r, "more than 31 days later than the lines before it");
+        return 0;
+    }
+    int rc = count_at(r, at_s);
+    if (rc == -E2BIG)
+        return err_set(err, rc, "%s:%llu: more than %zu seconds", r->trace.name,
+                       (unsigned long long)r->line_number, TRACE_COUNT_MAX);
+    return rc;
+}
+
+static int log_end(struct trace_reader *r, struct err *err)
+{
+    r->trace.step_us = US_PER_S;
+    r->trace.start_wall_us = r->log.first_s * US_PER_S;
+    return 0;
+}
+
+const struct trace_form trace_form_log = { .line = log_line, .end = log_end };

@@ -1,0 +1,198 @@
+"""plimsoll simulate and score, as people call them."""
+
+import json
+import math
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from plimsoll import PROGRAM
+
+TRACES = Path(__file__).resolve().parents[2] / "traces"
+WC98 = TRACES / "wc98_19980608_19980621_60s.csv"
+PEERS = ["hpa", "knative", "nomad", "aws_target", "aws_step", "uwsgi", "autopilot", "static_mean",
+         "static_peak", "react", "adapt", "hist", "reg", "conpaas", "oracle"]
+
+
+def cli(*args, stdin=None):
+    return subprocess.run([str(PROGRAM), *map(str, args)], capture_output=True, text=True,
+                          input=stdin, timeout=300)
+
+
+def simulate(*args, stdin=None):
+    p = cli("simulate", "--json", *args, stdin=stdin)
+    assert p.returncode == 0, p.stderr
+    return json.loads(p.stdout)
+
+
+def waves(hours=6):
+    rows = [f"{60 * n},{50 + 40 * math.sin(n / 20):.3f}" for n in range(60 * hours)]
+    return "t_seconds,rps\n" + "\n".join(rows) + "\n"
+
+
+def test_a_table_with_its_definitions():
+    p = cli("simulate", "--trace", WC98, "--for", "1d", "--against", "hpa,knative,oracle")
+    assert p.returncode == 0, p.stderr
+    rows = [line.split()[0] for line in p.stdout.splitlines() if line]
+    assert rows[1:6] == ["POLICY", "plimsoll", "hpa", "knative", "oracle"]
+    for word in ("theta_U", "upsilon", "jitter", "Herbst"):
+        assert word in p.stdout
+
+
+def test_all_peers_and_the_documented_json():
+    out = simulate("--trace", "-", "--against", "all", "--boot", "30s", stdin=waves())
+    assert out["load"]["steps"] == 360 and out["load"]["step_s"] == 60
+    assert out["world"]["boot_s"] == 30 and out["world"]["fidelity"] == "tick"
+    assert [r["policy"] for r in out["runs"]] == ["plimsoll", *PEERS]
+    text = (TRACES.parent / "docs" / "simulate.md").read_text()
+    for run in out["runs"]:
+        assert len(run["hash"]) == 16
+        for key in run["score"]:
+            assert f"`{key}`" in text, key
+    oracle, plimsoll = out["runs"][-1]["score"], out["runs"][0]["score"]
+    assert oracle["instance_hours"] <= plimsoll["instance_hours"]
+    assert oracle["violations"] <= plimsoll["violations"] + 1e-9
+
+
+def test_knative_on_the_world_cup_as_published_by_the_study():
+    """2,105 instance-hours on the first four days at a mean of 15 instances, boot 5 s."""
+    out = simulate("--trace", WC98, "--for", "4d", "--boot", "5s", "--against", "knative")
+    knative = out["runs"][1]["score"]
+    assert knative["violations"] == 0
+    assert 2095 < knative["instance_hours"] < 2115
+
+
+def test_the_same_options_give_the_same_output():
+    args = ["--trace", WC98, "--for", "6h", "--against", "all", "--decisions", "--points",
+            "--boot-spread", "20%", "--crashes", "3", "--seed", "7"]
+    assert simulate(*args) == simulate(*args)
+    other = [a if a != "7" else "8" for a in args]
+    assert simulate(*args)["runs"][0]["hash"] != simulate(*other)["runs"][0]["hash"]
+
+
+def test_decisions_have_reasons():
+    out = simulate("--trace", "-", "--decisions", "--points", stdin=waves())
+    run = out["runs"][0]
+    assert len(run["decisions"]) == run["score"]["moves"] > 5
+    assert all(d["why"] and d["before"] != d["after"] for d in run["decisions"])
+    assert 100 < len(run["points"]) <= 1200
+    assert run["points"][-1]["instance_seconds"] == pytest.approx(
+        run["score"]["instance_hours"] * 3600, rel=1e-6)
+
+
+def test_bad_rows_are_named_and_counted():
+    out = cli("simulate", "--json", "--trace", "-", stdin="t,rps\n0,10\n60,x\n120,30\n180,-1\n")
+    assert out.returncode == 0
+    assert 'standard input:3: "x" is no rate' in out.stderr
+    assert 'standard input:5: "-1" is no rate' in out.stderr
+    assert "2 bad rows" in out.stderr or "3 bad rows" in out.stderr
+    assert json.loads(out.stdout)["load"]["bad_rows"] >= 2
+
+
+def test_an_access_log():
+    log = "".join(f'10.0.0.{n % 9} - - [10/Oct/2025:13:{n // 60 % 60:02}:{n % 60:02} +0200] '
+                  f'"GET /{n} HTTP/1.1" 200 12 "-" "curl"\n' for n in range(1800) for _ in range(3))
+    out = simulate("--trace", "-", stdin=log)
+    assert out["load"]["steps"] == 1800
+    assert out["load"]["mean"] == pytest.approx(3)
+
+
+def test_a_prometheus_answer():
+    values = [[1.7e9 + 60 * n, str(100 + 10 * (n % 7))] for n in range(120)]
+    answer = {"status": "success", "data": {"resultType": "matrix",
+                                            "result": [{"metric": {}, "values": values}]}}
+    out = simulate("--trace", "-", "--capacity", "20", stdin=json.dumps(answer))
+    assert out["load"]["steps"] == 120 and out["load"]["start_s"] == 1.7e9
+    assert out["world"]["capacity"] == 20
+
+
+def test_a_load_is_cut_scaled_and_resampled(tmp_path):
+    f = tmp_path / "load.csv"
+    f.write_text(waves())
+    out = simulate("--trace", f, "--from", "1h", "--for", "2h", "--scale", "10", "--time-scale",
+                   "2", "--resample", "15s")
+    assert out["load"]["step_s"] == 15
+    assert out["load"]["steps"] == 240
+    assert 100 < out["load"]["mean"] < 900
+
+
+def test_a_configuration_of_ones_own(tmp_path):
+    f = tmp_path / "shop.yaml"
+    f.write_text("""\
+services:
+  other:
+    listen: ["127.0.0.1:1"]
+    run: {command: [/bin/true]}
+  shop:
+    listen: ["127.0.0.1:2"]
+    run: {command: [/bin/true]}
+    scale:
+      min: 3
+      max: 5
+      rules:
+        - target: {metric: concurrency, value: 14}
+""")
+    p = cli("simulate", "--trace", "-", "-f", f, stdin=waves())
+    assert p.returncode == 2 and "--service" in p.stderr
+    out = simulate("--trace", "-", "-f", f, "--service", "shop", "--points", stdin=waves())
+    desired = [p["desired"] for p in out["runs"][0]["points"][5:]]
+    assert min(desired) >= 3 and max(desired) <= 5
+
+
+def test_money_and_energy():
+    out = simulate("--trace", "-", "--cost", "0.5", "--watts", "200", "--carbon", "400",
+                   stdin=waves())
+    score = out["runs"][0]["score"]
+    assert score["cost"] == pytest.approx(score["instance_hours"] / 2)
+    assert score["energy_kwh"] == pytest.approx(score["instance_hours"] * 0.2)
+    assert score["co2_g"] == pytest.approx(score["energy_kwh"] * 400, rel=1e-6)
+
+
+@pytest.mark.parametrize("wrong, text", [
+    ([], "give a load"),
+    (["--trace", "/nowhere.csv"], "/nowhere.csv"),
+    (["--trace", WC98, "--recorded", "7d"], "give a load"),
+    (["--recorded", "7d"], "needs --service"),
+    (["--trace", WC98, "--against", "knativ"], 'did you mean "knative"?'),
+    (["--trace", WC98, "--boot", "soon"], "--boot"),
+    (["--trace", WC98, "--fidelity", "fluid"], "tick, request"),
+    (["--trace", WC98, "--service-time", "lognormal:x"], "lognormal:CV"),
+    (["--trace", WC98, "--start-failures", "3"], "--start-failures"),
+    (["--trace", WC98, "--from", "20d"], "nothing of the load is left"),
+])
+def test_what_is_wrong_is_said(wrong, text):
+    p = cli("simulate", *wrong)
+    assert p.returncode == 2
+    assert text in p.stderr
+
+
+def test_recorded_of_nothing(tmp_path):
+    p = cli("simulate", "--recorded", "7d", "--service", "shop", "--state", tmp_path)
+    assert p.returncode == 2
+    assert str(tmp_path) in p.stderr
+
+
+def test_score_compares_with_what_was_recorded(tmp_path):
+    load = tmp_path / "waves_60s.csv"
+    load.write_text(waves(2))
+    record = tmp_path / "expected"
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- results: made by plimsoll score -->\nold\n"
+                    "<!-- end of results -->\nafter\n")
+    p = cli("score", "--record", record, "--update", page, load)
+    assert p.returncode == 0, p.stderr
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("<!-- end of results -->\nafter\n")
+    assert "old" not in text and "| waves | 300s |" in text and "| oracle |" in text
+    assert cli("score", "--compare", record, load).returncode == 0
+    rows = record.read_text().splitlines()
+    name, boot, violations, seconds = rows[1].split()
+    rows[1] = f"{name} {boot} {violations} {int(seconds) - 1}"
+    record.write_text("\n".join(rows) + "\n")
+    p = cli("score", "--compare", record, load)
+    assert p.returncode == 1 and "got worse" in p.stderr
+    cells = json.loads(cli("score", "--json", load).stdout)["cells"]
+    assert [c["boot_s"] for c in cells] == [5, 60, 300]
+    for c in cells:
+        assert c["scores"]["oracle"]["violations"] <= c["scores"][c["peer"]]["violations"] + 1e-9

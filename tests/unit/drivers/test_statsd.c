@@ -1,0 +1,121 @@
+/* StatsD packets: what each line means, and what is passed over. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/util.h"
+#include "drivers/endpoint.h"
+#include "drivers/statsd.h"
+
+static void test_lines(void **state)
+{
+    static const struct {
+        const char *packet, *name;
+        enum statsd_type type;
+        double value;
+    } rows[] = {
+        { "jobs:12|g", "jobs", STATSD_GAUGE, 12 },
+        { "jobs:12.5|g\n", "jobs", STATSD_GAUGE, 12.5 },
+        { "jobs:0|g\r\n", "jobs", STATSD_GAUGE, 0 },
+        { "jobs:+3|g", "jobs", STATSD_CHANGE, 3 },
+        { "jobs:-3|g", "jobs", STATSD_CHANGE, -3 },
+        { "hits:1|c", "hits", STATSD_COUNT, 1 },
+        { "hits:1|c|@0.1", "hits", STATSD_COUNT, 10 },
+        { "hits:4|c|#env:live|@0.5", "hits", STATSD_COUNT, 8 },
+        { "jobs:12|g|#tag:x", "jobs", STATSD_GAUGE, 12 },
+        { "a.b-c_d:7|g", "a.b-c_d", STATSD_GAUGE, 7 },
+        { "junk\n\n:1|g\njobs:1|ms\njobs:2|s\njobs:3|h\njobs:9|g", "jobs", STATSD_GAUGE, 9 },
+        { "jobs:abc|g", "jobs", STATSD_BAD, 0 },
+        { "jobs:|g", "jobs", STATSD_BAD, 0 },
+        { "jobs:nan|g", "jobs", STATSD_BAD, 0 },
+        { "jobs:1e999|g", "jobs", STATSD_BAD, 0 },
+        { "hits:1|c|@0", "hits", STATSD_BAD, 0 },
+        { "hits:1|c|@2", "hits", STATSD_BAD, 0 },
+        { "hits:1e308|c|@0.001", "hits", STATSD_BAD, 0 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct slice packet = slice_of(rows[i].packet);
+        struct statsd_metric m;
+        assert_true(statsd_next(&packet, &m));
+        assert_true(slice_eq(m.name, slice_of(rows[i].name)));
+        assert_int_equal(m.type, rows[i].type);
+        if (m.type != STATSD_BAD)
+            assert_true(m.value == rows[i].value);
+        assert_false(statsd_next(&packet, &m));
+    }
+}
+
+static void test_nothing(void **state)
+{
+    static const char *const rows[] = { "",         "\n",  "jobs",      "jobs:1", "jobs:1|",
+                                        "jobs|1:g", ":|g", "jobs:1|gg", "||||",   "::::" };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct slice packet = slice_of(rows[i]);
+        struct statsd_metric m;
+        assert_false(statsd_next(&packet, &m));
+    }
+}
+
+static void test_several(void **state)
+{
+    struct slice packet = SLICE("a:1|g\nb:2|c\n\nc:3|g");
+    struct statsd_metric m;
+    char names[8] = "";
+    for (size_t n = 0; statsd_next(&packet, &m); n++)
+        names[n] = m.name.p[0];
+    assert_string_equal(names, "abc");
+}
+
+static void test_endpoints(void **state)
+{
+    static const struct {
+        const char *text;
+        uint16_t fallback;
+        const char *host; /* NULL = refused */
+        uint16_t port;
+    } rows[] = {
+        { "127.0.0.1:6380", 6379, "127.0.0.1", 6380 },
+        { "redis.internal", 6379, "redis.internal", 6379 },
+        { "[::1]:8125", 0, "::1", 8125 },
+        { "[::1]", 6379, "::1", 6379 },
+        { "unix:/run/redis.sock", 6379, "/run/redis.sock", 0 },
+        { "unix:redis.sock", 6379, NULL, 0 },
+        { "127.0.0.1", 0, NULL, 0 },
+        { "127.0.0.1:0", 0, NULL, 0 },
+        { "127.0.0.1:70000", 0, NULL, 0 },
+        { "127.0.0.1:+80", 0, NULL, 0 },
+        { "127.0.0.1:redis", 0, NULL, 0 },
+        { "::1", 6379, NULL, 0 },
+        { ":6379", 6379, NULL, 0 },
+        { "", 6379, NULL, 0 },
+        { "redis://127.0.0.1:6379", 6379, NULL, 0 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct endpoint e;
+        struct err err = { 0 };
+        int rc = endpoint_parse(rows[i].text, rows[i].fallback, &e, &err);
+        assert_int_equal(rc == 0, rows[i].host != NULL);
+        if (rc < 0) {
+            assert_true(err.text[0] != '\0');
+            continue;
+        }
+        assert_string_equal(e.host, rows[i].host);
+        assert_int_equal(e.port, rows[i].port);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_endpoints),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

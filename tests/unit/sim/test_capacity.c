@@ -1,0 +1,244 @@
+/* Capacity on paper: the published staffing answers come out of the whole chain, reserves are what
+ * they say, and what cannot be is refused with the way out. */
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "sim/capacity.h"
+#include "sim/points.h"
+
+static struct capacity_conf plain(double rate_per_s, double service_s)
+{
+    return (struct capacity_conf){ .rate_per_s = rate_per_s,
+                                   .service_s = service_s,
+                                   .service_cv2 = 1,
+                                   .arrival_cv2 = 1,
+                                   .response_s = -1,
+                                   .peak_to_mean = 1,
+                                   .concurrency = 1,
+                                   .fan_out = 1,
+                                   .refused_ratio = 0.001 };
+}
+
+static struct capacity_result compute(const struct capacity_conf *c)
+{
+    struct capacity_result r;
+    struct err err = { 0 };
+    if (capacity_compute(c, &r, &err) < 0)
+        fail_msg("%s", err.text);
+    return r;
+}
+
+static double step_value(const struct capacity_result *r, const char *name)
+{
+    for (uint32_t i = 0; i < r->step_count; i++)
+        if (strcmp(r->steps[i].name, name) == 0)
+            return r->steps[i].value;
+    fail_msg("no step \"%s\"", name);
+    return NAN;
+}
+
+static void assert_close(double got, double expected, double within)
+{
+    if (!(fabs(got - expected) <= within))
+        fail_msg("%.17g is not %.17g within %g", got, expected, within);
+}
+
+static void test_published_staffing(void **state)
+{
+    static const struct {
+        double rate_per_s, service_s;
+        struct queueing_slo slo;
+        int64_t instances;
+    } cases[] = {
+        { 1000, 0.05, { QUEUEING_WAIT_QUANTILE, 0.05, 0.99 }, 54 },
+        { 1000, 0.05, { QUEUEING_WAIT_QUANTILE, 0.01, 0.99 }, 61 },
+        { 10000, 0.02, { QUEUEING_WAIT_QUANTILE, 0.02, 0.999 }, 207 },
+        { 100, 0.05, { QUEUEING_WAIT_QUANTILE, 0, 0.8 }, 8 },
+        { 0.2, 240, { QUEUEING_WAIT_QUANTILE, 15, 0.8 }, 55 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct capacity_conf c = plain(cases[i].rate_per_s, cases[i].service_s);
+        c.slo = cases[i].slo;
+        assert_int_equal(compute(&c).instances, cases[i].instances);
+    }
+}
+
+static void test_activity_adds_up(void **state)
+{
+    struct capacity_conf c = plain(10, 0.01);
+    c.users = 100;
+    c.think_s = 9.99; /* and 10 ms of response */
+    c.daily_users = 86400;
+    c.requests_a_day = 20;
+    c.peak_to_mean = 3;
+    struct capacity_result r = compute(&c);
+    assert_close(r.mean_per_s, 10 + 10 + 20, 1e-9);
+    assert_close(r.peak_per_s, 120, 1e-9);
+    c.response_s = 0.01 + 10;
+    assert_close(compute(&c).mean_per_s, 35, 1e-9);
+}
+
+/* Two kinds of fixed length make a mix with a variance of its own. */
+static void test_classes_mix(void **state)
+{
+    struct capacity_conf c = plain(0, 0);
+    c.classes[0] = (struct capacity_class){ "read", 300, 0.01, 0 };
+    c.classes[1] = (struct capacity_class){ "write", 100, 0.05, 0 };
+    c.class_count = 2;
+    struct capacity_result r = compute(&c);
+    assert_close(r.service_s, 0.02, 1e-12);
+    assert_close(step_value(&r, "busy at a time"), 8, 1e-9);
+    assert_non_null(strstr(r.steps[4].how, "cv2 0.75")); /* 3e-4 / 4e-4 */
+}
+
+static void test_reserves(void **state)
+{
+    static const struct {
+        int64_t spare, zones, instances;
+    } cases[] = { { 0, 0, 54 }, { 2, 0, 56 }, { 0, 2, 108 }, { 0, 3, 81 },
+                  { 0, 4, 72 }, { 1, 3, 84 }, { 2, 3, 84 } };
+    struct capacity_conf c = plain(1000, 0.05);
+    c.slo = (struct queueing_slo){ QUEUEING_WAIT_QUANTILE, 0.05, 0.99 };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        c.spare = cases[i].spare;
+        c.zones = cases[i].zones;
+        assert_int_equal(compute(&c).instances, cases[i].instances);
+    }
+    c.spare = c.zones = 0;
+    c.headroom = 0.2; /* as if 1250 came */
+    struct capacity_conf more = plain(1250, 0.05);
+    more.slo = c.slo;
+    assert_int_equal(compute(&c).instances, compute(&more).instances);
+    c.headroom = 0;
+    c.concurrency = 8;
+    assert_int_equal(compute(&c).instances, 7);
+}
+
+static void test_connections(void **state)
+{
+    struct capacity_conf c = plain(1, 0.001);
+    c.connections = 90000;
+    c.connections_each = 10000; /* just as many slots as connections refuse 0.3 % */
+    assert_int_equal(compute(&c).instances, 10);
+    c.refused_ratio = 0.01;
+    assert_int_equal(compute(&c).instances, 9);
+    c.instances_max = 3; /* a third of the people, though the requests are nothing */
+    struct capacity_result r = compute(&c);
+    assert_false(r.fits);
+    assert_close(r.fitting_per_s, 1.0 / 3, 0.01);
+}
+
+static void test_at_most_so_many(void **state)
+{
+    struct capacity_conf c = plain(1000, 0.05);
+    c.slo = (struct queueing_slo){ QUEUEING_WAIT_QUANTILE, 0.05, 0.99 };
+    c.instances_max = 54;
+    assert_true(compute(&c).fits);
+    c.instances_max = 30;
+    struct capacity_result r = compute(&c);
+    assert_false(r.fits);
+    c.rate_per_s = r.fitting_per_s * 0.999; /* what it says does fit, and no more */
+    assert_true(compute(&c).fits);
+    c.rate_per_s = r.fitting_per_s * 1.001;
+    assert_false(compute(&c).fits);
+    c.rate_per_s = 1000;
+    c.service_s = step_value(&r, "or a service time of") * 0.999;
+    assert_true(compute(&c).fits);
+    c.spare = 30; /* nobody is left to work */
+    assert_close(compute(&c).fitting_per_s, 0, 0);
+}
+
+static void test_money(void **state)
+{
+    struct capacity_conf c = plain(1000, 0.05);
+    c.slo = (struct queueing_slo){ QUEUEING_WAIT_QUANTILE, 0.05, 0.99 };
+    c.cost = 0.1;
+    c.watts = 100;
+    c.grams_per_kwh = 400;
+    struct capacity_result r = compute(&c);
+    assert_close(r.cost_month, 54 * 0.1 * 730, 1e-9);
+    assert_close(r.kwh_month, 54 * 73, 1e-9);
+    assert_close(r.co2_kg_month, 54 * 73 * 0.4, 1e-9);
+}
+
+static void test_usl(void **state)
+{
+    struct capacity_conf c = plain(1200, 0);
+    c.has_usl = true;
+    c.usl = (struct usl){ 0.0277285, 0.0001044, 89.9952 };
+    struct capacity_result r = compute(&c);
+    assert_true(usl_throughput(&c.usl, (double)r.instances) > 1200);
+    assert_true(usl_throughput(&c.usl, (double)r.instances - 1) <= 1200);
+    assert_close(step_value(&r, "USL peak"), 96.5, 0.05);
+    struct err err = { 0 };
+    c.rate_per_s = 1900;
+    assert_int_equal(capacity_compute(&c, &r, &err), -ERANGE);
+    assert_non_null(strstr(err.text, ": 96 carry 188"));
+}
+
+static void test_out_of_reach(void **state)
+{
+    struct capacity_result r = { .instances = 7 };
+    struct err err = { 0 };
+    struct capacity_conf c = plain(10, 0.08);
+    c.slo = (struct queueing_slo){ QUEUEING_SOJOURN_QUANTILE, 0.05, 0.99 };
+    assert_int_equal(capacity_compute(&c, &r, &err), -ERANGE);
+    assert_non_null(strstr(err.text, "0.3684 s"));
+    assert_int_equal(r.instances, 7);
+    c = plain(0, 0.08);
+    assert_int_equal(capacity_compute(&c, &r, &err), -EINVAL);
+    c = plain(10, 0);
+    assert_int_equal(capacity_compute(&c, &r, &err), -EINVAL);
+}
+
+/* -- measured points ---------------------------------------------------------------------------
+ */
+
+static void test_points(void **state)
+{
+    static const char text[] = "# SDM91\n\nN,X\n1,64.9\n18; 995.9\r\n36\t1652.4\n72 1853.2";
+    struct points p;
+    points_read(text, strlen(text), &p);
+    assert_int_equal(p.count, 4);
+    assert_int_equal(p.bad_count, 0);
+    assert_close(p.point[1].throughput, 995.9, 0);
+    assert_close(p.point[3].n, 72, 0);
+}
+
+static void test_bad_points_are_told(void **state)
+{
+    static const char text[] = "1,2\nN,X\n3\n4,5,6\n7,nan\n8,-1\n0,9\n10,11\n12,1e999\n";
+    static const uint32_t lines[] = { 2, 3, 4, 5, 6, 7, 9 };
+    struct points p;
+    points_read(text, strlen(text), &p);
+    assert_int_equal(p.count, 2);
+    assert_int_equal(p.bad_count, ARRAY_LEN(lines));
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+        assert_int_equal(p.bad[i].line, lines[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_published_staffing),
+        cmocka_unit_test(test_activity_adds_up),
+        cmocka_unit_test(test_classes_mix),
+        cmocka_unit_test(test_reserves),
+        cmocka_unit_test(test_connections),
+        cmocka_unit_test(test_at_most_so_many),
+        cmocka_unit_test(test_money),
+        cmocka_unit_test(test_usl),
+        cmocka_unit_test(test_out_of_reach),
+        cmocka_unit_test(test_points),
+        cmocka_unit_test(test_bad_points_are_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
