@@ -114,6 +114,8 @@ static int read_options(const struct options *o, struct work *w, struct err *err
     int64_t runs = RUNS_DEFAULT;
     if (!slo)
         return err_set(err, -EINVAL, "say what to hold: --slo 'p99<250ms'");
+    if (options_text(o, "slo-wait") || options_text(o, "slo-latency"))
+        return err_set(err, -EINVAL, "--slo says what to hold; leave --slo-wait and --slo-latency");
     t->train_share = TRAIN_DEFAULT;
     int rc = tune_slo_parse(slo, &w->slo, err);
     w->wait_assumed = !w->slo.wait && !options_text(o, "slots");

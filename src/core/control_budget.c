@@ -65,11 +65,14 @@ static bool is_fixed(const struct control_service *s)
     return s->operator_count >= 0 || s->paused || s->conf->mode != SERVICE_AUTO;
 }
 
+/* Who is new and comes after another one has to wait anyway, and asks for nothing yet. */
 static struct budget_claim claim_of(const struct control_service *s)
 {
-    bool fixed = is_fixed(s);
+    bool fixed = is_fixed(s), asks = s->decided || s->conf->after_count == 0;
     return (struct budget_claim){
-        .count = fixed ? s->count : s->asked,
+        .count = fixed  ? s->count
+                 : asks ? s->asked
+                        : 0,
         .min = s->min_now,
         .cost = cost_of(s),
         .weight = s->conf->budget_weight,

@@ -32,9 +32,10 @@
 #define PENDING 64
 #define PENDING_PARTS 32 /* guesses are written down so often within a horizon */
 #define HELD 4
+#define SPARE 0.25 /* of an instance more must be idle before one goes */
 #define HELD_US (5 * US_PER_S)
 
-#define SMOOTH_S 4.0
+#define SMOOTH_S 3.0
 #define NOTHING 1e-3 /* of an instance, when nothing comes any more */
 #define MEAN_S 600.0
 #define STEADY_S 15.0
@@ -498,7 +499,8 @@ static double step(struct memory *m, const struct lookahead_load *now, double dt
     periodic(m);
     double most = most_of(m, &o);
     account(m, &o, most, dt_s);
-    hold(m, now->now_us, whole(most));
+    double count = whole(most);
+    hold(m, now->now_us, count < m->want ? MIN(m->want, whole(most + SPARE)) : count);
     m->seen_us = now->now_us;
     m->age_s += dt_s;
     return most;

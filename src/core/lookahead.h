@@ -29,10 +29,10 @@
  * 42 % of the idle capacity of the reference is spent. And nobody believes a beginner: of n
  * horizons 20 / (20 + n) is the reference's share in what is said.
  *
- * A count is kept for 15 s after it was last needed. Under a load that does not move, the count
- * does not either (law 6). Sources: quantiles of rolling forecast errors as conformal prediction
- * uses them (Vovk, Gammerman, Shafer 2005); Halfin and Whitt 1981 for the root; the VPA
- * (recommender/logic/estimator.go) for the confidence. */
+ * A count is kept for 15 s after it was last needed, and until a quarter of an instance more is
+ * idle. Under a load that does not move, the count does not either (law 6). Sources: quantiles of
+ * rolling forecast errors as conformal prediction uses them (Vovk, Gammerman, Shafer 2005); Halfin
+ * and Whitt 1981 for the root; the VPA (recommender/logic/estimator.go) for the confidence. */
 #pragma once
 
 #include <stdbool.h>

@@ -412,8 +412,17 @@ static void watch_order(struct laws *l, const struct world *w, const struct cont
     }
 }
 
+static uint32_t count_records(const struct actions *actions, uint32_t slot)
+{
+    uint32_t count = 0;
+    for (size_t n = 0; n < actions->count; n++)
+        count += actions->items[n].type == ACTION_RECORD && actions->items[n].service == slot;
+    return count;
+}
+
+/* While those who share a budget find out within one step what each gets, nothing is said of it. */
 static void check_order(struct laws *l, const struct world *w, const struct control *c,
-                        const struct decision *d)
+                        const struct decision *d, const struct actions *actions)
 {
     int32_t service = world_service_of(w, d->slot);
     struct service_view v;
@@ -425,7 +434,8 @@ static void check_order(struct laws *l, const struct world *w, const struct cont
     struct service_view first;
     int32_t slot = w->services[service - 1].slot;
     if (since_us == 0 || w->now_us - since_us >= 5 * US_PER_MIN || slot < 0 ||
-        !control_view(c, (uint32_t)slot, &first) || first.ready >= first.desired)
+        !control_view(c, (uint32_t)slot, &first) || first.ready >= first.desired ||
+        count_records(actions, (uint32_t)slot) > 1)
         return;
     laws_break(l, "4 order", "%s: %d -> %d while %s has %d of %d", d->service, d->before,
                d->desired, first.conf->name, first.ready, first.desired);
@@ -508,7 +518,7 @@ void laws_check(struct laws *l, const struct world *w, const struct control *c,
             continue;
         check_sane(l, actions->items[n].decision);
         check_decision(l, c, actions->items[n].decision);
-        check_order(l, w, c, actions->items[n].decision);
+        check_order(l, w, c, actions->items[n].decision, actions);
     }
     watch_order(l, w, c);
     if (actions->count < actions->cap)

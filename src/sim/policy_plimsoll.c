@@ -281,14 +281,34 @@ static void ring(struct plimsoll *p, const struct policy_view *v, struct fleet *
     drain_news(p, fleet);
 }
 
-static void plimsoll_step(void *self, const struct policy_view *v, struct fleet *fleet)
+/* What has happened on the fleet since it was looked at last. */
+static void catch_up(struct plimsoll *p, const struct policy_view *v, struct fleet *fleet)
 {
-    struct plimsoll *p = self;
     p->wall_us = v->wall_us;
     p->news_seen = 0;
     if (!p->begun)
         begin(p, fleet);
     drain_news(p, fleet);
+}
+
+static void plimsoll_bell(void *self, const struct policy_view *v, struct fleet *fleet)
+{
+    struct plimsoll *p = self;
+    catch_up(p, v, fleet);
+    ring(p, v, fleet);
+    p->decision = control_decision(p->core, (uint32_t)p->slot);
+}
+
+static uint32_t plimsoll_mark(const void *self)
+{
+    const struct plimsoll *p = self;
+    return p->begun ? control_mark(p->core, (uint32_t)p->slot) : UINT32_MAX;
+}
+
+static void plimsoll_step(void *self, const struct policy_view *v, struct fleet *fleet)
+{
+    struct plimsoll *p = self;
+    catch_up(p, v, fleet);
     tell_samples(p, v, fleet);
     ring(p, v, fleet);
     struct event e = event_now(p, fleet, EVENT_TICK);
@@ -317,4 +337,6 @@ const struct policy_ops policy_plimsoll = {
     .desired = plimsoll_desired,
     .why = plimsoll_why,
     .close = plimsoll_close,
+    .bell = plimsoll_bell,
+    .mark = plimsoll_mark,
 };

@@ -115,6 +115,7 @@ def test_page(trace, tmp_path):
     ([], "--slo"),
     (["--slo", "p99<1s", "--train", "200%"], "--train"),
     (["--slo", "p99<1s", "--budget-runs", 0], "--budget-runs"),
+    (["--slo", "p99<1s", "--slo-wait", "1s"], "--slo-wait"),
 ])
 def test_what_cannot_be(trace, more, said):
     p = cli("tune", "--trace", trace, *more)
