@@ -123,7 +123,7 @@ static int read_rate(struct slice text, double *ret)
         { "year", 8760.0 * 3600 },
     };
     const char *slash = memchr(text.p, '/', text.n);
-    double count, seconds = slash ? 0 : 1;
+    double count = 0, seconds = slash ? 0 : 1;
     struct slice number = { text.p, slash ? (size_t)(slash - text.p) : text.n };
     struct slice unit = { slash ? slash + 1 : NULL, slash ? text.n - number.n - 1 : 0 };
     for (size_t i = 0; i < ARRAY_LEN(units) && slash; i++)

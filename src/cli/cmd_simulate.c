@@ -163,9 +163,24 @@ static bool is_empty(const struct column *c, const struct work *w)
     return optional;
 }
 
+/* The fleet that never changes and that others are compared with; NULL = none takes part. */
+static const struct score *fixed_of(const struct work *w)
+{
+    static const char *const names[] = { "static_mean", "static_peak" };
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+        for (size_t n = 0; n < w->count; n++) {
+            if (strcmp(w->runs[n].policy->name, names[k]) == 0)
+                return &w->runs[n].result.score;
+        }
+    }
+    return NULL;
+}
+
 static void print_table(const struct work *w)
 {
-    const char *heads[ARRAY_LEN(columns) + 3] = { "POLICY", ">MOVES" };
+    const struct score *fixed = fixed_of(w);
+    double ratios[4];
+    const char *heads[ARRAY_LEN(columns) + 4] = { "POLICY", ">MOVES" };
     const struct column *shown[ARRAY_LEN(columns)];
     size_t count = 0;
     for (size_t n = 0; n < ARRAY_LEN(columns); n++) {
@@ -174,6 +189,8 @@ static void print_table(const struct work *w)
         heads[2 + count] = columns[n].head;
         shown[count++] = &columns[n];
     }
+    if (fixed)
+        heads[2 + count] = ">speedup";
     struct show_table t;
     show_table_init(&t, heads);
     for (size_t n = 0; n < w->count; n++) {
@@ -186,6 +203,8 @@ static void print_table(const struct work *w)
             else
                 add_number(&t, value, shown[k]->decimals);
         }
+        if (fixed)
+            add_number(&t, score_speedup(fixed, &w->runs[n].result.score, ratios), 2);
     }
     show_table_print(&t, "");
     show_table_done(&t);
@@ -249,12 +268,22 @@ static json_t *decisions_json(const struct run_result *r)
     return list;
 }
 
-static json_t *run_json(const struct options *o, const struct simulated *s)
+static json_t *speedup_json(const struct score *fixed, const struct score *s)
+{
+    double r[4], speedup = score_speedup(fixed, s, r);
+    return json_pack("{s:f,s:f,s:f,s:f,s:f}", "speedup", speedup, "theta_u", r[0], "theta_o", r[1],
+                     "tau_u", r[2], "tau_o", r[3]);
+}
+
+static json_t *run_json(const struct options *o, const struct simulated *s,
+                        const struct score *fixed)
 {
     char hash[32];
     snprintf(hash, sizeof(hash), "%016llx", (unsigned long long)s->result.hash);
     json_t *run = json_pack("{s:s,s:s,s:s,s:o}", "policy", s->policy->name, "about",
                             s->policy->help, "hash", hash, "score", score_json(&s->result.score));
+    if (fixed)
+        json_object_set_new(run, "against_fixed", speedup_json(fixed, &s->result.score));
     if (options_flag(o, "decisions"))
         json_object_set_new(run, "decisions", decisions_json(&s->result));
     if (options_flag(o, "points"))
@@ -268,7 +297,7 @@ static void print_json(const struct options *o, const struct work *w)
     const struct run_options *r = &w->sim.run;
     json_t *runs = json_array();
     for (size_t n = 0; n < w->count; n++)
-        json_array_append_new(runs, run_json(o, &w->runs[n]));
+        json_array_append_new(runs, run_json(o, &w->runs[n], fixed_of(w)));
     _cleanup_json_ json_t *root =
         json_pack("{s:{s:s,s:s,s:f,s:f,s:I,s:f,s:f,s:I},s:{s:s,s:f,s:f,s:f,s:f,s:I},s:o}", "load",
                   "name", t->name, "note", t->note, "start_s", (double)t->start_wall_us * 1e-6,

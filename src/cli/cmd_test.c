@@ -138,7 +138,7 @@ static int run_file(struct session *s, const char *path)
     _cleanup_free_ char *text = NULL;
     struct policytest_file file;
     struct err errors[LOAD_ERRORS_MAX] = { 0 };
-    size_t bytes, count = 0;
+    size_t bytes = 0, count = 0;
     mem_arena_init(&arena, ARENA_BYTES);
     int rc = read_text(path, &text, &bytes);
     if (rc < 0) {

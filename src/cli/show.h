@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHOW_COLUMNS_MAX 16
+#define SHOW_COLUMNS_MAX 24
 #define SHOW_CELL_BYTES 192
 
 /* Rows of text, printed with every column as wide as its widest cell. */

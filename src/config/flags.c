@@ -138,7 +138,7 @@ static int put_env(const struct config_flags *f, struct str *out, struct err *er
     if (f->env_count > 0)
         str_put(out, "      env:\n");
     for (size_t i = 0; i < f->env_count; i++) {
-        size_t n;
+        size_t n = 0;
         int rc = split("--env", f->env[i], true, &n, err);
         if (rc < 0)
             return rc;
@@ -183,7 +183,7 @@ static int put_scale(const struct config_flags *f, struct str *out, struct err *
     if (f->target_count > 0)
         str_put(out, "      rules:\n");
     for (size_t i = 0; i < f->target_count; i++) {
-        size_t n;
+        size_t n = 0;
         int rc = split("--target", f->target[i], false, &n, err);
         if (rc < 0)
             return rc;

@@ -261,7 +261,7 @@ static int anchor_of(struct builder *b, struct fy_event *e, const char **ret)
 
 static int on_open(struct builder *b, struct fy_event *e, enum node_kind kind)
 {
-    struct schema_node *n;
+    struct schema_node *n = NULL;
     const char *anchor;
     if (b->depth == NODE_DEPTH_MAX)
         return fail_at(b, event_place(b, e), "nested deeper than %d levels", NODE_DEPTH_MAX);
@@ -286,7 +286,7 @@ static int on_close(struct builder *b)
 
 static int on_scalar(struct builder *b, struct fy_event *e)
 {
-    struct schema_node *n;
+    struct schema_node *n = NULL;
     const char *anchor;
     int rc = new_node(b, e, NODE_SCALAR, &n);
     if (rc == 0)
@@ -303,7 +303,7 @@ static int on_scalar(struct builder *b, struct fy_event *e)
 
 static int on_alias(struct builder *b, struct fy_event *e)
 {
-    const char *name;
+    const char *name = NULL;
     struct node_place at = event_place(b, e);
     int rc = copy_token(b, e->alias.anchor, at, &name);
     if (rc < 0)

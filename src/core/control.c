@@ -371,6 +371,14 @@ int32_t control_find(const struct control *c, const char *service)
     return s ? (int32_t)s->slot : -1;
 }
 
+int32_t control_desired(const struct control *c, uint32_t slot)
+{
+    const struct control_service *s = control_service(c, (int32_t)slot);
+    if (!s)
+        return -1;
+    return control_is_leaving(c, s) ? 0 : s->desired;
+}
+
 const struct instance *control_instance(const struct control *c, uint32_t slot, uint32_t number)
 {
     const struct control_service *s = control_service(c, (int32_t)slot);

@@ -8,9 +8,8 @@
 
 #include "base/util.h"
 
-#define SHIFT 48                          /* leaves exponent and four bits */
-#define FIRST ((uint64_t)(1023 - 7) << 4) /* of LOGBINS_LEAST */
-static_assert(LOGBINS_LEAST == 1.0 / (1 << 7), "2^-7");
+#define SHIFT 48                                           /* leaves exponent and four bits */
+#define FIRST ((uint64_t)(1023 - LOGBINS_LEAST_LOG2) << 4) /* of LOGBINS_LEAST */
 static_assert(LOGBINS_PARTS == 1 << 4, "four bits");
 
 static uint32_t bin_of(double value)

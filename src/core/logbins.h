@@ -7,7 +7,8 @@
 #define LOGBINS_PARTS 16
 /* Bin 0 is for all up to LOGBINS_LEAST; the last one also has what is beyond. */
 #define LOGBINS_COUNT (1 + LOGBINS_OCTAVES * LOGBINS_PARTS)
-#define LOGBINS_LEAST (1.0 / 128)
+#define LOGBINS_LEAST_LOG2 7
+#define LOGBINS_LEAST (1.0 / (1 << LOGBINS_LEAST_LOG2))
 
 struct logbins {
     double weight[LOGBINS_COUNT];

@@ -24,15 +24,14 @@
 #define SLOTS 32
 #define SLOTS_PEAK 12 /* two minutes */
 #define SLOTS_HOLD 30 /* five */
-#define SLOTS_LATE 2  /* the reference hears of the load ten seconds late, and more */
-#define LATE_STEPS 30 /* before that it has heard of nothing */
+#define LATE_STEPS 30 /* before that the reference has heard of nothing */
 #define STEPS 32      /* seconds that a trend may be seen over */
 #define TREND_STEPS 30
 #define TREND_SHARE 0.5 /* of the trend is believed */
 #define PENDING 64
 #define PENDING_PARTS 32 /* guesses are written down so often within a horizon */
 #define HELD 4
-#define SPARE 0.25 /* of an instance more must be idle before one goes */
+#define SPARE 0.2 /* of an instance more must be idle before one goes */
 #define HELD_US (5 * US_PER_S)
 
 #define SMOOTH_S 3.0
@@ -48,8 +47,9 @@
 #define CHOOSE_S 60.0
 
 #define REFERENCE 0.7 /* its utilisation */
-#define NEARLY 0.99   /* one percent too much for a minute is half a second of waiting */
-#define CHEAPER 0.95  /* than the first guess, for another to be taken */
+#define MISS_FACTOR 1.25
+#define NEARLY 0.99  /* one percent too much for a minute is half a second of waiting */
+#define CHEAPER 0.95 /* than the first guess, for another to be taken */
 #define CHEAPER_AGAIN 0.99
 #define BUDGET 0.42 /* of the reference's idle capacity */
 #define FLOOR_MIN 0.05
@@ -58,7 +58,7 @@
 #define FLOOR_GAIN 0.01
 #define WORST_FACTOR 3
 #define WORST_LEAST 0.02
-#define BEGINNER 20.0 /* horizons */
+#define BEGINNER 60.0 /* horizons */
 #define UNSEEN 300.0
 #define UNSEEN_FIRST 150.0
 #define STILL 0.01 /* a load that stays within this does not move */
@@ -81,7 +81,6 @@ struct past {
     double peak;        /* SLOTS_PEAK */
     double most, least; /* SLOTS_HOLD */
     double steady;
-    double late; /* steady, without the newest SLOTS_LATE */
 };
 
 /* What was thought, to be judged a horizon later. */
@@ -157,8 +156,6 @@ static void look_back(struct memory *m)
             p.least = MIN(p.least, s->least);
             p.steady = MAX(p.steady, s->steady);
         }
-        if (back >= SLOTS_LATE)
-            p.late = MAX(p.late, s->steady);
     }
     m->past = p;
 }
@@ -332,7 +329,7 @@ static void judge_due(struct memory *m, int64_t now_us, double load)
 
 static double reference_then(const struct memory *m, const struct outlook *o)
 {
-    double count = ceil(m->steps <= LATE_STEPS ? o->reference : m->past.late / REFERENCE);
+    double count = ceil(m->steps <= LATE_STEPS ? o->reference : m->past.steady / REFERENCE);
     return MAX(saturated(m, count), 1);
 }
 
@@ -368,7 +365,7 @@ static void choose(struct memory *m)
     double unseen = 1 + UNSEEN / (UNSEEN_FIRST + experience_of(m));
     for (unsigned i = 0; i < GUESSES; i++) {
         double above;
-        m->factor[i] = logbins_edge_below(&m->errors[i], m->missed, &above);
+        m->factor[i] = logbins_edge_below(&m->errors[i], MISS_FACTOR * m->missed, &above);
         if (above <= 0)
             m->factor[i] *= unseen;
         if (m->cost[i] < m->cost[best])

@@ -2,7 +2,7 @@
  * how far the load has risen within that time so far, so that little is kept free where the load is
  * calm and much where it jumps.
  *
- * Load is in instances (what it takes to carry it with nothing to spare), smoothed over four
+ * Load is in instances (what it takes to carry it with nothing to spare), smoothed over three
  * seconds unless requests wait: of what comes in more than is served for a second, each waits a
  * part of a second, and the noise of single requests would cost more than that. The horizon h is
  * the start time and a second. mu and s are its exponential mean and deviation (ten minutes), D its
@@ -19,17 +19,17 @@
  * A horizon later z = (needed - 1 - f) / x is known, the least k for which ceil(f + k x) would have
  * been enough, and goes into a histogram, weighed by the load. A reference is judged beside them:
  * what a fixed target of 70 % with five minutes of stabilisation would have run. Each guess gets
- * the k that misses no more than the reference missed; when that missed nothing, the largest z
- * ever, times 1 + 300 / (150 + n) for what n horizons cannot have shown (the form is that of the
- * VPA's confidence, and for starts of five minutes about its 1 + 1/days). The guess counts that was
- * cheapest over a day.
+ * the k that misses no more than 1.25 times what the reference missed; when that missed nothing,
+ * the largest z ever, times 1 + 300 / (150 + n) for what n horizons cannot have shown (the form is
+ * that of the VPA's confidence, and for starts of five minutes about its 1 + 1/days). The guess
+ * counts that was cheapest over a day.
  *
  * Against what was never seen there is a floor: d + min(theta, 3 (worst rise + 0.02)) * min(load,
  * D), a quarter of that while the load falls steeply. theta is steered so that all in all at most
  * 42 % of the idle capacity of the reference is spent. And nobody believes a beginner: of n
- * horizons 20 / (20 + n) is the reference's share in what is said.
+ * horizons 60 / (60 + n) is the reference's share in what is said.
  *
- * A count is kept for 15 s after it was last needed, and until a quarter of an instance more is
+ * A count is kept for 15 s after it was last needed, and until a fifth of an instance more is
  * idle. Under a load that does not move, the count does not either (law 6). Sources: quantiles of
  * rolling forecast errors as conformal prediction uses them (Vovk, Gammerman, Shafer 2005); Halfin
  * and Whitt 1981 for the root; the VPA (recommender/logic/estimator.go) for the confidence. */

@@ -27,10 +27,11 @@ struct plimsoll {
     int64_t wall_us;    /* of this step */
     uint32_t news_seen; /* in this step */
     uint32_t rung;      /* the demand at which the doorbell rang last; 0 = it is quiet */
-    const struct decision *decision;
+    int32_t desired;
     enum metric wanted[SAMPLES_MAX]; /* by the rules */
     uint32_t wanted_count;
     struct sample samples[SAMPLES_MAX];
+    struct event telling; /* of every second: made once, for an event is large */
     char why[200];
 };
 
@@ -124,6 +125,7 @@ static void begin_config(struct plimsoll *p, struct fleet *fleet)
     e.conf = &model;
     control_step(p->core, &e, &(struct actions){ .items = p->items, .cap = ARRAY_LEN(p->items) });
     p->slot = control_find(p->core, service.name);
+    p->telling = (struct event){ .service = p->slot, .samples = p->samples };
 }
 
 /* What runs from the begin was started before it, so that the core has seen how long a start takes.
@@ -253,14 +255,16 @@ static double value_of(const struct policy_view *v, enum metric m)
 
 static void tell_samples(struct plimsoll *p, const struct policy_view *v, struct fleet *fleet)
 {
-    struct event e = event_now(p, fleet, EVENT_SAMPLES);
+    struct event *e = &p->telling;
+    e->type = EVENT_SAMPLES;
+    e->now_us = fleet->now_us + p->offset_us;
+    e->wall_us = p->wall_us;
     for (uint32_t n = 0; n < p->wanted_count; n++) {
         enum metric m = p->wanted[n];
         p->samples[n] = (struct sample){ .metric = m, .value = value_of(v, m) };
     }
-    e.samples = p->samples;
-    e.sample_count = p->wanted_count;
-    tell(p, &e, fleet);
+    e->sample_count = p->wanted_count;
+    tell(p, e, fleet);
 }
 
 /* The proxy rings the moment demand passes the mark; here that is the end of the step. */
@@ -296,7 +300,7 @@ static void plimsoll_bell(void *self, const struct policy_view *v, struct fleet 
     struct plimsoll *p = self;
     catch_up(p, v, fleet);
     ring(p, v, fleet);
-    p->decision = control_decision(p->core, (uint32_t)p->slot);
+    p->desired = control_desired(p->core, (uint32_t)p->slot);
 }
 
 static uint32_t plimsoll_mark(const void *self)
@@ -311,16 +315,17 @@ static void plimsoll_step(void *self, const struct policy_view *v, struct fleet 
     catch_up(p, v, fleet);
     tell_samples(p, v, fleet);
     ring(p, v, fleet);
-    struct event e = event_now(p, fleet, EVENT_TICK);
-    tell(p, &e, fleet);
+    p->telling.type = EVENT_TICK;
+    p->telling.sample_count = 0;
+    tell(p, &p->telling, fleet);
     drain_news(p, fleet);
-    p->decision = control_decision(p->core, (uint32_t)p->slot);
+    p->desired = control_desired(p->core, (uint32_t)p->slot);
 }
 
 static int32_t plimsoll_desired(const void *self)
 {
     const struct plimsoll *p = self;
-    return p->decision ? p->decision->desired : p->setup.initial;
+    return p->begun ? p->desired : p->setup.initial;
 }
 
 static const char *plimsoll_why(const void *self)

@@ -70,6 +70,20 @@ void score_end(struct score_meter *m, struct score *ret)
     *ret = *s;
 }
 
+#define FLOOR_PERCENT 0.1
+
+double score_speedup(const struct score *fixed, const struct score *s, double ret_ratios[4])
+{
+    const double without[] = { fixed->theta_u, fixed->theta_o, fixed->tau_u, fixed->tau_o };
+    const double with[] = { s->theta_u, s->theta_o, s->tau_u, s->tau_o };
+    double product = 1;
+    for (int n = 0; n < 4; n++) {
+        ret_ratios[n] = MAX(without[n], FLOOR_PERCENT) / MAX(with[n], FLOOR_PERCENT);
+        product *= ret_ratios[n];
+    }
+    return sqrt(sqrt(product));
+}
+
 const char *score_help(void)
 {
     return "violations  requests that waited longer than the SLO allows, or were refused, of all\n"
@@ -91,6 +105,11 @@ const char *score_help(void)
            "(BUNGEE)\n"
            "jitter      (changes of s - changes of d) / T, a change by 3 counting 3: a minute\n"
            "            (BUNGEE)\n"
+           "speedup     (theta_U'/theta_U * theta_O'/theta_O * tau_U'/tau_U * tau_O'/tau_O)^(1/4), "
+           "'\n"
+           "            of a fixed fleet (static_mean, else static_peak, when it takes part), "
+           "each\n"
+           "            at least 0.1 %: says nothing without hours and violations beside it\n"
            "theta, tau, upsilon: Herbst et al., ACM TOMPECS 3(4), 2018. Others divide theta_O by "
            "s,\n"
            "or do not divide: compare only what was computed alike.\n";

@@ -33,5 +33,9 @@ struct score_meter {
 void score_begin(struct score_meter *m);
 void score_step(struct score_meter *m, double dt_s, double demand, double supply);
 void score_end(struct score_meter *m, struct score *ret);
+/* How many times better than a fleet that never changes: the geometric mean of four ratios, each of
+ * the fixed fleet's metric to this one's, no metric counting as less than 0.1 %. In *ret_ratios
+ * they are of theta_U, theta_O, tau_U, tau_O. */
+double score_speedup(const struct score *fixed, const struct score *s, double ret_ratios[4]);
 /* The definitions, for people. */
 const char *score_help(void);

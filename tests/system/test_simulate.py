@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from plimsoll import PROGRAM
+from test_history import remember
 
 TRACES = Path(__file__).resolve().parents[2] / "traces"
 WC98 = TRACES / "wc98_19980608_19980621_60s.csv"
@@ -171,6 +172,32 @@ def test_recorded_of_nothing(tmp_path):
     p = cli("simulate", "--recorded", "7d", "--service", "shop", "--state", tmp_path)
     assert p.returncode == 2
     assert str(tmp_path) in p.stderr
+
+
+CONFIG = """
+services:
+  shop:
+    listen: "127.0.0.1:@PORT@"
+    run: {command: ["@APP@"], ready: {http: /healthz}}
+    scale:
+      max: 30
+      rules:
+        - target: {metric: concurrency, value: 14}
+"""
+
+
+def test_last_week_again(make):
+    """What plimsoll itself has recorded, through the policy that is configured."""
+    p = make(config=CONFIG).start()
+    p.wait_ready(1)
+    p.stop()
+    remember(p, "arrivals", 3, lambda at: 300 if at % 86400 < 43200 else 100)
+    out = simulate("--recorded", "2d", "--state", p.state, "--config", p.config, "--capacity", "50",
+                   "--against", "hpa,oracle")
+    assert 2870 <= out["load"]["steps"] <= 2880
+    assert out["load"]["step_s"] == 60
+    assert 150 < out["load"]["mean"] < 250
+    assert out["runs"][0]["score"]["moves"] >= 2
 
 
 def test_score_compares_with_what_was_recorded(tmp_path):

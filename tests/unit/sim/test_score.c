@@ -61,10 +61,22 @@ static void test_perfect_and_empty(void **state)
     assert_float_equal(s.tau_o, 100, 0);
 }
 
+static void test_speedup(void **state)
+{
+    const struct score fixed = { .theta_u = 8, .theta_o = 30, .tau_u = 20, .tau_o = 60 };
+    const struct score s = { .theta_u = 1, .theta_o = 15, .tau_u = 0, .tau_o = 60 };
+    double ratios[4];
+    double speedup = score_speedup(&fixed, &s, ratios);
+    assert_float_equal(ratios[0], 8, 1e-12);
+    assert_float_equal(ratios[2], 200, 1e-9); /* nothing counts as 0.1 % */
+    assert_float_equal(speedup * speedup * speedup * speedup, 8 * 2 * 200 * 1, 1e-6);
+    assert_float_equal(score_speedup(&s, &s, ratios), 1, 1e-12);
+}
+
 static void test_help_defines_all(void **state)
 {
-    static const char *const words[] = { "violations", "theta_U", "theta_O", "tau_U", "tau_O",
-                                         "upsilon",    "acc_U",   "jitter",  "Herbst" };
+    static const char *const words[] = { "violations", "theta_U", "theta_O", "tau_U",   "tau_O",
+                                         "upsilon",    "acc_U",   "jitter",  "speedup", "Herbst" };
     for (size_t n = 0; n < ARRAY_LEN(words); n++)
         assert_non_null(strstr(score_help(), words[n]));
 }
@@ -75,6 +87,7 @@ int main(void)
         cmocka_unit_test(test_eight_steps),
         cmocka_unit_test(test_step_length_does_not_matter),
         cmocka_unit_test(test_perfect_and_empty),
+        cmocka_unit_test(test_speedup),
         cmocka_unit_test(test_help_defines_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
