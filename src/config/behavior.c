@@ -54,54 +54,56 @@ static const struct schema_section policy_section = {
 static_assert(sizeof(enum behavior_select) == sizeof(int), "tables read it as an int");
 
 /* The two directions differ in one default. */
-#define DIRECTION_KEYS(stabilize_default)                                                          \
-    {                                                                                              \
-        { .name = "stabilize",                                                                     \
-          .type = SCHEMA_DURATION,                                                                 \
-          .offset = offsetof(struct config_direction, rates.stabilize_us),                         \
-          .fallback = stabilize_default,                                                           \
-          .min = 0,                                                                                \
-          .max = 3600,                                                                             \
-          .help = "the count moves only as far as every recommendation within this time allows" }, \
-            { .name = "at-most",                                                                   \
-              .type = SCHEMA_CUSTOM,                                                               \
-              .offset = offsetof(struct config_direction, at_most),                                \
-              .parse = schema_keep_node,                                                           \
-              .help =                                                                              \
-                  "\"10% per 1m\" or \"4 per 15s\", or a list of these; without it, no limit" },   \
-            { .name = "cooldown",                                                                  \
-              .type = SCHEMA_DURATION,                                                             \
-              .offset = offsetof(struct config_direction, rates.cooldown_us),                      \
-              .fallback = "0",                                                                     \
-              .min = 0,                                                                            \
-              .max = 3600,                                                                         \
-              .help = "after a move in this direction no other in it for so long" },               \
-            { .name = "select",                                                                    \
-              .type = SCHEMA_ENUM,                                                                 \
-              .offset = offsetof(struct config_direction, rates.select),                           \
-              .fallback = "max",                                                                   \
-              .names = select_names,                                                               \
-              .help =                                                                              \
-                  "of several limits, the one that allows the largest or the smallest change; "    \
-                  "disabled: no change in this direction" },                                       \
-            { .name = "stabilizationWindowSeconds",                                                \
-              .type = SCHEMA_INT,                                                                  \
-              .offset = offsetof(struct config_direction, stabilization_window_s),                 \
-              .min = 0,                                                                            \
-              .max = 3600,                                                                         \
-              .help = "Kubernetes' word for stabilize" },                                          \
-            { .name = "policies",                                                                  \
-              .type = SCHEMA_CUSTOM,                                                               \
-              .offset = offsetof(struct config_direction, policies),                               \
-              .parse = schema_keep_node,                                                           \
-              .help = "Kubernetes' word for at-most: a list of {type: Pods|Percent, value, "       \
-                      "periodSeconds}" },                                                          \
-            { .name = "selectPolicy",                                                              \
-              .type = SCHEMA_ENUM,                                                                 \
-              .offset = offsetof(struct config_direction, select_policy),                          \
-              .names = select_policy_names,                                                        \
-              .help = "Kubernetes' word for select" },                                             \
-            { 0 },                                                                                 \
+#define DIRECTION_KEYS(stabilize_default)                                                         \
+    {                                                                                             \
+        { .name = "stabilize",                                                                    \
+          .type = SCHEMA_DURATION,                                                                \
+          .offset = offsetof(struct config_direction, rates.stabilize_us),                        \
+          .fallback = stabilize_default,                                                          \
+          .min = 0,                                                                               \
+          .max = 3600,                                                                            \
+          .help = "the count moves only as far as every recommendation within this time allows; " \
+                  "down, "                                                                        \
+                  "a target with headroom: auto holds by itself, and makes the default 0s" },     \
+            { .name = "at-most",                                                                  \
+              .type = SCHEMA_CUSTOM,                                                              \
+              .offset = offsetof(struct config_direction, at_most),                               \
+              .parse = schema_keep_node,                                                          \
+              .help =                                                                             \
+                  "\"10% per 1m\" or \"4 per 15s\", or a list of these; without it, no limit" },  \
+            { .name = "cooldown",                                                                 \
+              .type = SCHEMA_DURATION,                                                            \
+              .offset = offsetof(struct config_direction, rates.cooldown_us),                     \
+              .fallback = "0",                                                                    \
+              .min = 0,                                                                           \
+              .max = 3600,                                                                        \
+              .help = "after a move in this direction no other in it for so long" },              \
+            { .name = "select",                                                                   \
+              .type = SCHEMA_ENUM,                                                                \
+              .offset = offsetof(struct config_direction, rates.select),                          \
+              .fallback = "max",                                                                  \
+              .names = select_names,                                                              \
+              .help =                                                                             \
+                  "of several limits, the one that allows the largest or the smallest change; "   \
+                  "disabled: no change in this direction" },                                      \
+            { .name = "stabilizationWindowSeconds",                                               \
+              .type = SCHEMA_INT,                                                                 \
+              .offset = offsetof(struct config_direction, stabilization_window_s),                \
+              .min = 0,                                                                           \
+              .max = 3600,                                                                        \
+              .help = "Kubernetes' word for stabilize" },                                         \
+            { .name = "policies",                                                                 \
+              .type = SCHEMA_CUSTOM,                                                              \
+              .offset = offsetof(struct config_direction, policies),                              \
+              .parse = schema_keep_node,                                                          \
+              .help = "Kubernetes' word for at-most: a list of {type: Pods|Percent, value, "      \
+                      "periodSeconds}" },                                                         \
+            { .name = "selectPolicy",                                                             \
+              .type = SCHEMA_ENUM,                                                                \
+              .offset = offsetof(struct config_direction, select_policy),                         \
+              .names = select_policy_names,                                                       \
+              .help = "Kubernetes' word for select" },                                            \
+            { 0 },                                                                                \
     }
 
 static const struct schema_key up_keys[] = DIRECTION_KEYS("0");
@@ -226,6 +228,8 @@ int config_check_direction(struct schema_context *ctx, void *section, struct err
     int rc = refuse_both(ctx, err);
     if (rc < 0)
         return rc;
+    d->stabilize_given =
+        schema_given(ctx, "stabilize") || schema_given(ctx, "stabilizationWindowSeconds");
     if (schema_given(ctx, "stabilizationWindowSeconds"))
         d->rates.stabilize_us = d->stabilization_window_s * US_PER_S;
     if (schema_given(ctx, "selectPolicy"))

@@ -41,6 +41,7 @@ struct config_health {
 /* One direction of `scale.behavior`; `rates` is what follows from both vocabularies. */
 struct config_direction {
     struct behavior_direction rates;
+    bool stabilize_given;
     int64_t stabilization_window_s; /* HPA's words for two of the keys */
     int select_policy;
     const struct schema_node *at_most, *policies; /* read by check */

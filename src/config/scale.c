@@ -180,6 +180,18 @@ static int read_rules(struct schema_context *ctx, struct config_service *s)
     return rc;
 }
 
+/* `headroom: auto` holds a count by itself, by what it has learnt: held once more it would only be
+ * late. */
+static void let_go(const struct config_service *s, struct service_conf *conf)
+{
+    if (s->scale_written.down.stabilize_given)
+        return;
+    for (uint32_t n = 0; n < conf->rule_count; n++) {
+        if (conf->rules[n].kind == RULE_TARGET && conf->rules[n].target.headroom_auto)
+            conf->behavior.down.stabilize_us = 0;
+    }
+}
+
 /* What can be said only when all keys have been read without an error. */
 static int check_together(struct schema_context *ctx, struct config_service *s, struct err *err)
 {
@@ -193,6 +205,7 @@ static int check_together(struct schema_context *ctx, struct config_service *s, 
         rc = check_schedules(ctx, conf, err);
     if (rc == 0)
         rc = check_cost_ceilings(ctx, conf, err);
+    let_go(s, conf);
     if (rc < 0 || conf->rule_count > 0)
         return rc;
     if (s->listen.count == 0)

@@ -201,6 +201,24 @@ static void test_scale_defaults(void **state)
     assert_string_equal(s->rules[1].name, "target cpu 70%");
 }
 
+/* Learnt headroom holds by itself, unless the holding is written. */
+static void test_auto_headroom_is_not_held_twice(void **state)
+{
+    static const struct {
+        const char *behavior;
+        int64_t stabilize_us;
+    } cases[] = { { "{}", 0 }, { "{down: {stabilize: 2m}}", 120 * US_PER_S } };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[300];
+        snprintf(text, sizeof(text),
+                 "services: {a: {listen: 8080, run: {command: x}, scale: {behavior: %s, rules: "
+                 "[target: {metric: concurrency, value: 20, headroom: auto}]}}}",
+                 cases[i].behavior);
+        const struct config *c = parse_ok(text);
+        assert_int_equal(c->model.services[0].behavior.down.stabilize_us, cases[i].stabilize_us);
+    }
+}
+
 /* A target that the limit keeps out of reach would leave the service at its minimum for ever. */
 static void test_default_target_below_limit(void **state)
 {
@@ -522,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_top_defaults),
         cmocka_unit_test(test_scale_defaults),
         cmocka_unit_test(test_default_target_below_limit),
+        cmocka_unit_test(test_auto_headroom_is_not_held_twice),
         cmocka_unit_test(test_vocabularies_agree),
         cmocka_unit_test(test_metric_units),
         cmocka_unit_test(test_default_windows),
