@@ -47,6 +47,7 @@ comma := ,
 check: deps all asan clang lint
 	@tests/sim/same $(BUILD) $(CLANG)
 	meson test -C $(ASAN) --no-rebuild --print-errorlogs
+	$(BUILD)/plimsoll score --compare tests/score.expected traces/*.csv >/dev/null
 	PLIMSOLL_BUILD=$(abspath $(BUILD)) $(PYTEST) tests/system
 
 check-sanitize: deps asan tsan

@@ -83,5 +83,7 @@ int schema_read_value(struct arena *arena, const struct schema_key *key, const c
                       void *field, struct err *err);
 /* A bound of a range, in the unit of schema_key.min and max, as a person would write it. */
 void schema_print_bound(enum schema_type type, double bound, struct str *out);
+/* "80" where "80%" is meant: what it would be, and the way out. Returns -EINVAL. */
+int schema_forgotten_percent(const char *text, double value, struct err *err);
 /* A field as a person would write it. */
 void schema_print_value(const struct schema_key *key, const void *field, struct str *out);

@@ -73,13 +73,14 @@ static int read_adjustment(struct schema_context *ctx, const struct schema_node 
     return 0;
 }
 
-/* A bound of a ratio that says "10" means 10 %, for nothing is 1000 % above its threshold. NULL =
- * it is well; else the text. */
-static const char *not_a_percentage(enum metric metric, const char *text, double value)
+static int read_bound(enum metric metric, const char *text, double *ret, struct err *err)
 {
-    bool plain = text && !strchr(text, '%');
     const struct metric_info *info = metric_info(metric);
-    return plain && info && info->ratio && fabs(value) > 1 ? text : NULL;
+    int rc = text ? config_parse_metric_value(metric, text, ret, err) : 0;
+    if (rc < 0 || !text || !info || !info->ratio || strchr(text, '%') || fabs(*ret) <= 1)
+        return rc;
+    /* It says "10" and means 10 %, for nothing is 1000 % above its threshold. */
+    return schema_forgotten_percent(text, *ret, err);
 }
 
 static int read_one_step(struct schema_context *ctx, const struct schema_node *node,
@@ -94,15 +95,9 @@ static int read_one_step(struct schema_context *ctx, const struct schema_node *n
     int rc = schema_read(ctx, &one_step_section, node, &w);
     if (rc < 0)
         return rc;
-    if ((w.from && config_parse_metric_value(s->metric.metric, w.from, &step.lower, &why) < 0) ||
-        (w.to && config_parse_metric_value(s->metric.metric, w.to, &step.upper, &why) < 0))
+    if (read_bound(s->metric.metric, w.from, &step.lower, &why) < 0 ||
+        read_bound(s->metric.metric, w.to, &step.upper, &why) < 0)
         return schema_fail(ctx, node, err, "%s", why.text);
-    const char *huge = not_a_percentage(s->metric.metric, w.from, step.lower);
-    if (!huge)
-        huge = not_a_percentage(s->metric.metric, w.to, step.upper);
-    if (huge)
-        return schema_fail(ctx, node, err, "%.60s would be %.60s00%%; write %.60s%%", huge, huge,
-                           huge);
     if (step.lower >= step.upper)
         return schema_fail(ctx, node, err, "from: %s is not below to: %s", w.from, w.to);
     rc = read_adjustment(ctx, node, &w, s->type, &step.adjustment, err);

@@ -102,6 +102,15 @@ static int read_integer(const struct schema_key *key, const char *text, int64_t 
     return rc;
 }
 
+int schema_forgotten_percent(const char *text, double value, struct err *err)
+{
+    char percent[64];
+    struct str s;
+    str_init(&s, percent, sizeof(percent));
+    schema_print_bound(SCHEMA_RATIO, value, &s);
+    return err_set(err, -EINVAL, "%.60s would be %s; write %.60s%%", text, percent, text);
+}
+
 static int read_ratio(const char *text, double *ret, struct err *err)
 {
     if (num_parse_percent(slice_of(text), ret) == 0)
@@ -109,7 +118,7 @@ static int read_ratio(const char *text, double *ret, struct err *err)
     if (num_parse_double(slice_of(text), ret) < 0)
         return wrong(err, text, "a ratio; write 80% or 0.8");
     if (fabs(*ret) > PLAIN_RATIO_MAX)
-        return err_set(err, -EINVAL, "%.60s would be %.60s00%%; write %.60s%%", text, text, text);
+        return schema_forgotten_percent(text, *ret, err);
     return 0;
 }
 

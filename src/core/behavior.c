@@ -138,13 +138,19 @@ static int64_t policy_limit(const struct behavior_policy *p, int64_t start, bool
     return up ? (int64_t)ceil((double)start + share) : (int64_t)((double)start - share);
 }
 
-/* When the direction has cooled down; 0 = it has. */
-static int64_t cool_us(const struct behavior_direction *d, const struct behavior_moves *m,
-                       int64_t now_us)
+static int64_t newest_us(const struct behavior_moves *m)
 {
-    if (d->cooldown_us <= 0 || m->count == 0)
+    return m->count > 0 ? m->move[m->count - 1].at_us : -1;
+}
+
+/* When the direction has cooled down; 0 = it has. A move the other way ends it: what was done has
+ * been taken back. */
+static int64_t cool_us(const struct behavior_direction *d, const struct behavior_moves *own,
+                       const struct behavior_moves *other, int64_t now_us)
+{
+    if (d->cooldown_us <= 0 || own->count == 0 || newest_us(other) >= newest_us(own))
         return 0;
-    int64_t at_us = us_add(m->move[m->count - 1].at_us, d->cooldown_us);
+    int64_t at_us = us_add(newest_us(own), d->cooldown_us);
     return at_us > now_us ? at_us : 0;
 }
 
@@ -154,7 +160,8 @@ static int32_t rate_limit(const struct behavior_direction *d, const struct behav
 {
     if (d->select == BEHAVIOR_DISABLED)
         return current;
-    int64_t cooled_us = cool_us(d, up ? &state->up : &state->down, now_us);
+    int64_t cooled_us =
+        cool_us(d, up ? &state->up : &state->down, up ? &state->down : &state->up, now_us);
     if (cooled_us != 0) {
         *ret_next_us = cooled_us;
         return current;
@@ -172,6 +179,9 @@ static int32_t rate_limit(const struct behavior_direction *d, const struct behav
         int64_t leaves_us = first_leaves_us(up ? &state->up : &state->down, p->period_us, now_us);
         *ret_next_us = MIN(*ret_next_us, leaves_us);
     }
+    /* A share of none is none: the first one is not a matter of rates. */
+    if (up && current == 0)
+        limit = MAX(limit, 1);
     /* What has already gone beyond the limit is not taken back. */
     return (int32_t)(up ? CLAMP(limit, current, INT32_MAX) : CLAMP(limit, 0, current));
 }
@@ -236,11 +246,11 @@ void behavior_apply(const struct behavior_conf *conf, struct behavior_state *sta
     if (stable > current) {
         int32_t most = rate_limit(&conf->up, state, true, now_us, current, &rate_us);
         ret->limited = MIN(stable, most);
-        ret->cooling = cool_us(&conf->up, &state->up, now_us) != 0;
+        ret->cooling = cool_us(&conf->up, &state->up, &state->down, now_us) != 0;
     } else if (stable < current) {
         int32_t least = rate_limit(&conf->down, state, false, now_us, current, &rate_us);
         ret->limited = MAX(stable, least);
-        ret->cooling = cool_us(&conf->down, &state->down, now_us) != 0;
+        ret->cooling = cool_us(&conf->down, &state->down, &state->up, now_us) != 0;
     }
     ret->next_us = stable_us;
     if (ret->limited != stable)

@@ -17,17 +17,16 @@ static void set_bound(int32_t *bound, int32_t *who, int64_t *since_us, int32_t v
 
 static void combine_bounds(const struct opinion *opinions, uint32_t count, struct combined *ret)
 {
-    int64_t min_us = 0, max_us = 0, count_us = 0;
-    ret->set_min = ret->set_max = ret->set_count = RULE_ABSTAIN;
-    ret->set_min_rule = ret->set_max_rule = ret->set_count_rule = -1;
+    int64_t min_us = 0, max_us = 0;
+    ret->set_min = ret->set_max = RULE_ABSTAIN;
+    ret->set_min_rule = ret->set_max_rule = -1;
     for (uint32_t i = 0; i < count; i++) {
         const struct opinion *o = &opinions[i];
-        set_bound(&ret->set_min, &ret->set_min_rule, &min_us, o->set_min, (int32_t)i,
-                  o->set_since_us);
-        set_bound(&ret->set_max, &ret->set_max_rule, &max_us, o->set_max, (int32_t)i,
-                  o->set_since_us);
-        set_bound(&ret->set_count, &ret->set_count_rule, &count_us, o->set_count, (int32_t)i,
-                  o->set_since_us);
+        bool both = o->set_count != RULE_ABSTAIN; /* a count is a min and a max */
+        set_bound(&ret->set_min, &ret->set_min_rule, &min_us, both ? o->set_count : o->set_min,
+                  (int32_t)i, o->set_since_us);
+        set_bound(&ret->set_max, &ret->set_max_rule, &max_us, both ? o->set_count : o->set_max,
+                  (int32_t)i, o->set_since_us);
     }
 }
 

@@ -14,8 +14,8 @@ struct combined {
     enum combine_why why;
     /* Bounds as schedules have moved them now; RULE_ABSTAIN = not. Of overlapping windows the one
      * that opened last wins, each bound on its own; of two that opened together, the later rule. */
-    int32_t set_min, set_max, set_count;
-    int32_t set_min_rule, set_max_rule, set_count_rule; /* whose; -1 = none */
+    int32_t set_min, set_max;
+    int32_t set_min_rule, set_max_rule; /* whose; -1 = none */
 };
 
 void combine(const struct rule_conf *rules, const struct opinion *opinions, uint32_t count,

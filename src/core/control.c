@@ -273,13 +273,20 @@ static bool is_due(const struct control *c, const struct control_service *s)
     return s->due || s->touched || s->publish || s->alert || c->wakes[s->slot].next_us <= c->now_us;
 }
 
-static void settle_due(struct control *c, bool awake_only)
+static void settle_rank(struct control *c, unsigned rank, bool awake_only)
 {
     for (uint32_t slot = 0; slot < c->top; slot++) {
         struct control_service *s = &c->services[slot];
-        if ((!awake_only || is_awake(c, slot)) && s->used && is_due(c, s))
+        if ((!awake_only || is_awake(c, slot)) && s->used && s->rank == rank && is_due(c, s))
             settle(c, s);
     }
+}
+
+/* Whom others follow goes first, so that these see what it has decided. */
+static void settle_due(struct control *c, bool awake_only)
+{
+    for (unsigned rank = 0; rank <= c->rank_max; rank++)
+        settle_rank(c, rank, awake_only);
 }
 
 static void settle_unfinished(struct control *c)

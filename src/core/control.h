@@ -75,7 +75,7 @@ int64_t control_next_us(const struct control *c);
 /* Views. `slot` < caps.services; false = no such service. Valid until the next step. */
 bool control_view(const struct control *c, uint32_t slot, struct service_view *ret);
 int32_t control_find(const struct control *c, const char *service); /* slot or -1 */
-int32_t control_desired(const struct control *c, uint32_t slot); /* -1 = no such service */
+int32_t control_desired(const struct control *c, uint32_t slot);    /* -1 = no such service */
 const struct instance *control_instance(const struct control *c, uint32_t slot, uint32_t number);
 /* What `why` shows first: the decision that was recorded in the newest step, else what the service
  * would decide now. That is asked for with words, and changes nothing. NULL = nothing yet. Valid

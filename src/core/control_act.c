@@ -319,7 +319,7 @@ void control_follow(struct control *c, struct control_service *s)
 {
     act(c, s);
     say(c, s);
-    c->peers[s->slot].desired = s->desired;
+    c->peers[s->slot].desired = s->count; /* what it will have: nobody follows advice */
     c->peers[s->slot].ready = (int32_t)s->in_state[INSTANCE_READY];
     if (s->follows)
         c->wakes[s->slot].fresh_until_us = US_NEVER;

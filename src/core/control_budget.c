@@ -152,7 +152,7 @@ static void say(const struct control *c, const struct control_service *s, const 
     format_money(money, sizeof(money), budget_ceiling(b, x->period));
     if (x->rival)
         fmt(who, sizeof(who), " to %s", x->rival->conf->name);
-    explain_step(d, LIMIT_BUDGET, to, "budget %s: %s%s%s %s is all used; yields %d%s", b->name,
+    explain_step(d, LIMIT_BUDGET, to, "budget %s: %s%s%s %s is promised; yields %d%s", b->name,
                  money, b->currency[0] ? " " : "", b->currency,
                  x->period == BUDGET_HOUR  ? "an hour"
                  : x->period == BUDGET_DAY ? "a day"

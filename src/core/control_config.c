@@ -198,6 +198,37 @@ static void link_budget(struct control *c, struct control_service *s)
     b->first = (int32_t)s->slot;
 }
 
+/* The highest rank of those it follows, and one more. */
+static uint8_t rank_of(const struct control *c, const struct control_service *s)
+{
+    uint8_t rank = 0;
+    for (uint32_t n = 0; n < MODEL_AFTER_MAX; n++) {
+        if (s->after[n] >= 0)
+            rank = MAX(rank, c->services[s->after[n]].rank + 1);
+    }
+    for (uint32_t n = 0; n < s->conf->rule_count; n++) {
+        const struct rule_conf *r = &s->conf->rules[n];
+        int32_t slot = r->kind == RULE_RATIO ? control_find(c, r->ratio.service) : -1;
+        if (slot >= 0)
+            rank = MAX(rank, c->services[slot].rank + 1);
+    }
+    return MIN(rank, CONTROL_RANK_MAX);
+}
+
+/* Whom somebody follows decides first. A circle ends at the highest rank. */
+static void link_ranks(struct control *c)
+{
+    c->rank_max = 0;
+    for (unsigned pass = 0; pass < CONTROL_RANK_MAX; pass++) {
+        FOR_EACH_SERVICE (s, c) {
+            s->rank = s->follows ? rank_of(c, s) : 0;
+            c->rank_max = MAX(c->rank_max, s->rank);
+        }
+        if (c->rank_max <= pass)
+            return;
+    }
+}
+
 void control_link_services(struct control *c)
 {
     for (uint32_t n = 0; n < c->budget_count; n++)
@@ -212,6 +243,7 @@ void control_link_services(struct control *c)
     }
     FOR_EACH_SERVICE (s, c)
         link_order(c, s);
+    link_ranks(c);
     for (uint32_t n = c->top; n-- > 0;) {
         if (c->services[n].used)
             link_budget(c, &c->services[n]);

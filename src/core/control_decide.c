@@ -108,7 +108,8 @@ static void follow_rules(struct control_service *s, const struct rule_context *c
                          struct opinion *opinions, struct combined *combined, struct decision *d)
 {
     const struct service_conf *conf = s->conf;
-    char text[DECISION_TEXT_MAX] = "";
+    char text[DECISION_TEXT_MAX];
+    text[0] = '\0';
     combine(conf->rules, opinions, conf->rule_count, ctx->current, combined);
     if (!d->silent)
         combine_say(conf->rules, opinions, combined, text, sizeof(text));
@@ -125,10 +126,11 @@ static void project(struct control_service *s, const struct rule_context *ctx,
                     const struct opinion *opinions, struct decision *d)
 {
     const struct service_conf *conf = s->conf;
-    char text[DECISION_TEXT_MAX] = "";
+    char text[DECISION_TEXT_MAX];
     struct projection p;
     if (explain_count(d) >= ctx->current)
         return;
+    text[0] = '\0';
     project_scale_in(conf->rules, opinions, conf->rule_count, ctx, explain_count(d), &p);
     if (!d->silent)
         project_say(conf->rules, &p, text, sizeof(text));
@@ -138,11 +140,12 @@ static void project(struct control_service *s, const struct rule_context *ctx,
 static void behave(struct control_service *s, const struct rule_context *ctx, struct decision *d)
 {
     const struct behavior_conf *conf = &s->conf->behavior;
-    char text[DECISION_TEXT_MAX] = "";
+    char text[DECISION_TEXT_MAX];
     struct behavior_result b;
     int32_t want = explain_count(d);
     behavior_apply(conf, &s->behavior, ctx->now_us, ctx->current, want, &b);
     s->decide_next_us = MIN(s->decide_next_us, b.next_us);
+    text[0] = '\0';
     if (!d->silent)
         behavior_say_stabilized(conf, want, &b, text, sizeof(text));
     explain_step(d, LIMIT_STABILIZE, b.stabilized, "%s", text);
@@ -187,15 +190,14 @@ static void guard_zero(const struct control_service *s, const struct rule_contex
 
 struct bounds {
     int32_t min, max;
+    int32_t min_asked;         /* what min would be but for max */
     bool min_moved, max_moved; /* by a schedule */
 };
 
 static struct bounds bounds_now(struct control_service *s, const struct combined *x)
 {
-    int32_t set_min = x->set_count != RULE_ABSTAIN ? x->set_count : x->set_min;
-    int32_t set_max = x->set_count != RULE_ABSTAIN ? x->set_count : x->set_max;
-    s->schedule_min = set_min != RULE_ABSTAIN ? set_min : -1;
-    s->schedule_max = set_max != RULE_ABSTAIN ? set_max : -1;
+    s->schedule_min = x->set_min != RULE_ABSTAIN ? x->set_min : -1;
+    s->schedule_max = x->set_max != RULE_ABSTAIN ? x->set_max : -1;
     struct bounds b = {
         .min = s->schedule_min >= 0 ? s->schedule_min : s->conf->min,
         .max = s->schedule_max >= 0 ? s->schedule_max : s->conf->max,
@@ -203,6 +205,7 @@ static struct bounds bounds_now(struct control_service *s, const struct combined
         .max_moved = s->schedule_max >= 0,
     };
     b.max = CLAMP(b.max, 0, MODEL_COUNT_MAX);
+    b.min_asked = b.min;
     b.min = CLAMP(b.min, 0, b.max);
     return b;
 }
@@ -210,7 +213,10 @@ static struct bounds bounds_now(struct control_service *s, const struct combined
 static void bound(struct control_service *s, const struct bounds *b, struct decision *d)
 {
     int32_t want = CLAMP(explain_count(d), b->min, b->max);
-    if (want > explain_count(d))
+    if (want > explain_count(d) && b->min_asked > b->min)
+        explain_step(d, b->max_moved ? LIMIT_SCHEDULE : LIMIT_MAX, want,
+                     "%d: min is %d, but max holds", want, b->min_asked);
+    else if (want > explain_count(d))
         explain_step(d, b->min_moved ? LIMIT_SCHEDULE : LIMIT_MIN, want, "at least %d%s", want,
                      b->min_moved ? ", as scheduled" : "");
     if (want < explain_count(d))
@@ -238,10 +244,13 @@ static void overrule(const struct control *c, const struct control_service *s, i
 }
 
 /* What is wanted by itself, whatever holds it back for a while. */
-static void note_wish(struct control_service *s, int32_t want, const struct bounds *b)
+static void note_wish(struct control_service *s, int64_t now_us, int32_t want,
+                      const struct bounds *b)
 {
     bool free = s->operator_count < 0 && !s->paused;
-    s->wants_in = free && CLAMP(want, b->min, b->max) < s->count;
+    bool wants_in = free && CLAMP(want, b->min, b->max) < s->count;
+    if (!wants_in || s->wants_in_us == 0)
+        s->wants_in_us = wants_in ? now_us : 0;
 }
 
 /* Fills `d`, which says whether anybody is going to read it. */
@@ -260,7 +269,7 @@ static void evaluate(const struct control *c, struct control_service *s,
     project(s, &ctx, opinions, d);
     control_limit_change(s, &ctx, d);
     struct bounds b = bounds_now(s, &combined);
-    note_wish(s, explain_count(d), &b);
+    note_wish(s, c->now_us, explain_count(d), &b);
     behave(s, &ctx, d);
     guard_zero(s, &ctx, d);
     bound(s, &b, d);

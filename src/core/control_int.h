@@ -31,6 +31,9 @@
 #define CONTROL_START_US (10 * US_PER_S)
 #define CONTROL_STARTS 8 /* that are remembered */
 
+/* Chains of services that follow each other are no longer than this. */
+#define CONTROL_RANK_MAX 8
+
 /* Crash loops: the delay doubles from the first to the last with each failure in a row. */
 #define BACKOFF_FIRST_US (500 * US_PER_MS)
 #define BACKOFF_LAST_US (60 * US_PER_S)
@@ -77,7 +80,7 @@ struct control_service {
     bool operator_forced;
     bool paused;
     bool leaving;
-    bool wants_in; /* its rules want fewer, whatever holds them back */
+    int64_t wants_in_us; /* since when its rules want fewer, whatever holds them back; 0 = no */
     int32_t schedule_min, schedule_max;
 
     bool due;         /* to be decided on */
@@ -103,6 +106,7 @@ struct control_service {
     bool shares;     /* a budget */
     bool followed;   /* somebody comes after it */
     bool follows;    /* what others do may change its mind */
+    uint8_t rank;    /* 0 = follows nobody by order or ratio; else one more than whom it follows */
     int64_t held_us; /* since when it has waited to scale out, 0 = it does not; and in */
     int64_t held_in_us;
     struct waste waste;
@@ -159,6 +163,7 @@ struct control {
     bool lease_lost;
     bool driver_down; /* of every service */
     bool stopping, stop_said;
+    uint8_t rank_max;  /* of all services */
     bool again;        /* a decision made another service due */
     bool divided;      /* services that share a budget have decided and not yet acted */
     bool unfinished;   /* a service is */

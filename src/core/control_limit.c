@@ -71,9 +71,9 @@ void control_limit_change(struct control_service *s, const struct rule_context *
                           struct decision *d)
 {
     int64_t cost_us = s->conf->change_cost_us;
-    int32_t surplus = ctx->current - explain_count(d);
     if (cost_us <= 0)
         return;
+    int32_t surplus = ctx->current - explain_count(d);
     run_waste(&s->waste, ctx->now_us, surplus);
     int64_t paid = s->waste.sum_us / cost_us;
     if (paid >= surplus)
@@ -126,7 +126,7 @@ static const struct control_service *ahead(const struct control *c, const struct
         return NULL;
     FOR_EACH_SERVICE (t, c) {
         if (comes_after(t, s->slot) && !control_is_leaving(c, t) &&
-            (t->wants_in || control_draining(t) > 0))
+            (t->wants_in_us != 0 || control_draining(t) > 0))
             return t;
     }
     return NULL;
@@ -156,6 +156,10 @@ void control_limit_order(const struct control *c, struct control_service *s, int
     if (first && explain_count(d) > held && may_wait(s, c, &s->held_us))
         explain_step(d, LIMIT_ORDER, held, "waits for %s: %u of %d are ready", first->conf->name,
                      first->in_state[INSTANCE_READY], first->count);
+    /* Whom it goes after decides later in the same step: it is asked first. */
+    bool new_wish = s->wants_in_us == 0 || s->wants_in_us == c->now_us;
+    if (s->followed && new_wish && explain_count(d) < held)
+        explain_step(d, LIMIT_ORDER, held, "those that come after it are asked first");
     const struct control_service *last = ahead(c, s);
     s->held_in_us = last ? s->held_in_us : 0;
     if (last && explain_count(d) < held && may_wait(s, c, &s->held_in_us))

@@ -320,7 +320,7 @@ static void walk_limits(struct walk *w, struct control_service *s)
     int32_t spent = s->spent;
     walk_i32(w, &s->asked, 0, INT32_MAX);
     walk_i32(w, &s->min_now, 0, MODEL_COUNT_MAX);
-    walk_bool(w, &s->wants_in);
+    walk_past(w, &s->wants_in_us);
     walk_past(w, &s->held_us);
     walk_past(w, &s->held_in_us);
     walk_us(w, &s->waste.sum_us);
@@ -588,7 +588,7 @@ static void look_again(struct control *c)
     c->next_changed = true;
     FOR_EACH_SERVICE (s, c) {
         c->unfinished = c->unfinished || s->unfinished;
-        c->peers[s->slot].desired = s->desired;
+        c->peers[s->slot].desired = s->count;
         c->peers[s->slot].ready = (int32_t)s->in_state[INSTANCE_READY];
     }
 }

@@ -181,21 +181,23 @@ static const struct field {
     const char *name;
     uint32_t low, high;
     const char *const *names; /* of low, low + 1, ... */
+    uint32_t round;           /* a range may go round: the first value again is this one; 0 = no */
 } fields[FIELD_MAX] = {
     [FIELD_MINUTE] = { "minute", 0, 59, NULL },
     [FIELD_HOUR] = { "hour", 0, 23, NULL },
     [FIELD_DAY] = { "day of month", 1, 31, NULL },
     [FIELD_MONTH] = { "month", 1, 12, month_names },
-    [FIELD_WEEKDAY] = { "day of week", 0, 7, weekday_names }, /* 7 is Sunday too */
+    [FIELD_WEEKDAY] = { "day of week", 0, 7, weekday_names, 7 }, /* 7 is Sunday too */
 };
 
+#define MACROS "@hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually"
+
 static const struct macro {
-    struct slice name;
-    const char *text;
+    const char *name, *text;
 } macros[] = {
-    { { "@hourly", 7 }, "0 * * * *" }, { { "@daily", 6 }, "0 0 * * *" },
-    { { "@weekly", 7 }, "0 0 * * 0" }, { { "@monthly", 8 }, "0 0 1 * *" },
-    { { "@yearly", 7 }, "0 0 1 1 *" },
+    { "@hourly", "0 * * * *" },   { "@daily", "0 0 * * *" },  { "@midnight", "0 0 * * *" },
+    { "@weekly", "0 0 * * 0" },   { "@monthly", "0 0 1 * *" }, { "@yearly", "0 0 1 1 *" },
+    { "@annually", "0 0 1 1 *" },
 };
 
 /* Cuts the text before the first `separator` off `rest`; all of it when there is none. */
@@ -235,11 +237,12 @@ static bool parse_value(const struct field *f, struct slice text, uint32_t *ret)
     return parse_number(text, ret) && *ret >= f->low && *ret <= f->high;
 }
 
-/* "*", "5", "MON-FRI", each with "/step"; "5/10" is "5-last/10". NULL, or what is wrong. */
+/* "*", "5", "MON-FRI", each with "/step"; "5/10" is "5-last/10"; "SAT-SUN" goes round, and its bits
+ * on beyond the last. NULL, or what is wrong. */
 static const char *parse_item(const struct field *f, struct slice item, uint64_t *bits)
 {
     bool stepped, ranged;
-    uint32_t low = f->low, high = f->high == 7 ? 6 : f->high, step = 1;
+    uint32_t low = f->low, high = f->round ? f->round - 1 : f->high, step = 1;
     struct slice step_text = item;
     struct slice range = cut(&step_text, '/', &stepped);
     if (stepped && (!parse_number(step_text, &step) || step == 0))
@@ -253,6 +256,8 @@ static const char *parse_item(const struct field *f, struct slice item, uint64_t
             return "the end of the range is not a value of this field";
         if (!ranged && !stepped)
             high = low;
+        if (low > high)
+            high += f->round;
         if (low > high)
             return "the range ends before it begins";
     }
@@ -291,7 +296,7 @@ static struct slice next_word(struct slice *rest)
 static struct slice expand_macro(struct slice text)
 {
     for (size_t i = 0; i < ARRAY_LEN(macros); i++)
-        if (slice_eq_nocase(text, macros[i].name))
+        if (slice_eq_nocase(text, slice_of(macros[i].name)))
             return slice_of(macros[i].text);
     return text;
 }
@@ -312,9 +317,7 @@ int cron_parse(struct slice text, struct cron *ret, struct err *err)
                        sizeof(c.text) - 1, text.n);
     struct slice rest = expand_macro(text);
     if (rest.p[0] == '@')
-        return err_set(err, -EINVAL,
-                       "cron \"%.*s\": know @hourly, @daily, @weekly, @monthly and @yearly",
-                       (int)text.n, text.p);
+        return err_set(err, -EINVAL, "cron \"%.*s\": know " MACROS, (int)text.n, text.p);
     for (unsigned i = 0; i < FIELD_MAX; i++) {
         struct slice word = next_word(&rest);
         if (word.n == 0)

@@ -40,8 +40,13 @@ double logbins_edge_below(const struct logbins *b, double weight, double *ret_ab
 {
     uint32_t bin = LOGBINS_COUNT - 1;
     double above = 0;
-    for (; bin > 0 && above + b->weight[bin] <= weight; bin--)
+    for (; bin > 0; bin--) {
+        if (b->weight[bin] == 0 && above <= weight) /* most are: no sum to wait for */
+            continue;
+        if (!(above + b->weight[bin] <= weight))
+            break;
         above += b->weight[bin];
+    }
     *ret_above = above;
     return upper_edge(bin);
 }

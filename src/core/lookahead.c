@@ -212,6 +212,7 @@ static void note_load(struct memory *m, const struct lookahead_load *now, double
 
 struct outlook {
     double load, level; /* level = load + trend */
+    double lasting;
     double scale;       /* min(load, size), and never nothing */
     double reference;
     struct guess guess[GUESSES];
@@ -242,6 +243,7 @@ static void outlook_at(const struct memory *m, double load, struct outlook *ret)
     *ret = (struct outlook){
         .load = load,
         .level = level,
+        .lasting = lasting,
         .scale = MAX(0.05, MIN(load, m->size)),
         .reference = MAX(load, MAX(s->steady, m->past.steady)) / REFERENCE,
         .guess = {
@@ -286,13 +288,23 @@ static double saturated(const struct memory *m, double reference)
     return MIN(reference, ceil(oldest_of(m)->reference / REFERENCE));
 }
 
-/* A beginner follows the reference, and does not forget a burst at once. */
-static double most_of(const struct memory *m, const struct outlook *o)
+struct advice {
+    double learnt, cautious;
+};
+
+static struct advice advice_of(const struct memory *m, const struct outlook *o)
 {
-    double learnt = MAX(bound_of(m, o, (unsigned)m->picked), floor_of(m, o));
-    double cautious = MAX(o->level, saturated(m, MAX(o->reference, m->past.peak)));
+    return (struct advice){
+        .learnt = MAX(bound_of(m, o, (unsigned)m->picked), floor_of(m, o)),
+        .cautious = MAX(o->level, saturated(m, MAX(o->reference, m->past.peak))),
+    };
+}
+
+/* A beginner follows the reference, and does not forget a burst at once. */
+static double most_of(const struct memory *m, const struct advice *a)
+{
     double doubt = BEGINNER / (BEGINNER + experience_of(m));
-    return doubt * cautious + (1 - doubt) * learnt;
+    return doubt * a->cautious + (1 - doubt) * a->learnt;
 }
 
 /* -- what became of it ---------------------------------------------------------------------------
@@ -419,16 +431,18 @@ static void account(struct memory *m, const struct outlook *o, double most, doub
     blend(&m->carried, o->load + 0.5, dt_s, m->age_s, SPENT_S);
 }
 
-static void periodic(struct memory *m)
+/* True when the past has changed its weight, and with it the outlook. */
+static bool periodic(struct memory *m)
 {
     if (m->age_s >= m->chosen_s) {
         m->chosen_s = m->age_s + CHOOSE_S;
         choose(m);
     }
-    if (m->age_s >= m->faded_s) {
-        m->faded_s = m->age_s + FADE_S;
-        fade(m);
-    }
+    if (m->age_s < m->faded_s)
+        return false;
+    m->faded_s = m->age_s + FADE_S;
+    fade(m);
+    return true;
 }
 
 /* -- the words -----------------------------------------------------------------------------------
@@ -485,17 +499,26 @@ static double tame(double load)
     return load >= 0 ? MIN(load, LOAD_MAX) : 0; /* NaN too */
 }
 
+/* What is known at an instant: made once, for learning and for the answer. */
+struct view {
+    bool good; /* and still so */
+    struct outlook outlook;
+    struct advice advice;
+};
+
 /* What the load may come to; NaN, or beyond MOST_MAX: the words made no sense. */
-static double step(struct memory *m, const struct lookahead_load *now, double dt_s)
+static double step(struct memory *m, const struct lookahead_load *now, double dt_s, struct view *v)
 {
-    struct outlook o;
+    const struct outlook *o = &v->outlook;
     note_load(m, now, dt_s);
     judge_due(m, now->now_us, now->load);
-    outlook_at(m, now->load, &o);
-    write_down(m, now->now_us, &o);
-    periodic(m);
-    double most = most_of(m, &o);
-    account(m, &o, most, dt_s);
+    outlook_at(m, now->load, &v->outlook);
+    write_down(m, now->now_us, o);
+    bool faded = periodic(m);
+    v->advice = advice_of(m, o);
+    v->good = !faded && m->age_s > m->horizon_s; /* the same a moment later: see saturated() */
+    double most = most_of(m, &v->advice);
+    account(m, o, most, dt_s);
     double count = whole(most);
     hold(m, now->now_us, count < m->want ? MIN(m->want, whole(most + SPARE)) : count);
     m->seen_us = now->now_us;
@@ -512,11 +535,11 @@ static double smoothed(const struct memory *m, const struct lookahead_load *now,
     return now->waiting ? MAX(load, now->load) : load;
 }
 
-void lookahead_learn(int64_t *words, const struct lookahead_load *now)
+static void learn(struct memory *m, const struct lookahead_load *now, struct view *v)
 {
-    struct memory *m = (struct memory *)words;
     struct lookahead_load l = *now;
     double horizon_s = (l.start_s >= 1 ? MIN(l.start_s, START_S_MAX) : 1) + 1;
+    v->good = false;
     l.load = tame(l.load);
     if (!is_sane(m))
         begin(m, &l, horizon_s);
@@ -529,30 +552,60 @@ void lookahead_learn(int64_t *words, const struct lookahead_load *now)
         forget_pending(m);
     set_horizon(m, horizon_s);
     m->load = l.load = smoothed(m, &l, dt_s);
-    if (step(m, &l, dt_s) <= MOST_MAX)
+    if (step(m, &l, dt_s, v) <= MOST_MAX)
         return;
     begin(m, &l, horizon_s);
-    (void)step(m, &l, 1);
+    (void)step(m, &l, 1, v);
+}
+
+static void look(const struct memory *m, double load, struct view *ret)
+{
+    outlook_at(m, load, &ret->outlook);
+    ret->advice = advice_of(m, &ret->outlook);
+}
+
+static void answer(const struct memory *m, const struct view *v, struct lookahead_answer *ret)
+{
+    const struct outlook *o = &v->outlook;
+    double most = most_of(m, &v->advice), count = whole(m->want);
+    /* More than the last second's: what came since then counts. */
+    if (o->load > m->step[(uint64_t)(m->steps - 1) % STEPS].load)
+        count = MAX(count, whole(most));
+    bool idle = o->load <= 0 && m->past.most <= 0 && m->slots[(uint64_t)m->slot % SLOTS].most <= 0;
+    *ret = (struct lookahead_answer){
+        .count = idle ? 0 : (int32_t)MAX(count, whole(o->level)),
+        .most = most,
+        .level = o->level,
+        .lasting = o->lasting,
+        .age_s = m->age_s,
+        .guess = guess_names[(uint64_t)m->picked % GUESSES],
+    };
+}
+
+void lookahead_learn(int64_t *words, const struct lookahead_load *now)
+{
+    struct view v;
+    learn((struct memory *)words, now, &v);
 }
 
 void lookahead_ask(const int64_t *words, const struct lookahead_load *now,
                    struct lookahead_answer *ret)
 {
     const struct memory *m = (const struct memory *)words;
-    struct outlook o;
+    struct view v;
     assert(m->steps > 0);
-    outlook_at(m, now->waiting ? MAX(m->load, tame(now->load)) : m->load, &o);
-    double most = most_of(m, &o), count = whole(m->want);
-    /* More than the last second's: what came since then counts. */
-    if (o.load > m->step[(uint64_t)(m->steps - 1) % STEPS].load)
-        count = MAX(count, whole(most));
-    bool idle = o.load <= 0 && m->past.most <= 0 && m->slots[(uint64_t)m->slot % SLOTS].most <= 0;
-    *ret = (struct lookahead_answer){
-        .count = idle ? 0 : (int32_t)MAX(count, whole(o.level)),
-        .most = most,
-        .level = o.level,
-        .lasting = lasting_of(m),
-        .age_s = m->age_s,
-        .guess = guess_names[(uint64_t)m->picked % GUESSES],
-    };
+    look(m, now->waiting ? MAX(m->load, tame(now->load)) : m->load, &v);
+    answer(m, &v, ret);
+}
+
+void lookahead_follow(int64_t *words, const struct lookahead_load *now,
+                      struct lookahead_answer *ret)
+{
+    struct memory *m = (struct memory *)words;
+    struct view v;
+    learn(m, now, &v);
+    if (v.good)
+        answer(m, &v, ret);
+    else
+        lookahead_ask(words, now, ret);
 }

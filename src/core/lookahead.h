@@ -62,3 +62,6 @@ void lookahead_learn(int64_t *words, const struct lookahead_load *now);
 /* What to run for that load; changes nothing. */
 void lookahead_ask(const int64_t *words, const struct lookahead_load *now,
                    struct lookahead_answer *ret);
+/* Both, one after the other, at the price of one. */
+void lookahead_follow(int64_t *words, const struct lookahead_load *now,
+                      struct lookahead_answer *ret);

@@ -56,8 +56,7 @@ void rule_target_auto_eval(const struct rule_conf *r, struct rule_state *state,
                                   .load = d.load,
                                   .start_s = (double)ctx->start_us / US_PER_S,
                                   .waiting = d.backlog > 0 };
-    lookahead_learn(state->more, &now);
-    lookahead_ask(state->more, &now, &a);
+    lookahead_follow(state->more, &now, &a);
     ret->known = true;
     ret->value = d.value;
     ret->out = with_backlog(&d, &a);

@@ -46,9 +46,9 @@ static bool joins(const struct series *s, int64_t at_us)
 {
     if (s->count < 2)
         return false;
-    const struct series_point *before = point(s, s->count - 2), *newest = point(s, s->count - 1);
+    const struct series_point *newest = point(s, s->count - 1);
     return (newest->at_us - 1) / US_PER_S == (at_us - 1) / US_PER_S &&
-           at_us - before->at_us <= s->stale_us;
+           at_us - point(s, s->count - 2)->at_us <= s->stale_us;
 }
 
 static void join(struct series *s, int64_t at_us, double value)
@@ -140,11 +140,23 @@ static double most_of(const struct series *s, uint32_t i, uint32_t end)
     return most;
 }
 
+/* Of `size` points from i > 0 on that lie side by side. One look at each: this is where a series
+ * spends its time. */
 static struct series_block block_of(const struct series *s, uint32_t i, uint32_t size)
 {
-    struct sum x = sum_points(s, i, i + size, INT64_MIN);
-    return (struct series_block){ x.sum, x.weight, least_of(s, i, i + size),
-                                  most_of(s, i, i + size) };
+    const struct series_point *p = point(s, i), *end = p + size;
+    int64_t last_us = point(s, i - 1)->at_us;
+    struct sum x = { 0, 0 };
+    double least = p->least, most = p->most;
+    for (; p < end; p++, i++) {
+        int64_t since_us = p->at_us - last_us;
+        add_point(&x, since_us <= s->stale_us ? (double)since_us : weight(s, i, INT64_MIN),
+                  p->mean);
+        least = MIN(least, p->least);
+        most = MAX(most, p->most);
+        last_us = p->at_us;
+    }
+    return (struct series_block){ x.sum, x.weight, least, most };
 }
 
 /* How many places the block of this place has: the last one may be short. */
@@ -162,13 +174,15 @@ static bool begins_block(const struct series *s, uint32_t i)
     return i > 0 && at % SERIES_BLOCK == 0 && i + block_size(s, at) + 1 < s->count;
 }
 
-/* A point was added: the block that has just become whole is kept. */
-static void keep_block(struct series *s)
+/* A point was added at this place: the block that has just become whole is kept. Its last point is
+ * the one before the one before it. */
+static void keep_block(struct series *s, uint32_t added)
 {
-    if (!s->blocks || s->count < 3)
+    uint32_t last = added >= 2 ? added - 2 : added + s->cap - 2;
+    if (last % SERIES_BLOCK != SERIES_BLOCK - 1 && last != s->cap - 1)
         return;
-    uint32_t last = place(s, s->count - 3), size = block_size(s, last);
-    if (last % SERIES_BLOCK == size - 1 && s->count > size + 2)
+    uint32_t size = last % SERIES_BLOCK + 1;
+    if (s->blocks && s->count > size + 2)
         s->blocks[last / SERIES_BLOCK] = block_of(s, s->count - 2 - size, size);
 }
 
@@ -232,6 +246,32 @@ static double extreme(const struct series *s, uint32_t first, bool largest)
 /* -- what comes -----------------------------------------------------------------------------------
  */
 
+/* `since_us` after the newest point. */
+static void append(struct series *s, int64_t at_us, int64_t since_us, double value)
+{
+    if (since_us > s->stale_us)
+        series_gap(s, at_us - 1);
+    uint32_t at = place(s, s->count);
+    if (s->count == s->cap)
+        s->head = place(s, 1);
+    else
+        s->count++;
+    s->points[at] = point_of(at_us, value);
+    keep_block(s, at);
+}
+
+/* What comes within a second of the newest point. */
+static void put_near(struct series *s, struct series_point *newest, int64_t at_us, double value)
+{
+    assert(at_us >= newest->at_us);
+    if (at_us == newest->at_us && is_single(newest))
+        *newest = point_of(at_us, value);
+    else if (joins(s, at_us))
+        join(s, at_us, value);
+    else
+        append(s, at_us, at_us - newest->at_us, value);
+}
+
 void series_put(struct series *s, int64_t at_us, double value)
 {
     if (s->cap == 0)
@@ -240,24 +280,12 @@ void series_put(struct series *s, int64_t at_us, double value)
         series_gap(s, at_us);
         return;
     }
-    int64_t last_us = s->count > 0 ? point(s, s->count - 1)->at_us : INT64_MIN;
-    assert(at_us >= last_us);
-    if (at_us == last_us && is_single(point(s, s->count - 1))) {
-        *point(s, s->count - 1) = point_of(at_us, value);
-        return;
-    }
-    if (joins(s, at_us)) {
-        join(s, at_us, value);
-        return;
-    }
-    if (s->count == 0 || at_us - last_us > s->stale_us)
-        series_gap(s, at_us - 1);
-    if (s->count == s->cap) {
-        s->head = place(s, 1);
-        s->count--;
-    }
-    *point(s, s->count++) = point_of(at_us, value);
-    keep_block(s);
+    struct series_point *newest = s->count > 0 ? point(s, s->count - 1) : NULL;
+    int64_t since_us = newest ? at_us - newest->at_us : US_NEVER;
+    if (since_us < US_PER_S)
+        put_near(s, newest, at_us, value);
+    else
+        append(s, at_us, since_us, value);
 }
 
 bool series_fresh(const struct series *s, int64_t now_us)
@@ -322,13 +350,16 @@ int series_stat(const struct series *s, enum series_stat stat, int64_t window_us
     };
     if (!series_fresh(s, now_us))
         return -ENODATA;
-    if (window_us <= 0 && stat != SERIES_RATE)
-        stat = SERIES_LAST;
+    const struct series_point *newest = point(s, s->count - 1);
+    if (stat == SERIES_LAST || (window_us <= 0 && stat != SERIES_RATE)) {
+        *ret = newest->value;
+        return 0;
+    }
     int64_t from_us = us_sub(now_us, window_us);
     uint32_t first = window_us > 0 ? first_after(s, from_us) : s->count - 1;
     if (first == s->count)
         first--; /* fresh, but older than a very short window: the newest point speaks */
-    const struct series_point *oldest = point(s, first), *newest = point(s, s->count - 1);
+    const struct series_point *oldest = point(s, first);
     switch (stat) {
     case SERIES_AVG:
         *ret = first < s->count - 1 ? average(s, first, from_us) : newest->mean;
@@ -336,9 +367,6 @@ int series_stat(const struct series *s, enum series_stat stat, int64_t window_us
     case SERIES_MAX:
     case SERIES_MIN:
         *ret = extreme(s, first, stat == SERIES_MAX);
-        return 0;
-    case SERIES_LAST:
-        *ret = newest->value;
         return 0;
     case SERIES_RATE:
         if (first == s->count - 1)

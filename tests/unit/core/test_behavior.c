@@ -73,7 +73,7 @@ static void test_rates(void **ignored)
         { BEHAVIOR_MAX_CHANGE, 1, { true, 10, 60 * S }, { 0 }, 1, 0, 0 },
         { BEHAVIOR_MAX_CHANGE, 2, { false, 2, 60 * S }, { true, 50, 60 * S }, 10, 0, 5 },
         { BEHAVIOR_MIN_CHANGE, 2, { false, 2, 60 * S }, { true, 50, 60 * S }, 10, 0, 8 },
-        { BEHAVIOR_MAX_CHANGE, 1, { true, 100, 60 * S }, { 0 }, 0, 5, 0 }, /* twice nothing */
+        { BEHAVIOR_MAX_CHANGE, 1, { true, 100, 60 * S }, { 0 }, 0, 5, 1 }, /* twice nothing */
         { BEHAVIOR_MAX_CHANGE, 1, { false, 5, 60 * S }, { 0 }, 3, 0, 0 },
         { BEHAVIOR_MAX_CHANGE, 1, { true, INT32_MAX, S }, { 0 }, 1000, INT32_MAX, INT32_MAX },
     };
@@ -254,7 +254,7 @@ static void test_window_changes(void **ignored)
     assert_int_equal(r.stabilized, 1);
 }
 
-/* A cooldown holds its own direction, and never the other one. */
+/* A cooldown holds its own direction, never the other one, and ends when that was taken. */
 static void test_cooldown(void **ignored)
 {
     static const struct {
@@ -263,8 +263,8 @@ static void test_cooldown(void **ignored)
         int64_t next_s; /* -1 = nothing is waited for */
     } moments[] = {
         { 0, 5, 7, 7, -1 },  { 1, 7, 9, 7, 30 },  { 2, 7, 3, 3, -1 },  { 3, 3, 2, 3, 62 },
-        { 4, 3, 6, 3, 30 },  { 29, 3, 6, 3, 30 }, { 30, 3, 6, 6, -1 }, { 31, 6, 7, 6, 60 },
-        { 61, 7, 5, 7, 62 }, { 62, 7, 5, 5, -1 },
+        { 4, 3, 6, 6, -1 },  { 29, 6, 7, 6, 34 }, { 34, 6, 7, 7, -1 }, { 35, 7, 5, 5, -1 },
+        { 94, 5, 4, 5, 95 }, { 95, 5, 4, 4, -1 },
     };
     struct behavior_conf conf = { .up.cooldown_us = 30 * S, .down.cooldown_us = 60 * S };
     memset(&state, 0, sizeof(state));

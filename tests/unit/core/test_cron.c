@@ -77,6 +77,10 @@ static void test_matches(void **state)
         { "@hourly", &utc, "2025-06-09 08:16", "2025-06-09 08:00", "2025-06-09 09:00" },
         { "@weekly", &utc, "2025-06-09 08:16", "2025-06-08 00:00", "2025-06-15 00:00" },
         { "@yearly", &utc, "1970-01-01 00:00", "1970-01-01 00:00", "1971-01-01 00:00" },
+        /* a week goes round: Sunday comes after Saturday too */
+        { "0 0 * * SAT-SUN", &utc, "2025-06-07 12:00", "2025-06-07 00:00", "2025-06-08 00:00" },
+        { "0 0 * * SAT-SUN", &utc, "2025-06-09 00:00", "2025-06-08 00:00", "2025-06-14 00:00" },
+        { "0 0 * * FRI-MON", &utc, "2025-06-09 12:00", "2025-06-09 00:00", "2025-06-13 00:00" },
         /* local time */
         { "0 9 * * *", &berlin, "2025-01-10 08:00", "2025-01-10 08:00", "2025-01-11 08:00" },
         { "0 9 * * *", &berlin, "2025-07-10 08:00", "2025-07-10 07:00", "2025-07-11 07:00" },
@@ -147,8 +151,8 @@ static void test_refused(void **state)
         { "* * * 13 *", "cron month \"13\"" },
         { "* * * FOO *", "cron month \"FOO\"" },
         { "* * * * 8", "cron day of week \"8\"" },
-        { "* * * * FRI-MON", "ends before it begins" },
         { "5-1 * * * *", "ends before it begins" },
+        { "* * * NOV-FEB *", "ends before it begins" },
         { "*/0 * * * *", "step after /" },
         { "*/x * * * *", "step after /" },
         { "1,,2 * * * *", "cron minute \"\"" },
@@ -156,7 +160,7 @@ static void test_refused(void **state)
         { "1- * * * *", "end of the range" },
         { "+1 * * * *", "cron minute \"+1\"" },
         { "00001 * * * *", "cron minute \"00001\"" },
-        { "@reboot", "know @hourly" },
+        { "@reboot", "know @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually" },
         { "* * * * * * * * * * * * * * * * * * * * * * * * * * * * * * * * * *", "characters" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -179,6 +183,50 @@ static void test_spelling(void **state)
     assert_string_equal(parsed("@daily").text, "@daily");
 }
 
+/* Several ways to write the same days. */
+static void test_weekdays(void **state)
+{
+    static const struct {
+        const char *weekdays;
+        uint32_t bits; /* 0 = Sunday */
+    } cases[] = {
+        { "SAT-SUN", BIT(6) | BIT(0) },
+        { "fri-sun", BIT(5) | BIT(6) | BIT(0) },
+        { "6-7", BIT(6) | BIT(0) },
+        { "MON-SUN", 0x7f },
+        { "0-7", 0x7f },
+        { "SUN-SAT", 0x7f },
+        { "SUN-SUN", BIT(0) },
+        { "5-1", BIT(5) | BIT(6) | BIT(0) | BIT(1) },
+        { "7-1", BIT(0) | BIT(1) },
+        { "FRI-SUN/2", BIT(5) | BIT(0) },
+        { "SAT-SUN,WED", BIT(6) | BIT(0) | BIT(3) },
+        { "2/2", BIT(2) | BIT(4) | BIT(6) },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "0 0 * * %s", cases[i].weekdays);
+        if (parsed(text).weekday != cases[i].bits)
+            fail_msg("\"%s\": 0x%x", text, parsed(text).weekday);
+    }
+}
+
+static void test_macros(void **state)
+{
+    static const struct {
+        const char *macro, *same_as;
+    } cases[] = {
+        { "@hourly", "0 * * * *" },   { "@daily", "0 0 * * *" },   { "@midnight", "0 0 * * *" },
+        { "@weekly", "0 0 * * SUN" }, { "@monthly", "0 0 1 * *" }, { "@yearly", "0 0 1 JAN *" },
+        { "@annually", "0 0 1 1 *" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct cron a = parsed(cases[i].macro), b = parsed(cases[i].same_as);
+        assert_true(a.minute == b.minute && a.hour == b.hour && a.day == b.day);
+        assert_true(a.month == b.month && a.weekday == b.weekday);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +234,8 @@ int main(void)
         cmocka_unit_test(test_last_and_next_agree),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_spelling),
+        cmocka_unit_test(test_weekdays),
+        cmocka_unit_test(test_macros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -299,7 +299,7 @@ static void test_fixed_value(void **state)
         f.ctx.wall_us = 1000 * US_PER_DAY;
         struct opinion o = fixture_eval(&f, &r);
         combine(&r, &o, 1, count, &combined);
-        check(vectors_text(c, "id"), action_of(count, combined.set_count), expect);
+        check(vectors_text(c, "id"), action_of(count, combined.set_min), expect);
     }
     assert_int_equal(refused, 2);
 }
