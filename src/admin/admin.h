@@ -24,6 +24,7 @@ struct admin_facts {
     const char *state_dir;
     const char *config_path;
     const char *lease;                             /* "held", "not held" */
+    bool stopping;                                 /* everything is being drained and stopped */
     int64_t since_wall_us;                         /* when the controller started */
     int64_t keeper_pid, controller_pid, proxy_pid; /* 0 = away */
     uint32_t proxy_connections;
@@ -60,6 +61,7 @@ struct admin_source_facts {
     const char *name, *kind;
     double value;        /* NaN = unknown */
     const char *trouble; /* "" = it answers */
+    int64_t trouble_us;  /* for how long */
 };
 #define ADMIN_SOURCES_MAX METRIC_CUSTOM_MAX
 

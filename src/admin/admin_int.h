@@ -92,6 +92,7 @@ void admin_get_logs(struct admin_request *q, struct admin_answer *a);
 void admin_get_health(struct admin_request *q, struct admin_answer *a);
 void admin_get_ready(struct admin_request *q, struct admin_answer *a);
 /* status.c, metrics.c */
+json_t *admin_sources_json(const struct admin_service_facts *f);
 void admin_get_status(struct admin_request *q, struct admin_answer *a);
 void admin_get_metrics(struct admin_request *q, struct admin_answer *a);
 /* change.c */

@@ -134,6 +134,18 @@ static bool host_is_ours(struct admin_request *q)
            (host.n && slice_eq_nocase(host, slice_of(q->side->host)));
 }
 
+/* The directory's name is no secret: the status shows it too. */
+static void answer_looking_only(struct admin_request *q, struct admin_answer *a)
+{
+    struct admin_backend *b = &q->side->admin->backend;
+    struct admin_facts facts = { 0 };
+    b->facts(b->ctx, &facts);
+    admin_answer_error(a, 403,
+                       "here is for looking only; on the same machine --state %s may change "
+                       "things, and so may a token (admin-token-file)",
+                       facts.state_dir);
+}
+
 /* False: refused, and the answer says why. */
 static bool may(struct admin_request *q, struct admin_answer *a)
 {
@@ -146,9 +158,7 @@ static bool may(struct admin_request *q, struct admin_answer *a)
     else if (q->route->changes && q->side->token[0])
         admin_answer_error(a, 401, "changing needs the token: Authorization: Bearer TOKEN");
     else if (q->route->changes)
-        admin_answer_error(a, 403,
-                           "here is for looking only: use the socket in the state "
-                           "directory, or configure a token");
+        answer_looking_only(q, a);
     else
         return true;
     return false;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "admin/admin_int.h"
+#include "core/decision.h"
 #include "store/codec.h"
 #include "sys/clock.h"
 
@@ -76,14 +77,19 @@ static json_t *counts_json(const struct service_view *v)
                      "paused", v->paused, "leaving", v->leaving, "trouble", text_json(v->trouble));
 }
 
-static json_t *sources_json(const struct admin_service_facts *f)
+static json_t *source_json(const struct admin_source_facts *s)
+{
+    int64_t since_us = clock_wall_us() - s->trouble_us;
+    return json_pack("{s:o, s:s, s:o, s:o, s:o}", "name", text_json(s->name), "kind", s->kind,
+                     "value", number_or_null(s->value), "trouble", text_json(s->trouble),
+                     "trouble_since", s->trouble[0] ? codec_time(since_us) : json_null());
+}
+
+json_t *admin_sources_json(const struct admin_service_facts *f)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < f->source_count; i++)
-        json_array_append_new(
-            list, json_pack("{s:o, s:s, s:o, s:o}", "name", text_json(f->sources[i].name), "kind",
-                            f->sources[i].kind, "value", number_or_null(f->sources[i].value),
-                            "trouble", text_json(f->sources[i].trouble)));
+        json_array_append_new(list, source_json(&f->sources[i]));
     return list;
 }
 
@@ -105,13 +111,13 @@ static json_t *service_json(struct admin_backend *b, const struct service_view *
     };
     b->service_facts(b->ctx, v->slot, &f);
     json_t *json = counts_json(v);
-    json_t *load = json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "in_flight",
-                             (json_int_t)f.in_flight, "queued", (json_int_t)f.queued, "tunnels",
-                             (json_int_t)f.tunnels, "rps", number_or_null(f.rps), "p50_ms",
-                             number_or_null(f.p50_ms), "p95_ms", number_or_null(f.p95_ms), "p99_ms",
-                             number_or_null(f.p99_ms), "listen",
-                             texts_json(f.listen, f.listen_count), "sources", sources_json(&f),
-                             "cost", cost_json(&f.cost), "instances", instances_json(b, v));
+    json_t *load = json_pack(
+        "{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "in_flight",
+        (json_int_t)f.in_flight, "queued", (json_int_t)f.queued, "tunnels", (json_int_t)f.tunnels,
+        "rps", number_or_null(f.rps), "p50_ms", number_or_null(f.p50_ms), "p95_ms",
+        number_or_null(f.p95_ms), "p99_ms", number_or_null(f.p99_ms), "listen",
+        texts_json(f.listen, f.listen_count), "sources", admin_sources_json(&f), "cost",
+        cost_json(&f.cost), "instances", instances_json(b, v));
     json_object_update(json, load);
     json_decref(load);
     return json;
@@ -126,13 +132,36 @@ static json_t *purse_json(const struct budget_view *v, enum budget_period period
                      codec_time(v->until_us[period]), "tight", v->tight[period]);
 }
 
+/* How many instances the budget keeps a service from. */
+static int32_t yielded(const struct control *c, uint32_t slot)
+{
+    const struct decision *d = control_decision(c, slot);
+    int32_t n = 0;
+    for (uint32_t i = 0; d && i < d->step_count; i++)
+        n += d->steps[i].kind == LIMIT_BUDGET ? d->steps[i].from - d->steps[i].to : 0;
+    return n;
+}
+
+static json_t *yields_json(const struct control *c, uint32_t budget)
+{
+    struct service_view v;
+    json_t *yields = json_object();
+    for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++) {
+        bool pays = control_view(c, slot, &v) && v.conf->budget == (int32_t)budget;
+        int32_t n = pays ? yielded(c, slot) : 0;
+        if (n > 0)
+            json_object_set_new(yields, v.conf->name, json_integer(n));
+    }
+    return yields;
+}
+
 static json_t *budgets_json(const struct control *c)
 {
     struct budget_view v;
     json_t *list = json_array();
     for (uint32_t n = 0; control_budget(c, n, &v); n++) {
-        json_t *one = json_pack("{s:s, s:s, s:f}", "name", v.conf->name, "currency",
-                                v.conf->currency, "per_hour", v.rate);
+        json_t *one = json_pack("{s:s, s:s, s:f, s:o}", "name", v.conf->name, "currency",
+                                v.conf->currency, "per_hour", v.rate, "yields", yields_json(c, n));
         for (unsigned period = 0; period < BUDGET_PERIOD_MAX; period++)
             json_object_set_new(one, budget_period_name(period), purse_json(&v, period));
         json_array_append_new(list, one);
@@ -168,7 +197,8 @@ void admin_get_status(struct admin_request *q, struct admin_answer *a)
         *(v.conf->mode == SERVICE_ADVISE ? &advising : &acting) += 1;
         json_array_append_new(services, service_json(b, &v));
     }
-    const char *mode = control_stopping(c) ? "stopping" : advising && !acting ? "advise" : "auto";
+    bool stopping = f.stopping || control_stopping(c);
+    const char *mode = stopping ? "stopping" : advising && !acting ? "advise" : "auto";
     json_t *proxy = pid_json(f.proxy_pid);
     json_object_set_new(proxy, "connections", json_integer(f.proxy_connections));
     admin_answer_json(a, 200,

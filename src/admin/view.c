@@ -67,12 +67,15 @@ void admin_get_why(struct admin_request *q, struct admin_answer *a)
     if (!admin_query_number(q, a, "limit", 1, 1000, 10, &limit))
         return;
     const struct decision *current = control_decision(c, (uint32_t)slot);
+    struct admin_service_facts facts = { 0 };
+    b->service_facts(b->ctx, (uint32_t)slot, &facts);
     struct store *s = store_of(q);
     if (!s || store_read_decisions(s, q->name, (uint32_t)limit, &list) < 0)
         list = json_array(); /* the current one is known without the database */
     admin_answer_json(a, 200,
-                      json_pack("{s:s, s:o, s:o}", "service", q->name, "current",
-                                current ? decision_json(current) : json_null(), "decisions", list));
+                      json_pack("{s:s, s:o, s:o, s:o}", "service", q->name, "current",
+                                current ? decision_json(current) : json_null(), "sources",
+                                admin_sources_json(&facts), "decisions", list));
 }
 
 void admin_get_events(struct admin_request *q, struct admin_answer *a)

@@ -262,6 +262,38 @@ size_t num_format_duration(char *buf, size_t cap, int64_t us)
     return s.len;
 }
 
+/* The unit in which so long a time is told: the smallest of two, or the third digit. */
+static uint64_t grain_of(uint64_t us)
+{
+    uint64_t grain = 1;
+    if (us >= US_PER_DAY)
+        return US_PER_HOUR;
+    if (us >= US_PER_HOUR)
+        return US_PER_MIN;
+    if (us >= US_PER_MIN)
+        return US_PER_S;
+    while (us / grain >= 1000)
+        grain *= 10;
+    return grain;
+}
+
+size_t num_format_duration_short(char *buf, size_t cap, int64_t us)
+{
+    static const struct unit units[] = { { "us", 1 }, { "ms", US_PER_MS }, { "s", US_PER_S } };
+    char number[40];
+    uint64_t rest = us < 0 ? 0 - (uint64_t)us : (uint64_t)us, grain = grain_of(rest);
+    const struct unit *unit = &units[(rest >= US_PER_MS) + (rest >= US_PER_S)];
+    rest = (rest + grain / 2) / grain * grain;
+    if (us == US_NEVER || rest == 0 || rest >= US_PER_MIN)
+        return num_format_duration(buf, cap,
+                                   us == US_NEVER ? us
+                                   : us < 0       ? (int64_t)(0 - rest)
+                                                  : (int64_t)rest);
+    unit += rest == 1000 * (uint64_t)unit->factor; /* rounded up to the next one */
+    fmt_double(number, sizeof(number), (double)rest / (double)unit->factor, 2);
+    return fmt(buf, cap, "%s%s%s", us < 0 ? "-" : "", number, unit->name);
+}
+
 size_t num_format_size(char *buf, size_t cap, int64_t bytes)
 {
     static const struct unit order[] = { { "GiB", 1 << 30 }, { "MiB", 1 << 20 }, { "KiB", 1024 } };

@@ -21,4 +21,7 @@ int num_parse_percent(struct slice text, double *ret_ratio);
 
 /* The shortest exact text a person would have written: "1m30s", "250ms". Returns the length. */
 size_t num_format_duration(char *buf, size_t cap, int64_t us);
+/* The same as people say it: three digits below a minute ("7.99s", "157ms"), from then on two units
+ * at most ("2m8s", "1d3h"). Rounded: for texts, never for what is read back. */
+size_t num_format_duration_short(char *buf, size_t cap, int64_t us);
 size_t num_format_size(char *buf, size_t cap, int64_t bytes);

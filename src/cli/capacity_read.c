@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fmt.h"
 #include "base/num.h"
 #include "base/str.h"
 #include "base/util.h"
@@ -23,7 +24,7 @@ const struct option_spec capacity_options[] = {
     { "daily-users", 0, "N", "people who come in a day ..." },
     { "requests-a-day", 0, "N", "... and what each of them asks" },
     { "peak-to-mean", 0, "F", "the peak is so many times the mean (default 1)" },
-    { "service", 0, "TIME", "what an instance works on a request, on average" },
+    { "service", 0, "TIME", "what an instance works on a request, on average (not with --usl)" },
     { "service-cv2", 0, "X", "variance / mean^2 of that (default 1; 0 = always the same)" },
     { "arrival-cv2", 0, "X", "the same of the times between requests (default 1, Poisson)" },
     { "concurrency", 0, "N", "requests that an instance works on at a time (default 1)" },
@@ -170,6 +171,14 @@ static int read_kind(enum kind kind, struct slice text, double *ret)
     return -EINVAL;
 }
 
+static void format_bound(char *buf, size_t cap, enum kind kind, double bound)
+{
+    static const char *const units[] = {
+        [COUNT] = "", [WHOLE] = "", [RATE] = "/s", [TIME] = "s", [SHARE] = "%",
+    };
+    fmt(buf, cap, "%.9g%s", kind == SHARE ? bound * 100 : bound, units[kind]);
+}
+
 static int read_field(const struct options *o, const struct field *f, struct capacity_conf *ret,
                       struct err *err)
 {
@@ -180,9 +189,13 @@ static int read_field(const struct options *o, const struct field *f, struct cap
     if (read_kind(f->kind, slice_of(text), &value) < 0)
         return err_set(err, -EINVAL, "--%s is \"%s\", and must be %s", f->name, text,
                        kind_help[f->kind]);
-    if (value < f->least || value > f->most)
-        return err_set(err, -EINVAL, "--%s is \"%s\", and must be from %.6g to %.6g", f->name, text,
-                       f->least, f->most);
+    if (value < f->least || value > f->most) {
+        char least[40], most[40];
+        format_bound(least, sizeof(least), f->kind, f->least);
+        format_bound(most, sizeof(most), f->kind, f->most);
+        return err_set(err, -EINVAL, "--%s is \"%s\", and must be from %s to %s", f->name, text,
+                       least, most);
+    }
     char *at = (char *)ret + f->offset;
     if (f->kind == WHOLE)
         *(int64_t *)(void *)at = (int64_t)value;
@@ -319,6 +332,11 @@ static int read_usl(const char *path, struct capacity_conf *ret, struct points *
     if (rc < 0)
         return rc;
     rc = usl_fit(ret_points->point, ret_points->count, &ret->usl, &ret->usl_r2);
+    if (rc < 0 && rc != -ENODATA)
+        return err_set(err, -EINVAL,
+                       "--usl %s: no law of this kind goes through these %u rows; are they "
+                       "instances and requests a second?",
+                       path, ret_points->count);
     if (rc < 0)
         return err_set(err, -EINVAL,
                        "--usl %s: %u usable rows (%u bad); a fit needs three different numbers of "

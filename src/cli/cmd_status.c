@@ -1,5 +1,6 @@
 /* plimsoll status: what runs, and how much is on it. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/fmt.h"
 #include "base/str.h"
@@ -19,6 +20,8 @@ static void print_head(const json_t *root)
            (long long)show_i64(proxy, "pid"), (long long)show_i64(proxy, "connections"));
     const json_t *trouble;
     size_t i;
+    if (strcmp(show_text(root, "mode"), "stopping") == 0)
+        printf("stopping: everything is being drained and stopped\n");
     json_array_foreach(json_object_get(root, "troubles"), i, trouble)
         printf("trouble: %s\n", json_string_value(trouble));
 }
@@ -150,11 +153,9 @@ static void print_sources(const char *name, const json_t *sources)
     size_t i;
     json_array_foreach(sources, i, source)
     {
-        char value[64];
-        const char *trouble = show_text(source, "trouble");
-        show_number(value, sizeof(value), json_object_get(source, "value"), 3);
-        printf("%s: %s (%s) %s%s%s\n", name, show_text(source, "name"), show_text(source, "kind"),
-               trouble[0] ? "" : value, trouble[0] ? "unknown: " : "", trouble);
+        char text[SHOW_CELL_BYTES];
+        show_source(text, sizeof(text), source);
+        printf("%s: %s\n", name, text);
     }
 }
 
@@ -174,13 +175,27 @@ static void print_extras(const json_t *services)
 
 static void print_period(const json_t *budget, const char *key, const char *word)
 {
-    char spent[64], ceiling[64];
     const json_t *period = json_object_get(budget, key);
-    if (!json_is_object(period))
-        return;
-    show_number(spent, sizeof(spent), json_object_get(period, "spent"), 2);
-    show_number(ceiling, sizeof(ceiling), json_object_get(period, "ceiling"), 2);
-    printf(", %s of %s %s", spent, ceiling, word);
+    if (json_is_object(period))
+        printf("; %.2f of %.2f %s", show_double(period, "spent", 0),
+               show_double(period, "ceiling", 0), word);
+}
+
+/* An hour's ceiling bounds what runs, so that is what it is held against. */
+static void print_running(const json_t *budget)
+{
+    const json_t *hour = json_object_get(budget, "hour"), *count;
+    const char *service, *before = " (";
+    printf("budget %s: %.2f", show_text(budget, "name"), show_double(budget, "per_hour", 0));
+    if (json_is_object(hour))
+        printf(" of %.2f", show_double(hour, "ceiling", 0));
+    printf(" %s an hour running", show_text(budget, "currency"));
+    json_object_foreach(json_object_get(budget, "yields"), service, count)
+    {
+        printf("%s%s yields %lld", before, service, (long long)json_integer_value(count));
+        before = ", ";
+    }
+    printf("%s", before[0] == ',' ? ")" : "");
 }
 
 static void print_budgets(const json_t *budgets)
@@ -189,8 +204,7 @@ static void print_budgets(const json_t *budgets)
     size_t i;
     json_array_foreach(budgets, i, budget)
     {
-        printf("budget %s %s", show_text(budget, "name"), show_text(budget, "currency"));
-        print_period(budget, "hour", "this hour");
+        print_running(budget);
         print_period(budget, "day", "today");
         print_period(budget, "month", "this month");
         printf("\n");

@@ -29,7 +29,9 @@ struct session {
     struct sink sinks[SINKS_MAX];
     size_t sink_count;
     struct test_totals all, of_file;
-    bool broken; /* a file could not be read */
+    struct arena arena; /* of what is wrong with files */
+    size_t broken_count;
+    struct test_broken broken[OPTIONS_GIVEN_MAX];
 };
 
 /* `config: shop.yaml` lies beside the test file. */
@@ -53,7 +55,7 @@ static int read_all(FILE *f, char **ret, size_t *ret_bytes)
         return -ENOMEM;
     size_t n = fread(text, 1, CONFIG_TEXT_MAX + 1, f);
     if (ferror(f))
-        return -EIO;
+        return errno > 0 ? -errno : -EIO;
     text[n] = '\0';
     *ret = TAKE_PTR(text);
     *ret_bytes = n;
@@ -132,7 +134,21 @@ static int run_tests(struct session *s, const struct policytest_file *file)
     return rc;
 }
 
-static int run_file(struct session *s, const char *path)
+static void note_broken(struct session *s, const char *path, const struct err *errors, size_t count)
+{
+    static const struct err no_memory = { .code = -ENOMEM, .text = "out of memory" };
+    struct err *copy = ARENA_ARRAY(&s->arena, struct err, count);
+    if (copy)
+        memcpy(copy, errors, count * sizeof(*copy));
+    s->broken[s->broken_count++] = (struct test_broken){
+        .path = path,
+        .error_count = copy ? (uint32_t)count : 1,
+        .errors = copy ? copy : &no_memory,
+    };
+}
+
+/* A file that cannot be tested does not keep the others from it. */
+static void run_file(struct session *s, const char *path)
 {
     _cleanup_arena_ struct arena arena;
     _cleanup_free_ char *text = NULL;
@@ -141,18 +157,17 @@ static int run_file(struct session *s, const char *path)
     size_t bytes = 0, count = 0;
     mem_arena_init(&arena, ARENA_BYTES);
     int rc = read_text(path, &text, &bytes);
-    if (rc < 0) {
-        s->broken = true;
-        return command_fail(COMMAND_USAGE, "%s: %s", path, strerror(-rc));
-    }
-    rc = policytest_read(&arena, path, text, bytes, load_beside, NULL, &file, errors,
-                         ARRAY_LEN(errors), &count);
-    if (rc < 0) {
-        show_errors(path, text, errors, count);
-        s->broken = true;
-        return rc;
-    }
-    return run_tests(s, &file);
+    if (rc == 0)
+        rc = policytest_read(&arena, path, text, bytes, load_beside, NULL, &file, errors,
+                             ARRAY_LEN(errors), &count);
+    if (rc == 0)
+        rc = run_tests(s, &file);
+    if (rc == 0)
+        return;
+    if (count == 0)
+        err_at(&errors[count++], rc, path, "%s", strerror(-rc));
+    show_errors(path, text, errors, count);
+    note_broken(s, path, errors, count);
 }
 
 static int add_sink(struct session *s, const struct test_report *report, FILE *out)
@@ -187,7 +202,7 @@ static int close_sinks(struct session *s)
 {
     int rc = 0;
     for (size_t i = 0; i < s->sink_count; i++) {
-        s->sinks[i].report->end(s->sinks[i].out, &s->all);
+        s->sinks[i].report->end(s->sinks[i].out, &s->all, s->broken, s->broken_count);
         bool bad = ferror(s->sinks[i].out) || fflush(s->sinks[i].out) != 0;
         if (s->sinks[i].out != stdout)
             bad |= fclose(s->sinks[i].out) != 0;
@@ -206,13 +221,14 @@ static int run(const struct options *o)
         return rc;
     for (size_t i = 0; i < s.sink_count; i++)
         s.sinks[i].report->begin(s.sinks[i].out);
+    mem_arena_init(&s.arena, LOAD_ARENA_BYTES);
     for (size_t i = 0; i < o->word_count; i++)
-        if (run_file(&s, o->words[i]) == -ENOMEM)
-            rc = command_fail(COMMAND_FAILED, "%s: out of memory", o->words[i]);
-    int closed = close_sinks(&s);
-    if (s.broken)
+        run_file(&s, o->words[i]);
+    rc = close_sinks(&s);
+    arena_done(&s.arena);
+    if (s.broken_count > 0)
         return COMMAND_USAGE;
-    return rc != 0 ? rc : closed != 0 ? closed : s.all.failed > 0 ? COMMAND_FAILED : COMMAND_OK;
+    return rc != 0 ? rc : s.all.failed > 0 ? COMMAND_FAILED : COMMAND_OK;
 }
 
 static const struct option_spec own_options[] = {
@@ -227,7 +243,7 @@ const struct command command_test = {
     .arguments = "FILE...",
     .details = "A test gives a policy samples and instances over time, and says which count is to\n"
                "be desired and why; the core decides in virtual time. docs/testing-policies.md\n"
-               "describes the files. Exit status 1 when a test failed, 2 when a file is wrong.\n",
+               "describes the files. Exit status 1 when a test failed, 2 when a file could not be tested.\n",
     .examples = "  plimsoll test examples/policies/web.test.yaml\n"
                 "  plimsoll test --tap policies/*.test.yaml\n"
                 "  plimsoll test --junit results.xml policies/*.test.yaml\n",

@@ -80,6 +80,20 @@ static void print_decision(const json_t *decision)
     print_steps(decision);
 }
 
+/* An opinion that says "unknown" does not say why: its source does. */
+static void print_source_troubles(const json_t *sources)
+{
+    const json_t *source;
+    size_t i;
+    json_array_foreach(sources, i, source)
+    {
+        char text[SHOW_CELL_BYTES];
+        show_source(text, sizeof(text), source);
+        if (show_text(source, "trouble")[0])
+            printf("    source %s\n", text);
+    }
+}
+
 static void print_why(const json_t *root)
 {
     const json_t *current = json_object_get(root, "current");
@@ -89,6 +103,7 @@ static void print_why(const json_t *root)
     if (json_is_object(current)) {
         printf("%s now:\n", show_text(root, "service"));
         print_decision(current);
+        print_source_troubles(json_object_get(root, "sources"));
     } else {
         printf("%s: not evaluated yet\n", show_text(root, "service"));
     }

@@ -160,3 +160,15 @@ void show_number(char *buf, size_t cap, const json_t *value, int decimals)
     else
         str_copy(buf, cap, "-");
 }
+
+void show_source(char *buf, size_t cap, const json_t *source)
+{
+    char value[64], age[64];
+    const char *trouble = show_text(source, "trouble");
+    const json_t *number = json_object_get(source, "value");
+    show_number(value, sizeof(value), number, 3);
+    show_age(age, sizeof(age), show_text(source, "trouble_since"));
+    fmt(buf, cap, "%s (%s) %s%s%s%s%s", show_text(source, "name"), show_text(source, "kind"),
+        json_is_number(number) ? value : "unknown", trouble[0] ? ": " : "", trouble,
+        age[0] ? ", for " : "", age);
+}

@@ -37,4 +37,6 @@ void show_age(char *buf, size_t cap, const char *iso);
 void show_time(char *buf, size_t cap, const char *iso);
 void show_bytes(char *buf, size_t cap, int64_t bytes);
 /* At most `decimals` digits behind the point; "-" for null. */
+/* "backlog (redis) 12", or what is wrong with it. */
+void show_source(char *buf, size_t cap, const json_t *source);
 void show_number(char *buf, size_t cap, const json_t *value, int decimals);

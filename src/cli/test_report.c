@@ -67,9 +67,19 @@ static void people_test(FILE *out, uint32_t number, const char *path, const stru
         test_report_failure(out, "        ", path, r);
 }
 
-static void people_end(FILE *out, const struct test_totals *all)
+static const char *plural(size_t count)
 {
-    fprintf(out, "\n%u test%s, %u failed\n", all->tests, all->tests == 1 ? "" : "s", all->failed);
+    return count == 1 ? "" : "s";
+}
+
+/* What is wrong with files stands on standard error already. */
+static void people_end(FILE *out, const struct test_totals *all, const struct test_broken *broken,
+                       size_t broken_count)
+{
+    fprintf(out, "\n%u test%s, %u failed", all->tests, plural(all->tests), all->failed);
+    if (broken_count > 0)
+        fprintf(out, ", %zu file%s could not be tested", broken_count, plural(broken_count));
+    fputc('\n', out);
 }
 
 const struct test_report test_report_people = {
@@ -113,9 +123,17 @@ static void tap_file(FILE *out, bool first, const char *path, const struct test_
     fprintf(out, "# %s\n%s", path, body);
 }
 
-static void tap_end(FILE *out, const struct test_totals *all)
+static void tap_end(FILE *out, const struct test_totals *all, const struct test_broken *broken,
+                    size_t broken_count)
 {
-    fprintf(out, "1..%u\n", all->tests);
+    for (size_t i = 0; i < broken_count; i++) {
+        fprintf(out, "not ok %zu - ", all->tests + i + 1);
+        put_tap_name(out, broken[i].path);
+        fprintf(out, " cannot be tested\n");
+        for (uint32_t n = 0; n < broken[i].error_count; n++)
+            fprintf(out, "# %s: %s\n", broken[i].errors[n].place, broken[i].errors[n].text);
+    }
+    fprintf(out, "1..%zu\n", all->tests + broken_count);
 }
 
 const struct test_report test_report_tap = {

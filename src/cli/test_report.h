@@ -9,6 +9,13 @@ struct test_totals {
     uint32_t tests, failed;
 };
 
+/* A file that could not be tested, and why. */
+struct test_broken {
+    const char *path;
+    uint32_t error_count; /* at least 1 */
+    const struct err *errors;
+};
+
 struct test_report {
     const char *name; /* the option that asks for it; "" = for people */
     void (*begin)(FILE *out);
@@ -18,7 +25,8 @@ struct test_report {
     /* What test() wrote of one file is in `body`. */
     void (*file)(FILE *out, bool first, const char *path, const struct test_totals *of_file,
                  const char *body);
-    void (*end)(FILE *out, const struct test_totals *all);
+    void (*end)(FILE *out, const struct test_totals *all, const struct test_broken *broken,
+                size_t broken_count);
 };
 
 extern const struct test_report test_report_people, test_report_tap, test_report_junit,

@@ -9,10 +9,35 @@
 #include "cli/test_report.h"
 #include "sys/mem.h"
 
+/* ---- texts: a path may be no UTF-8, and what an error quotes may be cut within a character ---- */
+
+static bool is_utf8(const char *text)
+{
+    _cleanup_json_ json_t *json = json_string(text);
+    return json != NULL;
+}
+
+static char as_ascii(char c)
+{
+    return (unsigned char)c < 0x80 ? c : '?';
+}
+
+static json_t *text_of(const char *text)
+{
+    char ascii[4096];
+    size_t n = 0;
+    if (is_utf8(text))
+        return json_string(text);
+    for (; text[n] && n < sizeof(ascii) - 1; n++)
+        ascii[n] = as_ascii(text[n]);
+    return json_stringn(ascii, n);
+}
+
 /* ---- JUnit ---- */
 
 static void put_xml(FILE *out, const char *text)
 {
+    bool utf8 = is_utf8(text);
     static const struct {
         char c;
         const char *entity;
@@ -27,7 +52,7 @@ static void put_xml(FILE *out, const char *text)
         if (entity)
             fputs(entity, out);
         else if ((unsigned char)*text >= ' ') /* XML 1.0 has no other control characters */
-            fputc(*text, out);
+            fputc(utf8 ? *text : as_ascii(*text), out);
     }
 }
 
@@ -79,8 +104,32 @@ static void junit_file(FILE *out, bool first, const char *path, const struct tes
             of_file->tests, of_file->failed, body);
 }
 
-static void junit_end(FILE *out, const struct test_totals *all)
+/* A suite of its own with one test, which is in error. */
+static void put_broken(FILE *out, const struct test_broken *b)
 {
+    fprintf(out, "  <testsuite name=\"");
+    put_xml(out, b->path);
+    fprintf(out, "\" tests=\"1\" failures=\"0\" errors=\"1\">\n    <testcase name=\"");
+    put_xml(out, b->path);
+    fprintf(out, "\" classname=\"");
+    put_xml(out, b->path);
+    fprintf(out, "\">\n      <error message=\"");
+    put_xml(out, b->errors[0].text);
+    fprintf(out, "\">");
+    for (uint32_t i = 0; i < b->error_count; i++) {
+        put_xml(out, b->errors[i].place);
+        fprintf(out, ": ");
+        put_xml(out, b->errors[i].text);
+        fputc('\n', out);
+    }
+    fprintf(out, "</error>\n    </testcase>\n  </testsuite>\n");
+}
+
+static void junit_end(FILE *out, const struct test_totals *all, const struct test_broken *broken,
+                      size_t broken_count)
+{
+    for (size_t i = 0; i < broken_count; i++)
+        put_broken(out, &broken[i]);
     fprintf(out, "</testsuites>\n");
 }
 
@@ -127,13 +176,13 @@ static void json_test(FILE *out, uint32_t number, const char *path, const struct
                       const struct policytest_result *r)
 {
     _cleanup_json_ json_t *test =
-        json_pack("{s:s, s:i, s:s, s:b}", "file", path, "line", (int)t->line, "name", t->name,
+        json_pack("{s:o, s:i, s:s, s:b}", "file", text_of(path), "line", (int)t->line, "name", t->name,
                   "passed", (int)r->passed);
     if (!r->passed) {
         json_object_set_new(test, "at_s", json_real((double)r->at_us / (double)US_PER_S));
         json_object_set_new(test, "expect_line", json_integer(r->line));
-        json_object_set_new(test, "expected", json_string(r->expected));
-        json_object_set_new(test, "got", json_string(r->got));
+        json_object_set_new(test, "expected", text_of(r->expected));
+        json_object_set_new(test, "got", text_of(r->got));
         if (r->decided)
             json_object_set_new(test, "decision", decision_of(&r->decision));
     }
@@ -148,9 +197,19 @@ static void json_file(FILE *out, bool first, const char *path, const struct test
     fputs(body, out);
 }
 
-static void json_end(FILE *out, const struct test_totals *all)
+static void json_end(FILE *out, const struct test_totals *all, const struct test_broken *broken,
+                     size_t broken_count)
 {
-    fprintf(out, "],\"count\":%u,\"failed\":%u}\n", all->tests, all->failed);
+    _cleanup_json_ json_t *errors = json_array();
+    for (size_t i = 0; i < broken_count; i++)
+        for (uint32_t n = 0; n < broken[i].error_count; n++)
+            json_array_append_new(
+                errors, json_pack("{s:o, s:o, s:o}", "file", text_of(broken[i].path), "place",
+                                  text_of(broken[i].errors[n].place), "text",
+                                  text_of(broken[i].errors[n].text)));
+    fprintf(out, "],\"errors\":");
+    json_dumpf(errors, out, JSON_COMPACT);
+    fprintf(out, ",\"count\":%u,\"failed\":%u}\n", all->tests, all->failed);
 }
 
 const struct test_report test_report_json = {

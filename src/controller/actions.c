@@ -101,14 +101,13 @@ static void act_record(struct controller *c, const struct action *a)
     store_put_decision(c->store, d);
     c->totals.service[d->slot].decisions++;
     if (d->before != d->desired)
-        log_info("%s: %s", d->service, d->summary);
+        controller_note(c, STORE_EVENT_SCALING, d->service, "", "%s %s",
+                        d->advise ? "would be scaled" : "scaled", d->summary);
 }
 
 static void act_alert(struct controller *c, const struct action *a)
 {
-    struct service_view v;
-    const char *name = control_view(c->control, a->service, &v) ? v.conf->name : "";
-    controller_note(c, STORE_EVENT_ALERT, name, "", "%s%s", a->flag ? "" : "over: ", a->text);
+    controller_note_trouble(c, a->service, a->flag, a->text);
 }
 
 static void act_forget(struct controller *c, const struct action *a)

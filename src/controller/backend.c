@@ -61,6 +61,7 @@ static void backend_facts(void *ctx, struct admin_facts *f)
     *f = (struct admin_facts){
         .state_dir = c->options->state_dir,
         .config_path = c->options->config_path,
+        .stopping = c->phase >= PHASE_FINISHING,
         .lease = c->phase == PHASE_FINDING ? "not held" : "held",
         .since_wall_us = c->started_wall_us,
         .keeper_pid = c->keeper.pid,
@@ -109,7 +110,8 @@ static void put_sources(struct controller *c, uint32_t slot, struct admin_servic
             (struct admin_source_facts){ .name = feeds[i].name,
                                          .kind = feeds[i].kind,
                                          .value = feeds[i].known ? feeds[i].value : (double)NAN,
-                                         .trouble = feeds[i].trouble };
+                                         .trouble = feeds[i].trouble,
+                                         .trouble_us = feeds[i].trouble_us };
 }
 
 static void backend_service_facts(void *ctx, uint32_t slot, struct admin_service_facts *f)

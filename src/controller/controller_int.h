@@ -169,6 +169,8 @@ void controller_pump(struct controller *c);
 /* Into the store's events, and the log. `service` and `instance` may be "". */
 void controller_note(struct controller *c, enum store_event_kind kind, const char *service,
                      const char *instance, const char *format, ...) _printf_(5, 6);
+/* A trouble of a service, or that it is over. `ctx` is the controller. */
+void controller_note_trouble(void *ctx, uint32_t slot, bool trouble, const char *text);
 
 /* actions.c */
 void controller_act(struct controller *c, const struct action *a);
@@ -245,7 +247,6 @@ void sampling_tick(struct controller *c);
 
 /* sources.c: the sources that services configure. */
 void controller_tell_feeds(struct controller *c);
-void controller_note_source(void *ctx, uint32_t slot, bool trouble, const char *text);
 int controller_push_metrics(struct controller *c, uint32_t slot, const json_t *values,
                             struct err *err);
 

@@ -125,7 +125,7 @@ static int open_drivers(struct controller *c, struct err *err)
                                   .emit = (void (*)(void *, const struct event *,
                                                     const char *))controller_emit,
                                   .keeper = keeper_link_send,
-                                  .note = controller_note_source };
+                                  .note = controller_note_trouble };
     for (size_t i = 0; provision_all[i]; i++) {
         int rc = provision_all[i]->open(&c->env, &c->provisioners[i], err);
         if (rc < 0)

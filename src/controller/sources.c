@@ -32,14 +32,6 @@ void controller_tell_feeds(struct controller *c)
     feeds_set(c->feeds, items, n);
 }
 
-void controller_note_source(void *ctx, uint32_t slot, bool trouble, const char *text)
-{
-    struct controller *c = ctx;
-    struct service_view v;
-    const char *name = control_view(c->control, slot, &v) ? v.conf->name : "";
-    controller_note(c, STORE_EVENT_ALERT, name, "", "%s%s", trouble ? "" : "over: ", text);
-}
-
 /* What is no number is passed on as one that none can be: the source then says what it was told. */
 int controller_push_metrics(struct controller *c, uint32_t slot, const json_t *values,
                             struct err *err)

@@ -9,6 +9,12 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
+static const char *service_name(struct controller *c, int32_t slot)
+{
+    struct service_view v;
+    return slot >= 0 && control_view(c->control, (uint32_t)slot, &v) ? v.conf->name : "";
+}
+
 void controller_note(struct controller *c, enum store_event_kind kind, const char *service,
                      const char *instance, const char *format, ...)
 {
@@ -21,9 +27,16 @@ void controller_note(struct controller *c, enum store_event_kind kind, const cha
         if ((unsigned char)*p < ' ' || *p == 127)
             *p = ' ';
     const char *about = instance[0] ? instance : service;
-    log_write(kind == STORE_EVENT_ALERT ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "%s%s%s", about,
-              about[0] ? ": " : "", text);
+    log_write(kind == STORE_EVENT_ALERT ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "%s%s%s%s", about,
+              about[0] ? ": " : "", kind == STORE_EVENT_RESOLVED ? "resolved: " : "", text);
     store_put_event(c->store, kind, service, instance, text, clock_wall_us());
+}
+
+void controller_note_trouble(void *ctx, uint32_t slot, bool trouble, const char *text)
+{
+    struct controller *c = ctx;
+    controller_note(c, trouble ? STORE_EVENT_ALERT : STORE_EVENT_RESOLVED,
+                    service_name(c, (int32_t)slot), "", "%s", text);
 }
 
 void controller_emit(struct controller *c, const struct event *e, const char *address)
@@ -40,12 +53,6 @@ void controller_emit(struct controller *c, const struct event *e, const char *ad
     if (q->event.wall_us == 0)
         q->event.wall_us = clock_wall_us();
     str_copy(q->address, sizeof(q->address), address ? address : "");
-}
-
-static const char *service_name(struct controller *c, int32_t slot)
-{
-    struct service_view v;
-    return slot >= 0 && control_view(c->control, (uint32_t)slot, &v) ? v.conf->name : "";
 }
 
 /* What an event says of an instance's outer side. */
@@ -93,7 +100,7 @@ static void note_health(struct controller *c, const struct event *e, enum instan
     if (!i || i->state == before)
         return;
     fmt(id, sizeof(id), "%s-%u", service_name(c, e->service), e->number);
-    num_format_duration(took, sizeof(took), (e->now_us - i->started_us) / US_PER_MS * US_PER_MS);
+    num_format_duration_short(took, sizeof(took), e->now_us - i->started_us);
     if (i->state == INSTANCE_READY && before != INSTANCE_FAILING)
         controller_note(c, STORE_EVENT_INSTANCE, service_name(c, e->service), id,
                         "ready, %s after its start", took);

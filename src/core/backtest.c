@@ -9,6 +9,7 @@
 #include "base/util.h"
 
 #define JUDGED_LEAST (FORECAST_DAY / 2)
+#define JUDGED_MAX (INT64_C(1) << 40)
 #define MEMORY (7.0 * FORECAST_DAY) /* buckets */
 #define KEEP (1 - 1 / (2 * MEMORY)) /* of the errors' weight */
 #define LEAST 0.05                  /* of an instance: below it no error is relative any more */
@@ -96,10 +97,18 @@ int backtest_choose(const struct backtest *b, const struct forecast *f, struct b
     return isinf(least) ? -ENODATA : 0;
 }
 
+static bool is_sane(const struct backtest_model *m)
+{
+    bool sane = m->judged >= 0 && m->judged < JUDGED_MAX && m->weight >= 0 && m->weight <= 1e9;
+    for (unsigned q = 0; q < BACKTEST_QUANTILES; q++)
+        sane &= m->cost[q] >= 0 && m->held[q] >= 0 && m->held[q] <= 1;
+    return sane;
+}
+
 bool backtest_is_sane(const struct backtest *b)
 {
     bool sane = b->ahead >= 1 && b->ahead <= FORECAST_AHEAD_MAX;
     for (unsigned k = 0; k < FORECAST_MODELS; k++)
-        sane &= b->model[k].judged >= 0 && b->model[k].weight >= 0 && b->model[k].weight <= 1e9;
+        sane &= is_sane(&b->model[k]);
     return sane;
 }

@@ -165,14 +165,34 @@ static bool cut_one(struct budget_claim *claims, uint32_t count, bool above_min)
     return who != NULL;
 }
 
+/* False = there is room for nobody's next one. */
+static bool give_back_one(struct budget_claim *claims, uint32_t count, double most)
+{
+    double room = most - total(claims, count), smallest = INFINITY;
+    struct budget_claim *who = NULL;
+    for (uint32_t n = 0; n < count; n++) {
+        struct budget_claim *c = &claims[n];
+        double claim = (c->count + 1 - MIN(c->min, c->count)) * price(c);
+        if (!c->fixed && c->count < c->wanted && c->cost <= room && claim < smallest) {
+            smallest = claim;
+            who = c;
+        }
+    }
+    if (who)
+        who->count++;
+    return who != NULL;
+}
+
 void budget_divide(struct budget_claim *claims, uint32_t count, double rate_max)
 {
     double most = rate_max * (1 + HAIR);
-    for (int above_min = 1; above_min >= 0; above_min--) {
-        if (total(claims, count) <= most)
-            return;
+    for (uint32_t n = 0; n < count; n++)
+        claims[n].wanted = claims[n].count;
+    for (int above_min = 1; above_min >= 0 && total(claims, count) > most; above_min--) {
         cut_to_level(claims, count, above_min, most);
         while (total(claims, count) > most && cut_one(claims, count, above_min))
             ;
     }
+    while (give_back_one(claims, count, most))
+        ;
 }

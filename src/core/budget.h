@@ -37,14 +37,16 @@ double budget_rate_max(const struct budget_conf *conf, struct budget_state *b, i
 struct budget_claim {
     int32_t count; /* wanted; budget_divide() makes it what is granted */
     int32_t min;
-    double cost;   /* of one instance for an hour; 0 = unknown: it yields nothing */
-    double weight; /* > 0 */
-    bool fixed;    /* not the budget's to change (the operator's, or nobody's) */
+    double cost;    /* of one instance for an hour; 0 = unknown: it yields nothing */
+    double weight;  /* > 0 */
+    bool fixed;     /* not the budget's to change (the operator's, or nobody's) */
+    int32_t wanted; /* budget_divide()'s own */
 };
 
 /* Cuts counts until their cost is within `rate_max`: one instance at a time from the claim with the
  * largest (count above min) * cost / weight, of equal ones from the last; when all are at their
- * minimum, from the largest count * cost / weight. */
+ * minimum, from the largest count * cost / weight. A dear instance that went may leave room for
+ * cheap ones that went before it: these come back, the smallest claim first. */
 void budget_divide(struct budget_claim *claims, uint32_t count, double rate_max);
 
 const char *budget_period_name(enum budget_period p);                        /* "hour" */

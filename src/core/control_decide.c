@@ -118,7 +118,7 @@ static void follow_rules(struct control_service *s, const struct rule_context *c
         return;
     control_add_headroom(conf, opinions);
     combine(conf->rules, opinions, conf->rule_count, ctx->current, combined);
-    explain_step(d, LIMIT_HEADROOM, combined->want, "%d are kept free",
+    explain_step(d, LIMIT_HEADROOM, combined->want, "keeps %d free",
                  combined->want - explain_count(d));
 }
 
@@ -238,9 +238,11 @@ static void overrule(const struct control *c, const struct control_service *s, i
         int32_t to = MIN(s->count, max);
         explain_step(d, LIMIT_PAUSED, to, "paused at %d", to);
     }
-    if (c->lease_lost)
-        explain_step(d, LIMIT_LEASE, s->count, "another controller holds the lease: stays %d",
-                     s->count);
+    if (!c->lease_lost)
+        return;
+    /* Before the first decision the count is what it would begin with, if nothing held it. */
+    int32_t to = s->decided ? s->count : MIN(s->count, explain_count(d));
+    explain_step(d, LIMIT_LEASE, to, "the lease is not held: stays %d", to);
 }
 
 /* What is wanted by itself, whatever holds it back for a while. */

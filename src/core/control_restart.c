@@ -153,7 +153,7 @@ int control_on_lease(struct control *c, const struct event *e)
 int control_on_restart(struct control *c, const struct event *e)
 {
     c->stopping = c->stopping && !e->flag;
-    c->stop_said = c->stop_said && c->stopping;
+    c->stop_said = false; /* whoever it was said to has gone */
     c->list_until_us = us_add(c->now_us, CONTROL_LIST_US);
     c->driver_down = false; /* until it says so itself */
     FOR_EACH_SERVICE (s, c) {

@@ -46,7 +46,7 @@ static void append(struct forecast *f, int64_t number, double value)
 void forecast_see(struct forecast *f, int64_t number, double value)
 {
     struct forecast_history *h = &f->history;
-    if (number < 0 || (h->count > 0 && number <= h->newest))
+    if (number < 0 || (h->count > 0 && number <= h->newest) || (h->count == 0 && isnan(value)))
         return;
     if (h->count > 0 && number - h->newest > FORECAST_BUCKETS)
         memset(f, 0, sizeof(*f));
@@ -78,5 +78,6 @@ bool forecast_is_sane(const struct forecast *f)
 {
     return f->history.count >= 0 && f->history.count <= FORECAST_BUCKETS &&
            f->history.newest >= 0 && f->history.newest < SEASONS_MAX && seasons_are_sane(&f->day) &&
-           seasons_are_sane(&f->week) && f->regression.seen >= 0;
+           seasons_are_sane(&f->week) && f->regression.seen >= 0 &&
+           f->regression.seen < SEASONS_MAX;
 }

@@ -61,7 +61,7 @@ struct forecast_ops {
 const struct forecast_ops *forecast_ops(enum forecast_kind k);
 
 /* A bucket is over: its number and value. Numbers that were skipped are unknown; those that are not
- * newer are ignored. */
+ * newer are ignored, and so are unknown ones before the first. */
 void forecast_see(struct forecast *f, int64_t number, double value);
 /* NaN = unknown, or too far back. */
 double forecast_at(const struct forecast_history *h, int64_t number);

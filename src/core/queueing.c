@@ -108,7 +108,7 @@ static void split_service(const struct queueing_load *load, struct service_part 
 {
     double s = load->service_s, cv2 = load->service_cv2;
     if (cv2 <= 1) {
-        double random_s = s * sqrt(cv2);
+        double random_s = s * sqrt(MAX(cv2, 0));
         parts[0] = (struct service_part){ 1, s - random_s, random_s };
         parts[1] = (struct service_part){ 0 };
         return;

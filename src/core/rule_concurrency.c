@@ -51,7 +51,7 @@ struct load {
 static double pods_for(const struct rule_concurrency_conf *c, double value)
 {
     double pods = value / MAX(TARGET_LEAST, c->value * c->utilization);
-    return ceil(pods - pods * HAIR);
+    return isinf(pods) ? pods : ceil(pods - pods * HAIR);
 }
 
 static bool is_panic(const struct rule_concurrency_conf *c, double value, double ready)

@@ -1,7 +1,9 @@
 /* Be there before the load is: what the service will need over the time that an instance takes to
  * start, and a margin, as the weeks before say. It owns the minutes and buckets that are not over
- * yet. It only adds: it has no opinion on scaling in, and none at all before a model has seen two
- * of its seasons and been tested for half a day.
+ * yet, and the wall time that they belong to. It only adds: it has no opinion on scaling in, and
+ * none at all before a model has seen two of its seasons and been tested for half a day, or when
+ * the load has not been known for two buckets. It must not throw weeks away for a clock that was
+ * wrong for minutes.
  *
  *     needed = ceil(max over k = 1..K of forecast(k) * (1 + m)),  K = buckets from the newest to
  *                                                                 now + start time + margin
@@ -21,17 +23,26 @@
 #include "core/forecast.h"
 
 #define STEP_LEAST_US (900 * US_PER_MS)
+#define UNKNOWN_US (2 * FORECAST_BUCKET_US)
+#define HISTORY_US (FORECAST_BUCKETS * FORECAST_BUCKET_US)
+#define CLOCK_SLACK_US FORECAST_BUCKET_US /* of the wall clock against the monotonic one */
+#define CLOCK_DOUBT_US US_PER_HOUR        /* a clock that stays wrong for so long is right */
+#define MINUTES_PER_BUCKET (FORECAST_BUCKET_US / US_PER_MIN)
+#define NUMBER_MAX (INT64_C(1) << 40) /* of minutes, buckets, counts */
 
 struct memory {
-    int64_t seen_us; /* monotonic; 0 = nothing yet */
-    int64_t minute;  /* of the wall clock; the one that is not over */
+    int64_t seen_us;  /* monotonic, of the last look; 0 = none yet */
+    int64_t wall_us;  /* ... and what the wall clock is believed to have said then */
+    int64_t doubt_us; /* since when it says something else, monotonic; 0 = it does not */
+    int64_t known_us; /* when the load was known last, monotonic */
+    int64_t minute;   /* of the wall clock; the one that is not over; 0 = none yet */
     double minute_sum;
     int64_t minute_count;
     int64_t bucket; /* not over */
     double most;    /* of its minutes; < 0 = none */
-    int64_t chosen; /* 1 = `choice` and `bound` count */
+    int64_t chosen; /* 1 = what follows counts */
     int64_t kind;
-    double held, judged;
+    double held;
     double forecast, bound; /* largest over the horizon */
     struct forecast forecasts;
     struct backtest tests;
@@ -46,9 +57,11 @@ static uint32_t predictive_more_words(const struct rule_conf *r)
 
 static bool is_sane(const struct memory *m)
 {
-    return m->seen_us >= 0 && m->minute_count >= 0 && m->minute_count < INT32_MAX &&
-           m->minute_sum >= 0 && (uint64_t)m->kind < FORECAST_MODELS && m->bound >= 0 &&
-           m->bound < 1e12 && forecast_is_sane(&m->forecasts) && backtest_is_sane(&m->tests);
+    return m->seen_us >= 0 && m->minute >= 0 && m->minute < NUMBER_MAX && m->minute_count >= 0 &&
+           m->minute_count < NUMBER_MAX && m->minute_sum >= 0 && m->bucket >= 0 &&
+           m->bucket < NUMBER_MAX && (uint64_t)m->kind < FORECAST_MODELS && m->held >= 0 &&
+           m->held <= 1 && m->forecast >= 0 && m->bound >= 0 && m->bound < 1e12 &&
+           forecast_is_sane(&m->forecasts) && backtest_is_sane(&m->tests);
 }
 
 /* -- what is known of the future -----------------------------------------------------------------
@@ -70,31 +83,39 @@ static void foresee(struct memory *m)
     m->chosen = 1;
     m->kind = c.kind;
     m->held = c.held;
-    m->judged = (double)c.judged;
     m->forecast = most;
     m->bound = MIN(most * (1 + c.margin), 1e9);
 }
 
+/* A bucket is over, and with it those before that nobody saw, each judged in its turn. */
 static void take_bucket(struct memory *m, int64_t number, double load)
 {
-    int64_t before = m->forecasts.history.newest;
-    forecast_see(&m->forecasts, number, load);
-    if (m->forecasts.history.newest != before || m->forecasts.history.count == 1)
-        backtest_see(&m->tests, &m->forecasts);
+    const struct forecast_history *h = &m->forecasts.history;
+    if (h->count > 0 && number - h->newest > FORECAST_BUCKETS) {
+        memset(&m->forecasts, 0, sizeof(m->forecasts));
+        backtest_begin(&m->tests, (int32_t)m->tests.ahead);
+    }
+    for (int64_t n = h->count > 0 ? h->newest + 1 : number; n <= number; n++) {
+        forecast_see(&m->forecasts, n, n == number ? load : NAN);
+        if (h->count > 0)
+            backtest_see(&m->tests, &m->forecasts);
+    }
 }
 
-/* A minute is over. Buckets end with the first minute of the next. */
+/* A minute is over; NaN = nobody knows what it was. Buckets end with the first minute of the next.
+ */
 static bool take_minute(struct memory *m, int64_t minute, double load)
 {
-    int64_t bucket = minute * US_PER_MIN / FORECAST_BUCKET_US;
-    bool over = bucket != m->bucket && m->most >= 0;
-    if (over)
-        take_bucket(m, m->bucket, m->most);
-    if (bucket != m->bucket) {
+    int64_t bucket = minute / MINUTES_PER_BUCKET;
+    bool over = bucket != m->bucket;
+    if (over) {
+        take_bucket(m, m->bucket, m->most >= 0 ? m->most : NAN);
+        take_bucket(m, bucket - 1, NAN);
         m->bucket = bucket;
         m->most = -1;
     }
-    m->most = MAX(m->most, load);
+    if (load > m->most)
+        m->most = load;
     return over;
 }
 
@@ -104,11 +125,8 @@ static void test_again(struct memory *m, int32_t ahead)
     struct forecast_history h = m->forecasts.history;
     memset(&m->forecasts, 0, sizeof(m->forecasts));
     backtest_begin(&m->tests, ahead);
-    for (int64_t n = h.newest - h.count + 1; h.count > 0 && n <= h.newest; n++) {
-        double load = forecast_at(&h, n);
-        if (!isnan(load))
-            take_bucket(m, n, load);
-    }
+    for (int64_t n = h.newest - h.count + 1; h.count > 0 && n <= h.newest; n++)
+        take_bucket(m, n, forecast_at(&h, n));
     foresee(m);
 }
 
@@ -131,21 +149,92 @@ static void set_horizon(struct memory *m, const struct rule_predictive_conf *p, 
 /* -- what was ------------------------------------------------------------------------------------
  */
 
-static void note_load(struct memory *m, const struct rule_context *ctx, double load)
+static void forget_minute(struct memory *m, int64_t minute)
 {
-    int64_t minute = ctx->wall_us / US_PER_MIN, since_us = us_sub(ctx->now_us, m->seen_us);
+    m->minute = minute;
+    m->minute_sum = 0;
+    m->minute_count = 0;
+}
+
+/* The wall clock was set for good: what it is going to say again is not known yet. */
+static void set_clock(struct memory *m, int64_t wall_us)
+{
+    struct forecast_history *h = &m->forecasts.history;
+    int64_t newest = MAX(0, wall_us / FORECAST_BUCKET_US - 1);
+    m->bucket = 0;
+    m->most = -1;
+    m->doubt_us = 0;
+    forget_minute(m, 0);
+    if (newest >= h->newest)
+        return;
+    h->count = MAX(0, h->count - (h->newest - newest));
+    h->newest = newest;
+    test_again(m, (int32_t)m->tests.ahead);
+}
+
+/* The wall clock, but not at once when it has jumped: where it was, time goes on at the monotonic
+ * clock's pace until it has been elsewhere for an hour, if there is anything to lose. */
+static int64_t believed_us(struct memory *m, const struct rule_context *ctx)
+{
+    int64_t expected_us = us_add(m->wall_us, us_sub(ctx->now_us, m->seen_us));
+    int64_t apart_us = us_sub(ctx->wall_us, expected_us);
+    if (m->seen_us == 0 || (apart_us <= CLOCK_SLACK_US && apart_us >= -CLOCK_SLACK_US)) {
+        m->doubt_us = 0;
+        return ctx->wall_us;
+    }
+    if (m->doubt_us <= 0 || m->doubt_us > ctx->now_us)
+        m->doubt_us = ctx->now_us;
+    if (m->forecasts.history.count > 0 && ctx->now_us - m->doubt_us < CLOCK_DOUBT_US)
+        return expected_us;
+    set_clock(m, ctx->wall_us);
+    return ctx->wall_us;
+}
+
+/* What of the minutes is over by now, known or not. */
+static void pass_minutes(struct memory *m, int64_t minute)
+{
+    double mean = m->minute_count > 0 ? m->minute_sum / (double)m->minute_count : NAN;
+    bool over = take_minute(m, m->minute, mean);
+    if (minute - 1 > m->minute)
+        over |= take_minute(m, minute - 1, NAN);
+    if (over)
+        foresee(m);
+}
+
+/* Once a second; NaN = the load is not known. */
+static void look(struct memory *m, const struct rule_context *ctx, double load)
+{
+    int64_t since_us = us_sub(ctx->now_us, m->seen_us);
     if (m->seen_us > 0 && since_us >= 0 && since_us < STEP_LEAST_US)
         return;
+    m->wall_us = believed_us(m, ctx);
     m->seen_us = ctx->now_us;
-    if (minute != m->minute && m->minute_count > 0) {
-        if (take_minute(m, m->minute, m->minute_sum / (double)m->minute_count))
-            foresee(m);
-        m->minute_sum = 0;
-        m->minute_count = 0;
+    int64_t minute = MAX(0, m->wall_us) / US_PER_MIN;
+    if (minute != m->minute) {
+        if (m->minute > 0)
+            pass_minutes(m, minute);
+        forget_minute(m, minute);
     }
-    m->minute = minute;
+    if (isnan(load))
+        return;
     m->minute_sum += MIN(load, 1e9);
     m->minute_count++;
+}
+
+/* Time goes on, whether the load is known (not NaN) or not. Is it, or was it not long ago? What
+ * was unknown for as long as the history reaches back leaves nothing of that. */
+static bool watch(struct memory *m, const struct rule_context *ctx, double load)
+{
+    if (us_sub(ctx->now_us, m->known_us) > HISTORY_US && m->known_us > 0)
+        begin(m);
+    look(m, ctx, load);
+    if (!is_sane(m)) { /* a file's words may come to nonsense only now */
+        begin(m);
+        look(m, ctx, load);
+    }
+    if (!isnan(load) || m->known_us <= 0 || m->known_us > ctx->now_us)
+        m->known_us = ctx->now_us;
+    return ctx->now_us - m->known_us <= UNKNOWN_US;
 }
 
 /* Only what reaches further back than what is known is news; it is seen from its begin. */
@@ -192,21 +281,33 @@ static void say_not_yet(const struct rule_context *ctx, const struct memory *m, 
                  known);
 }
 
+static void say_unknown(const struct rule_conf *r, const struct rule_context *ctx,
+                        const struct memory *m, struct opinion *ret)
+{
+    char since[40];
+    if (!ctx->words)
+        return;
+    num_format_duration(since, sizeof(since), (ctx->now_us - m->known_us) / US_PER_S * US_PER_S);
+    rule_say(ctx, ret, "%s has been unknown for %s: stays out",
+             rule_metric_name(ctx, r->predictive.metric.metric), since);
+}
+
 static void say(const struct rule_conf *r, const struct rule_context *ctx, const struct memory *m,
                 int32_t needed, struct opinion *ret)
 {
     char forecast[40], bound[40], within[40];
     if (!ctx->words)
         return;
+    int64_t over_us = us_add(ctx->start_us, r->predictive.margin_us);
+    over_us = us_add(over_us, US_PER_S - 1) / US_PER_S * US_PER_S;
     fmt_double(forecast, sizeof(forecast), m->forecast, 2);
     fmt_double(bound, sizeof(bound), m->bound, 2);
-    int64_t over_us = us_add(ctx->start_us, r->predictive.margin_us);
     num_format_duration(within, sizeof(within), over_us);
     rule_say(ctx, ret,
              "%s: %s instances within %s, %s at most (true %d times in 100 so far): "
              "%s %d",
              forecast_ops((enum forecast_kind)m->kind)->name, forecast, within, bound,
-             (int)floor(100 * CLAMP(m->held, 0, 1)),
+             (int)floor(100 * m->held),
              r->predictive.forecast_only ? "would need" : "needs", needed);
 }
 
@@ -220,8 +321,10 @@ static void predictive_eval(const struct rule_conf *r, struct rule_state *state,
     if (!is_sane(m))
         begin(m);
     set_horizon(m, p, ctx->start_us);
-    if (demand_now(&p->metric, p->value, ctx, &d) == 0)
-        note_load(m, ctx, d.load);
+    if (!watch(m, ctx, demand_now(&p->metric, p->value, ctx, &d) == 0 ? d.load : NAN)) {
+        say_unknown(r, ctx, m, ret);
+        return;
+    }
     if (!m->chosen) {
         say_not_yet(ctx, m, ret);
         return;
@@ -240,6 +343,15 @@ static bool predictive_asks_out(const struct rule_conf *r, const struct opinion 
     return count < o->out;
 }
 
+/* Without samples nobody would look again when the load has been unknown for too long. */
+static int64_t predictive_next_us(const struct rule_conf *r, const struct rule_state *state,
+                                  const struct rule_context *ctx)
+{
+    const struct memory *m = (const struct memory *)state->more;
+    int64_t unknown_us = us_add(us_add(m->known_us, UNKNOWN_US), 1);
+    return m->known_us > 0 && unknown_us > ctx->now_us ? unknown_us : US_NEVER;
+}
+
 static enum metric predictive_metric(const struct rule_conf *r, uint32_t n)
 {
     return demand_metric(&r->predictive.metric, n);
@@ -253,4 +365,5 @@ const struct rule_ops rule_predictive = {
     .metric = predictive_metric,
     .eval = predictive_eval,
     .asks_out = predictive_asks_out,
+    .next_us = predictive_next_us,
 };

@@ -17,6 +17,7 @@
 #define JUMP_US (5 * US_PER_S)   /* load is taken over this, */
 #define RISE_US (30 * US_PER_S)  /* and over this */
 #define SETTLE_US (5 * US_PER_S) /* a new count shows in latency after this */
+#define HUNG_US (5 * US_PER_S)   /* beyond the target without any answer: it hangs */
 #define SPELL_US_MIN (10 * US_PER_S)
 #define SPELL_US_MAX (60 * US_PER_S)
 #define SPELL_REQUESTS 1000 /* a p99 of fewer is noise: the spell goes on */
@@ -97,6 +98,8 @@ static void memory_load(struct memory *m, const struct rule_state *state,
     check_moment(&m->blocked);
     if (m->since_us > us_add(ctx->now_us, SETTLE_US) || m->since_us < 0)
         m->since_us = 0;
+    m->judged = CLAMP(m->judged, 0, INT32_MAX);
+    m->odd = CLAMP(m->odd, 0, INT32_MAX);
     m->pause_us = CLAMP(m->pause_us, 0, RETRY_US_MAX);
     m->blocked_tried = CLAMP(m->blocked_tried, 0, INT32_MAX);
 }
@@ -130,6 +133,19 @@ static double mean_latency(const struct series *s, int64_t window_us, int64_t no
         }
     }
     return n > 0 ? sum / n : 0;
+}
+
+/* Something was in flight all the while that an answer may take, and longer, and none came: it has
+ * hung. (By Little's law latency is then beyond every bound, but nobody has measured it.) */
+static bool is_hung(const struct rule_conf *r, const struct rule_context *ctx)
+{
+    double least_in_flight, most_per_s;
+    int64_t window_us = HUNG_US + (int64_t)MIN(r->slo.below_s * US_PER_S, (double)US_PER_DAY);
+    return series_stat(&ctx->series[METRIC_CONCURRENCY], SERIES_MIN, window_us, ctx->now_us, NULL,
+                       &least_in_flight) == 0 &&
+           series_stat(&ctx->series[METRIC_RPS], SERIES_MAX, window_us, ctx->now_us, NULL,
+                       &most_per_s) == 0 &&
+           least_in_flight > 0 && most_per_s <= 0;
 }
 
 /* A second without an answer has no latency, and there is nothing unknown about that. */
@@ -296,7 +312,8 @@ static void follow_spell(struct memory *m, const struct rule_conf *r,
         return;
     bool whole = covers(m, ctx, length_us);
     m->since_us = ctx->now_us;
-    if (whole && !is_relieved(ctx, &l))
+    bool hung = l.in_flight > 0 && l.rate_per_s <= 0;
+    if (whole && !hung && !is_relieved(ctx, &l))
         judge(m, r, &l, requests < FEW_REQUESTS, ctx);
 }
 
@@ -386,6 +403,10 @@ static int32_t needed_in(const struct memory *m, const struct rule_conf *r,
     double proven_per_s = m->carry.good.rate_per_s;
     double reach_per_s = MAX(
         proven_per_s, carry_reach(&m->carry, r->slo.below_s * AIM_IN, r->slo.below_s * AIM_OUT));
+    bool hung = mean(ctx, METRIC_CONCURRENCY, ctx->window_in_us) > 0 &&
+                mean(ctx, METRIC_RPS, ctx->window_in_us) <= 0;
+    if (hung)
+        return ctx->current;
     if (!(load_per_s > 0))
         return 0;
     if (!(reach_per_s > 0) || ctx->ready != ctx->current || m->judged == 0)
@@ -452,6 +473,14 @@ static void opine(struct memory *m, const struct rule_conf *r, const struct rule
     say(m, r, ctx, ret);
 }
 
+static void say_unknown(const struct rule_conf *r, const struct rule_context *ctx,
+                        struct opinion *ret)
+{
+    bool hung = ctx->ready > 0 && is_known(r, ctx);
+    rule_say(ctx, ret, "%s is unknown%s: no scale-in", rule_metric_name(ctx, r->slo.metric),
+             hung ? ", requests are in flight and none is answered" : "");
+}
+
 static void slo_eval(const struct rule_conf *r, struct rule_state *state,
                      const struct rule_context *ctx, struct opinion *ret)
 {
@@ -460,11 +489,11 @@ static void slo_eval(const struct rule_conf *r, struct rule_state *state,
     if (ctx->current == 0) {
         m.since_us = 0;
         rule_say(ctx, ret, "latency says nothing while none runs");
-    } else if (ctx->ready == 0 || !is_known(r, ctx)) {
+    } else if (ctx->ready == 0 || !is_known(r, ctx) || is_hung(r, ctx)) {
         m.since_us = 0;
         m.blind_us = ctx->now_us;
         ret->block_in = true;
-        rule_say(ctx, ret, "%s is unknown: no scale-in", rule_metric_name(ctx, r->slo.metric));
+        say_unknown(r, ctx, ret);
     } else {
         opine(&m, r, ctx, ret);
     }

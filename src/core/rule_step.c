@@ -44,6 +44,8 @@ int32_t rule_step_adjust(const struct rule_step_conf *s, double adjustment, int3
 
 static bool in_bounds(const struct rule_step *step, double distance)
 {
+    if (isinf(distance)) /* an open bound has no end */
+        return distance > 0 ? isinf(step->upper) : isinf(step->lower);
     if (step->upper <= 0) /* then the bound nearer to the threshold is the closed one */
         return distance > step->lower && distance <= step->upper;
     return distance >= step->lower && distance < step->upper;

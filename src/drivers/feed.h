@@ -10,9 +10,14 @@
 #include <uv.h>
 
 #include "base/list.h"
+#include "base/us.h"
 #include "drivers/driver.h"
 
 #define FEED_TROUBLE_MAX 256
+/* What is above was never counted. */
+#define FEED_VALUE_MAX 1e15
+/* A source whose fault becomes another one is news, but not more often than this. */
+#define FEED_NEWS_US (60 * US_PER_S)
 
 struct feed;
 struct fetcher;
@@ -66,13 +71,21 @@ struct feed {
     int64_t answered_us; /* the newest answer; 0 = none yet */
     double value;
     char trouble[FEED_TROUBLE_MAX]; /* "" = it answers */
+    int64_t trouble_us;             /* since when */
+    char told[FEED_TROUBLE_MAX];    /* the newest trouble that was news, and when it was */
+    int64_t told_us;
 };
 
-/* For the kinds. A number that is not finite or below zero is a failure, and told as one. */
+/* For the kinds. A number that is not finite, below zero or above FEED_VALUE_MAX is a failure, and
+ * told as one. */
 void feed_answer(struct feed *f, double value);
 void feed_fail(struct feed *f, const char *format, ...) _printf_(2, 3);
 /* A text as a number, blanks around it allowed. False = it is none, or none that is finite. */
 bool feed_number(const char *text, size_t bytes, double *ret);
+
+/* Is `trouble` to be told: the first of an outage, or another one than was told last, numbers
+ * aside? */
+bool feed_is_news(const struct feed *f, const char *trouble, int64_t now_us);
 
 /* --- for the controller --- */
 
@@ -95,6 +108,7 @@ struct feed_view {
     bool known;
     double value;
     const char *trouble; /* "" = none */
+    int64_t trouble_us;  /* for how long; 0 = none */
 };
 /* How many of a service there are; the first `cap` of them in `ret`. */
 size_t feeds_view(const struct feeds *s, uint32_t slot, int64_t now_us, struct feed_view *ret,

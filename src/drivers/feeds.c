@@ -1,6 +1,7 @@
 /* When feeds are asked, how long an answer is held, and what is said of a source that fails. It
- * believes no number that a metric cannot have, and says once that a source stopped answering and
- * once that it answers again. It never asks twice at a time. */
+ * believes no number that a metric cannot have, and says once that a source stopped answering,
+ * again when it is for another reason, and once that it answers again. It never asks twice at a
+ * time. */
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -63,6 +64,27 @@ static void plan_next(struct feed *f)
         wake_in(f, held_us(f));
 }
 
+static const char *skip_number(const char *text)
+{
+    return text + strspn(text, "0123456789.+-");
+}
+
+/* The same but for the numbers in it. */
+static bool is_same_fault(const char *a, const char *b)
+{
+    for (a = skip_number(a), b = skip_number(b); *a && *a == *b;) {
+        a = skip_number(a + 1);
+        b = skip_number(b + 1);
+    }
+    return *a == *b;
+}
+
+bool feed_is_news(const struct feed *f, const char *trouble, int64_t now_us)
+{
+    return f->trouble[0] == '\0' ||
+           (us_sub(now_us, f->told_us) >= FEED_NEWS_US && !is_same_fault(f->told, trouble));
+}
+
 void feed_fail(struct feed *f, const char *format, ...)
 {
     char text[FEED_TROUBLE_MAX];
@@ -73,17 +95,23 @@ void feed_fail(struct feed *f, const char *format, ...)
     for (char *p = text; *p; p++) /* others wrote some of it */
         if ((unsigned char)*p < ' ' || *p == 127)
             *p = ' ';
-    bool news = f->trouble[0] == '\0';
-    memcpy(f->trouble, text, sizeof(text));
+    int64_t now_us = clock_now_us();
+    bool news = feed_is_news(f, text, now_us);
+    if (f->trouble[0] == '\0')
+        f->trouble_us = now_us;
+    str_copy(f->trouble, sizeof(f->trouble), text);
     plan_next(f);
-    if (news)
-        note(f, true, text);
+    if (!news)
+        return;
+    f->told_us = now_us;
+    str_copy(f->told, sizeof(f->told), text);
+    note(f, true, text);
 }
 
 void feed_answer(struct feed *f, double value)
 {
     char text[40];
-    if (!isfinite(value) || value < 0) {
+    if (!isfinite(value) || value < 0 || value > FEED_VALUE_MAX) {
         fmt_double(text, sizeof(text), value, 6);
         feed_fail(f, "says %s, which no metric can be", text);
         return;
@@ -125,7 +153,7 @@ static void time_is_up(struct feed *f)
 {
     char took[32];
     int64_t waited_us = f->ops->ask ? f->conf.timeout_us : held_us(f);
-    num_format_duration(took, sizeof(took), waited_us);
+    num_format_duration_short(took, sizeof(took), waited_us);
     if (f->asking)
         f->ops->cancel(f);
     feed_fail(f, f->ops->ask ? "does not answer within %s" : "has been told nothing for %s", took);
@@ -321,7 +349,9 @@ size_t feeds_view(const struct feeds *s, uint32_t slot, int64_t now_us, struct f
                                          .kind = f->ops->name,
                                          .known = is_known(f, now_us),
                                          .value = f->value,
-                                         .trouble = f->trouble };
+                                         .trouble = f->trouble,
+                                         .trouble_us =
+                                             f->trouble[0] ? us_sub(now_us, f->trouble_us) : 0 };
         n++;
     }
     return n;

@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "base/fmt.h"
-#include "base/us.h"
 #include "base/util.h"
 #include "drivers/curl_loop.h"
 
 #define REDIRECTS_MAX 3L
+#define LINE_BYTES_MAX 120
 
 struct fetcher {
     struct curl_loop *curl;
@@ -56,15 +56,25 @@ static void fetch_free(struct fetch *f)
     free(f);
 }
 
+/* The system's word for it, where there is one, is the same whatever was to be reached. */
+static const char *explain(const struct fetch *f, CURLcode code)
+{
+    long os = 0;
+    curl_easy_getinfo(f->transfer.easy, CURLINFO_OS_ERRNO, &os);
+    if (code == CURLE_WRITE_ERROR)
+        return "the answer is over 1 MiB";
+    if (code == CURLE_COULDNT_CONNECT && os != 0)
+        return strerror((int)os);
+    return f->error[0] ? f->error : curl_easy_strerror(code);
+}
+
 static void on_done(struct curl_transfer *t, CURLcode code)
 {
     struct fetch *f = CONTAINER_OF(t, struct fetch, transfer);
-    const char *error = f->error[0] ? f->error : curl_easy_strerror(code);
+    const char *error = explain(f, code);
     long status = 0;
     if (code == CURLE_OK)
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    else if (code == CURLE_WRITE_ERROR)
-        error = "the answer is over 1 MiB";
     f->done(f->ctx, (int)status, f->body ? f->body : "", f->bytes, status ? "" : error);
     fetch_free(f);
 }
@@ -99,7 +109,6 @@ static void set_options(struct fetch *f, const struct fetch_request *r)
     set_headers(f, r->headers);
     curl_easy_setopt(easy, CURLOPT_URL, r->url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, f->headers);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)MAX(r->timeout_us / US_PER_MS, 1));
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*"); /* whatever the environment says */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
@@ -139,6 +148,12 @@ void fetch_cancel(struct fetch *f)
         return;
     curl_loop_remove(f->fetcher->curl, &f->transfer);
     fetch_free(f);
+}
+
+struct slice fetch_first_line(const char *body)
+{
+    body += strspn(body, " \t\r\n");
+    return (struct slice){ body, MIN(strcspn(body, "\r\n"), (size_t)LINE_BYTES_MAX) };
 }
 
 int fetch_check_url(const char *url, struct err *err)

@@ -1,10 +1,11 @@
-/* Getting a small text over HTTP, on the loop, never blocking. */
+/* Getting a small text over HTTP, on the loop, never blocking. It waits until it is cancelled. */
 #pragma once
 
 #include <stdint.h>
 #include <uv.h>
 
 #include "base/err.h"
+#include "base/str.h"
 #include "config/schema.h"
 
 struct fetcher;
@@ -13,7 +14,6 @@ struct fetch;
 struct fetch_request {
     const char *url;
     const struct schema_map *headers; /* NULL = none */
-    int64_t timeout_us;
 };
 
 /* `status` 0 = no answer, and `error` says why. The body is whole, or it is an error; it is
@@ -29,6 +29,9 @@ void fetcher_free(struct fetcher *f);
 struct fetch *fetch_start(struct fetcher *f, const struct fetch_request *request, fetch_done *done,
                           void *ctx);
 void fetch_cancel(struct fetch *f);
+
+/* The first line of a body that says something, cut to what a person reads; may be empty. */
+struct slice fetch_first_line(const char *body);
 
 /* For sections: is it a URL that can be fetched? -EINVAL with a text. */
 int fetch_check_url(const char *url, struct err *err);

@@ -107,10 +107,26 @@ static int add_word(struct builder *b, const char *prefix, const char *text)
     return rc;
 }
 
+/* Does it begin with a word that only the shell knows? (What needs a `;` is no simple command.) */
+static bool is_shells_own(const char *text)
+{
+    static const char *const words[] = {
+        ".",    "!",      ":",    "cd",  "command", "eval",   "exec",  "exit",
+        "read", "export", "hash", "set", "trap",    "ulimit", "umask", "wait",
+    };
+    struct slice first = { text, strcspn(text, " \t") };
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (slice_eq(first, slice_of(words[i])))
+            return true;
+    return false;
+}
+
 /* `exec` spares the shell's own process where the text is one simple command. */
 static int add_shell(struct builder *b, const char *text)
 {
-    bool simple = !strpbrk(text, ";&|<>()`\n") && strcspn(text, "=") >= strcspn(text, " ");
+    text += strspn(text, " \t");
+    bool simple = !strpbrk(text, ";&|<>()`\n") && strcspn(text, "=") >= strcspn(text, " ") &&
+                  !is_shells_own(text);
     int rc = add_word(b, "", "/bin/sh");
     if (rc == 0)
         rc = add_word(b, "", "-c");

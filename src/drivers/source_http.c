@@ -16,9 +16,7 @@ static void on_answer(void *ctx, int status, const char *body, size_t bytes, con
 static void http_ask(struct feed *f)
 {
     const struct http_conf *conf = f->conf.conf;
-    struct fetch_request request = { .url = conf->url,
-                                     .headers = &conf->headers,
-                                     .timeout_us = f->conf.timeout_us };
+    struct fetch_request request = { .url = conf->url, .headers = &conf->headers };
     f->self = fetch_start(f->tools->fetcher, &request, on_answer, f);
     if (!f->self)
         feed_fail(f, "cannot be asked: no memory");
@@ -57,6 +55,11 @@ static void take(struct feed *f, const char *body, size_t bytes)
     json_decref(json);
 }
 
+static void complain(struct feed *f, int status, struct slice line)
+{
+    feed_fail(f, "answers with status %d%s%.*s", status, line.n ? ": " : "", (int)line.n, line.p);
+}
+
 static void on_answer(void *ctx, int status, const char *body, size_t bytes, const char *error)
 {
     struct feed *f = ctx;
@@ -64,7 +67,7 @@ static void on_answer(void *ctx, int status, const char *body, size_t bytes, con
     if (status == 0)
         feed_fail(f, "cannot be asked: %s", error);
     else if (status < 200 || status > 299)
-        feed_fail(f, "answers with status %d", status);
+        complain(f, status, fetch_first_line(body));
     else
         take(f, body, bytes);
 }

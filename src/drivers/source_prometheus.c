@@ -20,9 +20,7 @@ static void prometheus_ask(struct feed *f)
 {
     const struct prometheus_conf *conf = f->conf.conf;
     _cleanup_free_ char *url = fetch_url(conf->url, "/api/v1/query?query=", conf->query);
-    struct fetch_request request = { .url = url,
-                                     .headers = &conf->headers,
-                                     .timeout_us = f->conf.timeout_us };
+    struct fetch_request request = { .url = url, .headers = &conf->headers };
     f->self = url ? fetch_start(f->tools->fetcher, &request, on_answer, f) : NULL;
     if (!f->self)
         feed_fail(f, "cannot be asked: no memory");
@@ -72,6 +70,7 @@ static void on_answer(void *ctx, int status, const char *body, size_t bytes, con
         feed_fail(f, "cannot be asked: %s", error);
         return;
     }
+    struct slice line = fetch_first_line(body);
     json_t *json = json_loadb(body, bytes, 0, NULL);
     const char *verdict = json_string_value(json_object_get(json, "status"));
     const char *says = json_string_value(json_object_get(json, "error"));
@@ -80,7 +79,8 @@ static void on_answer(void *ctx, int status, const char *body, size_t bytes, con
     else if (says)
         feed_fail(f, "refuses the query: %.160s", says);
     else
-        feed_fail(f, "answers with status %d, and not as Prometheus does", status);
+        feed_fail(f, "answers with status %d, and not as Prometheus does%s%.*s", status,
+                  line.n ? ": " : "", (int)line.n, line.p);
     json_decref(json);
 }
 

@@ -136,25 +136,27 @@ void role_send_listeners(struct keeper *k)
     role_send(k, &k->proxy, &m);
 }
 
-static void receive(struct keeper *k, struct role *r)
+/* True when there was something. */
+static bool receive(struct keeper *k, struct role *r)
 {
     static struct link_start start;
     struct link_msg m;
     struct err err = { 0 };
     int rc = channel_receive(&r->channel, r == &k->controller ? &start : NULL, &m, &err);
     if (rc == -EAGAIN || rc == -EMSGSIZE)
-        return;
+        return rc == -EMSGSIZE;
     if (rc == -EPROTO)
         log_error("the %s speaks nonsense: %s; it is started anew", r->name, err.text);
     if (rc <= 0) { /* without a link it is of no use, dead or alive */
         role_close(k, r);
         role_kill(r);
-        return;
+        return false;
     }
     if (r == &k->controller)
         keeper_request(k, &m);
     for (uint32_t i = 0; i < m.fd_count; i++)
         close(m.fds[i]);
+    return true;
 }
 
 static void on_link(struct keeper *k, struct watch *w, uint32_t events)
@@ -312,16 +314,19 @@ int64_t roles_next_us(const struct keeper *k)
 
 void role_died(struct keeper *k, struct role *r, int status)
 {
+    int64_t pid = r->pid;
+    r->pid = 0;
+    while (r->channel.fd >= 0 && receive(k, r))
+        ; /* its last words: that all is stopped, perhaps */
     role_close(k, r);
     if (r->exit.fd >= 0) {
         keeper_unwatch(k, &r->exit);
         close(TAKE_FD(r->exit.fd));
     }
     if (!k->leaving)
-        log_warn("the %s (pid %d) ended%s %d; starting another", r->name, (int)r->pid,
+        log_warn("the %s (pid %d) ended%s %d; starting another", r->name, (int)pid,
                  WIFSIGNALED(status) ? " by signal" : " with status",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    r->pid = 0;
     if (r == &k->controller)
         children_kill_tasks(k); /* nobody waits for their answer any more */
     if (r == &k->proxy)

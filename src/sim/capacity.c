@@ -83,7 +83,8 @@ static void add_activity(struct work *w, double *ret_plain_per_s)
     *ret_plain_per_s = sum;
 }
 
-/* The mix of all requests has one mean and one variance: E[S^2] = sum of p S^2 (1 + cv2). */
+/* The mix of all requests has one mean and one variance: E[S^2] = sum of p S^2 (1 + cv2). Of
+ * requests that are all the same it may come out a hair below none. */
 static void mix(struct work *w, double plain_per_s)
 {
     const struct capacity_conf *c = w->conf;
@@ -105,8 +106,24 @@ static void mix(struct work *w, double plain_per_s)
         .arrivals_per_s = rate * c->peak_to_mean,
         .service_s = mean_s,
         .arrival_cv2 = c->arrival_cv2,
-        .service_cv2 = mean_s > 0 ? squares / rate / (mean_s * mean_s) - 1 : 0,
+        .service_cv2 = mean_s > 0 ? MAX(0, squares / rate / (mean_s * mean_s) - 1) : 0,
     };
+}
+
+/* Measurements say how long an instance works on a request; classes only how unlike they are. */
+static int take_measured_service(struct work *w)
+{
+    const struct capacity_conf *c = w->conf;
+    double measured_s = (double)c->concurrency / c->usl.gamma;
+    if (c->service_s > 0 && c->class_count == 0)
+        return err_set(w->err, -EINVAL,
+                       "--service says that an instance works %.4g s on a request, and --usl "
+                       "measured %.4g s: leave --service out",
+                       c->service_s, measured_s);
+    w->load.service_s = measured_s;
+    if (c->class_count == 0)
+        w->load.service_cv2 = c->service_cv2;
+    return 0;
 }
 
 static int take_load(struct work *w)
@@ -118,10 +135,9 @@ static int take_load(struct work *w)
     mix(w, plain_per_s);
     if (!(r->mean_per_s > 0))
         return err_set(w->err, -EINVAL, "no load: give --rate, --users, --daily-users or --class");
-    if (c->has_usl && c->service_s == 0 && c->class_count == 0) {
-        w->load.service_s = (double)c->concurrency / c->usl.gamma;
-        w->load.service_cv2 = c->service_cv2;
-    }
+    int rc = c->has_usl ? take_measured_service(w) : 0;
+    if (rc < 0)
+        return rc;
     if (!(w->load.service_s > 0))
         return err_set(w->err, -EINVAL,
                        "no service time: give --service, the time an instance works on one "
@@ -137,8 +153,7 @@ static int take_load(struct work *w)
              c->headroom);
     }
     step(w, "service time", CAPACITY_SECONDS, r->service_s,
-         c->class_count > 0 || c->service_s > 0 ? "mean of all requests, cv2 %.3g"
-                                                : "concurrency / gamma of the USL, cv2 %.3g",
+         c->has_usl ? "concurrency / gamma of the USL, cv2 %.3g" : "mean of all requests, cv2 %.3g",
          w->load.service_cv2);
     step(w, "busy at a time", CAPACITY_NUMBER, queueing_offered(&w->load),
          "Little, L = lambda * S = %.4g/s * %.4g s", w->load.arrivals_per_s, r->service_s);

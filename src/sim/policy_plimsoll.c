@@ -1,5 +1,6 @@
 /* plimsoll itself: the real core, told what a controller would tell it, and its actions carried out
  * on the simulated fleet. Stands where the controller stands, and decides nothing. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@ struct plimsoll {
     struct control *core;
     void *memory;
     struct action items[CONTROL_ACTIONS_MIN];
-    bool begun;
+    bool begun;    /* the core knows that the first instances are ready */
+    int32_t first; /* so many of them */
     int32_t slot;
     int64_t offset_us;  /* the core's clock began before the run */
     int64_t wall_us;    /* of this step */
@@ -49,15 +51,20 @@ static void tell(struct plimsoll *p, const struct event *e, struct fleet *fleet)
         carry_out(p, &actions.items[n], fleet);
 }
 
-static struct event event_now(const struct plimsoll *p, const struct fleet *fleet,
-                              enum event_type type)
+static struct event event_at(const struct plimsoll *p, int64_t now_us, enum event_type type)
 {
     return (struct event){
         .type = type,
-        .now_us = fleet->now_us + p->offset_us,
+        .now_us = now_us,
         .wall_us = p->wall_us,
         .service = p->slot,
     };
+}
+
+static struct event event_now(const struct plimsoll *p, const struct fleet *fleet,
+                              enum event_type type)
+{
+    return event_at(p, fleet->now_us + p->offset_us, type);
 }
 
 static void tell_about(struct plimsoll *p, struct fleet *fleet, enum event_type type,
@@ -111,7 +118,7 @@ static void drain_news(struct plimsoll *p, struct fleet *fleet)
 
 /* -- the begin -- */
 
-static void begin_config(struct plimsoll *p, struct fleet *fleet)
+static void begin_config(struct plimsoll *p)
 {
     struct model_conf model = *p->setup.model;
     struct service_conf service = model.services[0];
@@ -121,7 +128,7 @@ static void begin_config(struct plimsoll *p, struct fleet *fleet)
     service.after_count = 0;
     model.service_count = 1;
     model.services = &service;
-    struct event e = event_now(p, fleet, EVENT_CONFIG);
+    struct event e = event_at(p, US_PER_S, EVENT_CONFIG);
     e.conf = &model;
     control_step(p->core, &e, &(struct actions){ .items = p->items, .cap = ARRAY_LEN(p->items) });
     p->slot = control_find(p->core, service.name);
@@ -129,23 +136,31 @@ static void begin_config(struct plimsoll *p, struct fleet *fleet)
 }
 
 /* What runs from the begin was started before it, so that the core has seen how long a start takes.
- * It is given the time for that, and the first instances' numbers are its own. */
-static void begin(struct plimsoll *p, struct fleet *fleet)
+ * It is given the time for that. How many they are it has decided itself: min, max and schedules
+ * hold from the first moment. */
+static void begin(struct plimsoll *p)
 {
-    int64_t now_us = p->offset_us, wall_us = p->wall_us;
-    p->begun = true;
-    p->offset_us = US_PER_S - fleet->now_us;
-    begin_config(p, fleet);
     struct actions actions = { .items = p->items, .cap = ARRAY_LEN(p->items) };
+    struct service_view view;
+    p->wall_us = p->setup.start_wall_us;
+    begin_config(p);
     for (int round = 0; round < MODEL_COUNT_MAX / 16; round++) {
-        struct event e = event_now(p, fleet, EVENT_TICK);
+        struct event e = event_at(p, US_PER_S, EVENT_TICK);
         control_step(p->core, &e, &actions);
         if (actions.count == 0)
             break;
     }
-    p->offset_us = now_us;
-    p->wall_us = wall_us;
-    for (int32_t n = 1; n <= p->setup.initial; n++)
+    p->desired = control_desired(p->core, (uint32_t)p->slot);
+    control_view(p->core, (uint32_t)p->slot, &view);
+    p->first = view.starting;
+    assert(p->first == p->desired);
+}
+
+/* The numbers of the first instances are the core's own. */
+static void tell_first(struct plimsoll *p, struct fleet *fleet)
+{
+    p->begun = true;
+    for (int32_t n = 1; n <= p->first; n++)
         tell_about(p, fleet, EVENT_PROBE, (uint32_t)n, true);
 }
 
@@ -220,6 +235,7 @@ static void *plimsoll_open(const struct policy_setup *s)
     memset(p->memory, 0, bytes);
     p->core = control_init(p->memory, &caps);
     find_wanted(p, conf);
+    begin(p);
     return p;
 }
 
@@ -291,7 +307,7 @@ static void catch_up(struct plimsoll *p, const struct policy_view *v, struct fle
     p->wall_us = v->wall_us;
     p->news_seen = 0;
     if (!p->begun)
-        begin(p, fleet);
+        tell_first(p, fleet);
     drain_news(p, fleet);
 }
 
@@ -325,7 +341,7 @@ static void plimsoll_step(void *self, const struct policy_view *v, struct fleet 
 static int32_t plimsoll_desired(const void *self)
 {
     const struct plimsoll *p = self;
-    return p->begun ? p->desired : p->setup.initial;
+    return p->desired;
 }
 
 static const char *plimsoll_why(const void *self)

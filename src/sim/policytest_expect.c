@@ -58,6 +58,15 @@ static int read_rules(struct schema_context *ctx, const struct schema_node *node
     return schema_note(ctx, rc, &err);
 }
 
+static bool expects_something(const struct policytest_expect *e)
+{
+    bool some = e->reason.count > 0 || e->desired >= 0 || e->at_least >= 0 || e->at_most >= 0 ||
+                e->ready >= 0 || e->starting >= 0 || e->draining >= 0;
+    for (uint32_t i = 0; i < e->rule_count && !some; i++)
+        some = e->rule_given[i];
+    return some;
+}
+
 int policytest_read_expect(struct schema_context *ctx, const struct schema_node *node,
                            struct policytest_expect *ret)
 {
@@ -83,6 +92,9 @@ int policytest_read_expect(struct schema_context *ctx, const struct schema_node 
         rc = schema_note(ctx, schema_fail(ctx, node, &err, "%s", why.text), &err);
     if (rc == 0 && w.rules)
         rc = read_rules(ctx, w.rules, &w.e);
+    if (rc == 0 && !expects_something(&w.e))
+        rc = schema_note(
+            ctx, schema_fail(ctx, node, &err, "expects nothing; give it a count or a reason"), &err);
     *ret = w.e;
     return rc;
 }

@@ -181,6 +181,34 @@ static int read_pods(struct schema_context *ctx, const struct schema_node *node,
     return rc;
 }
 
+static int check_target(struct schema_context *ctx, const struct schema_node *node,
+                        const struct calculation_written *w)
+{
+    struct err err = { 0 };
+    const struct node_pair *pair = node_find(node, "target");
+    if (w->measure == POLICYTEST_CLASSES || w->target > 0)
+        return 0;
+    return schema_note(ctx,
+                       schema_fail(ctx, pair ? pair->value : node, &err,
+                                   pair ? "target: is no target; give one above 0"
+                                        : "needs a target above 0"),
+                       &err);
+}
+
+static int read_calculation_expect(struct schema_context *ctx, const struct schema_node *node,
+                                   struct policytest_calculation *c)
+{
+    struct err err = { 0 };
+    int rc = 0;
+    if (node->kind != NODE_MAP)
+        rc = schema_fail(ctx, node, &err, "expect: is %s here; write a map", node_kind_name(node));
+    else if (node->count == 0)
+        rc = schema_fail(ctx, node, &err, "expect: expects nothing; say what is to come out");
+    if (rc < 0)
+        return schema_note(ctx, rc, &err);
+    return schema_read_named(ctx, "expect", &expect_section, node, c);
+}
+
 int policytest_read_calculation(struct schema_context *ctx, const struct schema_node *node,
                                 struct policytest_calculation *ret)
 {
@@ -192,6 +220,8 @@ int policytest_read_calculation(struct schema_context *ctx, const struct schema_
                                        node_kind_name(node)),
                            &err);
     int rc = schema_read(ctx, &calculation_section, node, &w);
+    if (rc == 0)
+        rc = check_target(ctx, node, &w);
     if (rc < 0)
         return rc;
     *ret = (struct policytest_calculation){
@@ -210,12 +240,7 @@ int policytest_read_calculation(struct schema_context *ctx, const struct schema_
         .average = -1,
         .ready_count = -1,
     };
-    if (w.expect->kind != NODE_MAP)
-        return schema_note(ctx,
-                           schema_fail(ctx, w.expect, &err, "expect: is %s here; write a map",
-                                       node_kind_name(w.expect)),
-                           &err);
-    rc = schema_read_named(ctx, "expect", &expect_section, w.expect, ret);
+    rc = read_calculation_expect(ctx, w.expect, ret);
     return rc < 0 ? rc : read_pods(ctx, w.pods, ret);
 }
 

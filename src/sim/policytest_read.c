@@ -93,6 +93,7 @@ struct reader {
     policytest_loader load;
     void *load_ctx;
     const struct config *config; /* the file's own; NULL = it has none */
+    struct policy_written shared; /* what holds for tests that bring a `scale` of their own */
     const char *service;
 };
 
@@ -200,12 +201,22 @@ static int load_other(struct reader *r, struct schema_context *ctx, const struct
     return rc;
 }
 
+/* What goes with a `scale` and has none. A whole file may say it for the `scale` of its tests. */
+static const struct node_pair *find_stray(const struct schema_node *at,
+                                          const struct policy_written *w, bool whole_file)
+{
+    if (w->scale || (whole_file && !is_policy(w)))
+        return NULL;
+    const struct node_pair *sources = node_find(at, "sources");
+    return sources ? sources : node_find(at, "worker");
+}
+
 static int check_one(struct schema_context *ctx, const struct schema_node *at,
-                     const struct policy_written *w)
+                     const struct policy_written *w, bool whole_file)
 {
     struct err err = { 0 };
     int given = (w->config != NULL) + (w->scale != NULL) + (w->services != NULL);
-    bool beside = !w->scale && (w->sources || w->worker);
+    const struct node_pair *stray = find_stray(at, w, whole_file);
     if (given > 1)
         return schema_note(
             ctx,
@@ -213,20 +224,20 @@ static int check_one(struct schema_context *ctx, const struct schema_node *at,
                         "\"config\", \"scale\" and \"services\" each bring a policy; "
                         "give one of them"),
             &err);
-    if (beside)
-        return schema_note(
-            ctx,
-            schema_fail(ctx, at, &err, "\"sources\" and \"worker\" go with \"scale\"; give it too"),
-            &err);
+    if (stray)
+        return schema_note(ctx,
+                           schema_fail(ctx, stray->key, &err,
+                                       "\"sources\" and \"worker\" go with \"scale\"; give it too"),
+                           &err);
     return 0;
 }
 
 /* The policies that stand at `at`, or NULL when none do. */
 static int read_policy(struct reader *r, struct schema_context *ctx, const struct schema_node *at,
-                       const struct policy_written *w, const struct config **ret)
+                       const struct policy_written *w, bool whole_file, const struct config **ret)
 {
     *ret = NULL;
-    int rc = check_one(ctx, at, w);
+    int rc = check_one(ctx, at, w, whole_file);
     if (rc < 0 || !is_policy(w))
         return rc;
     return w->config ? load_other(r, ctx, at, w->config, ret) : read_own(ctx, at, w, ret);
@@ -265,7 +276,7 @@ static int read_refusal(struct reader *r, const struct schema_context *ctx,
     struct schema_context own;
     const struct config *config;
     schema_init(&own, ctx->arena, ctx->path, ctx->now_wall_us, errors, ARRAY_LEN(errors));
-    int rc = read_policy(r, &own, node, &w->policy, &config);
+    int rc = read_policy(r, &own, node, &w->policy, false, &config);
     if (rc == -ENOMEM || own.out_of_memory)
         return -ENOMEM;
     t->kind = POLICYTEST_REFUSED;
@@ -297,7 +308,7 @@ static int read_decisions(struct reader *r, struct schema_context *ctx,
 {
     struct err err = { 0 };
     uint32_t service = 0;
-    int rc = read_policy(r, ctx, node, &w->policy, &t->config);
+    int rc = read_policy(r, ctx, node, &w->policy, false, &t->config);
     if (rc < 0)
         return rc;
     const char *name = w->policy.service ? w->policy.service : t->config ? NULL : r->service;
@@ -341,7 +352,7 @@ static int read_test(struct reader *r, struct schema_context *ctx, const struct 
                      const struct world_written *world, struct policytest *t)
 {
     struct err err = { 0 };
-    struct test_written w = { .world = *world };
+    struct test_written w = { .policy = r->shared, .world = *world };
     if (node->kind != NODE_MAP)
         return schema_note(ctx,
                            schema_fail(ctx, node, &err, "a test is a map {name, timeline}, not %s",
@@ -409,10 +420,11 @@ static int read_file(struct schema_context *ctx, const struct schema_node *root,
                            &err);
     int rc = schema_read(ctx, &file_section, root, &w);
     if (rc == 0)
-        rc = read_policy(r, ctx, root, &w.policy, &r->config);
+        rc = read_policy(r, ctx, root, &w.policy, true, &r->config);
     if (rc == 0 && r->config)
         rc = find_default(ctx, root, w.policy.service, r->config, &service);
     r->service = w.policy.service;
+    r->shared = (struct policy_written){ .worker = w.policy.worker, .sources = w.policy.sources };
     if (rc < 0)
         return rc;
     size_t entered = schema_enter(ctx, "tests");

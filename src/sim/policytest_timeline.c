@@ -317,42 +317,81 @@ static int read_entry(struct schema_context *ctx, const struct schema_node *node
     return rc < 0 ? rc : read_entry_parts(ctx, &w, t, e);
 }
 
-static int earlier(struct schema_context *ctx, const struct schema_node *node)
+/* When it is: not before the one above it, and so soon that the core can be asked until then. */
+static int check_time(struct schema_context *ctx, const struct schema_node *node,
+                      const struct policytest *t, uint32_t i)
 {
     struct err err = { 0 };
-    const struct node_pair *pair = node_find(node, "at");
+    char every[48];
+    const struct schema_node *at = node_find(node, "at")->value;
+    int64_t samples = t->entries[i].at_us / t->every_us;
+    int rc = 0;
+    size_t entered = schema_enter(ctx, "at");
+    num_format_duration(every, sizeof(every), t->every_us);
+    if (i > 0 && t->entries[i].at_us < t->entries[i - 1].at_us)
+        rc = schema_fail(ctx, at, &err,
+                         "is before the entry above it; write them in the order of time");
+    else if (samples > POLICYTEST_SAMPLES_MAX)
+        rc = schema_fail(ctx, at, &err,
+                         "is %lld samples at one every %s; at most %d are taken, so let them come "
+                         "less often with \"every\"",
+                         (long long)samples, every, POLICYTEST_SAMPLES_MAX);
+    schema_leave(ctx, entered);
+    return schema_note(ctx, rc, &err);
+}
+
+/* A test that forgets to expect would pass whatever happens. */
+static int check_expects(struct schema_context *ctx, const struct schema_node *node,
+                         const struct policytest *t)
+{
+    struct err err = { 0 };
+    for (uint32_t i = 0; i < t->entry_count; i++)
+        if (t->entries[i].expect.given)
+            return 0;
     return schema_note(ctx,
-                       schema_fail(ctx, pair ? pair->value : node, &err,
-                                   "is before the entry above it; write them in the order of time"),
+                       schema_fail(ctx, node, &err,
+                                   "expects nothing; give at least one of its entries an "
+                                   "\"expect\""),
                        &err);
+}
+
+static int read_entries(struct schema_context *ctx, const struct schema_node *node,
+                        uint32_t service, struct policytest *t)
+{
+    int rc = 0;
+    t->entries = ARENA_ARRAY(ctx->arena, struct policytest_entry, node->count);
+    if (!t->entries)
+        return schema_note(ctx, -ENOMEM, NULL);
+    for (uint32_t i = 0; rc == 0 && i < node->count; i++) {
+        char index[16];
+        struct str s;
+        str_init(&s, index, sizeof(index));
+        str_putf(&s, "[%u]", i);
+        size_t entered = schema_enter(ctx, index);
+        rc = read_entry(ctx, node->items[i], service, t, &t->entries[i]);
+        if (rc == 0)
+            rc = check_time(ctx, node->items[i], t, i);
+        schema_leave(ctx, entered);
+        t->entry_count = i + 1;
+    }
+    return rc;
 }
 
 int policytest_read_timeline(struct schema_context *ctx, const struct schema_node *node,
                              uint32_t service, struct policytest *t)
 {
     struct err err = { 0 };
-    int rc = 0;
+    int rc;
     size_t entered = schema_enter(ctx, "timeline");
     if (node->kind != NODE_LIST || node->count == 0 || node->count > POLICYTEST_ENTRIES_MAX)
         rc = schema_note(
             ctx,
             schema_fail(ctx, node, &err, "is a list of 1 to %d entries", POLICYTEST_ENTRIES_MAX),
             &err);
-    t->entries = rc == 0 ? ARENA_ARRAY(ctx->arena, struct policytest_entry, node->count) : NULL;
-    if (rc == 0 && !t->entries)
-        rc = schema_note(ctx, -ENOMEM, NULL);
-    for (uint32_t i = 0; rc == 0 && i < node->count; i++) {
-        char index[16];
-        struct str s;
-        str_init(&s, index, sizeof(index));
-        str_putf(&s, "[%u]", i);
-        size_t inner = schema_enter(ctx, index);
-        rc = read_entry(ctx, node->items[i], service, t, &t->entries[i]);
-        if (rc == 0 && i > 0 && t->entries[i].at_us < t->entries[i - 1].at_us)
-            rc = earlier(ctx, node->items[i]);
-        schema_leave(ctx, inner);
-        t->entry_count = i + 1;
-    }
+    else
+        rc = read_entries(ctx, node, service, t);
+    if (rc == 0)
+        rc = check_expects(ctx, node, t);
     schema_leave(ctx, entered);
     return rc;
 }

@@ -200,7 +200,7 @@ static void tick(struct policytest_world *w)
 
 void policytest_advance(struct policytest_world *w, int64_t to_us)
 {
-    for (uint32_t n = 0; n < POLICYTEST_STEPS_MAX; n++) {
+    for (uint32_t n = 0; n < POLICYTEST_SAMPLES_MAX; n++) {
         int64_t next_us = control_next_us(w->core);
         int64_t i = find_due(w, to_us);
         if (i >= 0 && w->due[i].at_us < next_us)

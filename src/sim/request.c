@@ -156,11 +156,11 @@ static int begin(struct request_run *r, const struct run_options *o, struct err 
     score_begin(&r->meter);
     trace_cursor_init(&r->cursor, o->trace);
     run_bill_begin(&r->bill, o);
-    int rc = request_world_init(&r->world, o, setup.initial, err);
+    int rc = run_watch_begin(&r->watch, o, &setup);
+    if (rc == 0)
+        rc = request_world_init(&r->world, o, r->watch.desired, err);
     if (rc == 0)
         rc = run_fold_begin(&r->fold, o);
-    if (rc == 0)
-        rc = run_watch_begin(&r->watch, o, &setup);
     return rc;
 }
 
@@ -175,9 +175,9 @@ int run_request(const struct run_options *o, struct run_result *ret, struct err 
         set_mark(r);
         rc = run(r);
         finish(r, &result);
-        int watched = run_watch_end(&r->watch, &result);
-        rc = rc < 0 ? rc : watched;
     }
+    int watched = run_watch_end(&r->watch, &result);
+    rc = rc < 0 ? rc : watched;
     request_world_done(&r->world);
     free(r);
     if (rc < 0)

@@ -9,22 +9,23 @@
 #include "base/util.h"
 #include "sim/run_int.h"
 
-int32_t run_initial(const struct run_options *o)
+static int32_t initial(const struct run_options *o, int32_t min, int32_t max)
 {
-    if (o->initial > 0)
-        return o->initial;
     double needed = ceil(trace_at(o->trace, 0) / o->capacity / RUN_INITIAL_LOAD);
-    return (int32_t)CLAMP(needed, 1, MODEL_COUNT_MAX);
+    return (int32_t)CLAMP(o->initial > 0 ? o->initial : needed, min, max);
 }
 
+/* The service's limits are everybody's; none of the others goes to zero. */
 struct policy_setup run_setup(const struct run_options *o)
 {
+    const struct service_conf *s = o->model ? &o->model->services[0] : NULL;
+    int32_t min = s ? MAX(s->min, 1) : 1, max = s ? MAX(s->max, 1) : MODEL_COUNT_MAX;
     return (struct policy_setup){
         .capacity = o->capacity,
         .slots = o->slots,
-        .initial = run_initial(o),
-        .min = 1,
-        .max = MODEL_COUNT_MAX,
+        .initial = initial(o, min, max),
+        .min = min,
+        .max = max,
         .boot_us = o->fleet.boot_us,
         .start_wall_us = o->trace->start_wall_us,
         .seed = o->seed,

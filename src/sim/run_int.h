@@ -5,7 +5,6 @@
 
 #define RUN_INITIAL_LOAD 0.7 /* what the first instances are to be loaded with */
 
-int32_t run_initial(const struct run_options *o);
 struct policy_setup run_setup(const struct run_options *o);
 
 /* Watches a policy: what it ordered, when and why. */
@@ -19,7 +18,7 @@ struct run_watch {
     bool failed; /* no memory */
 };
 
-/* Opens the policy. 0 or -ENOMEM. */
+/* Opens the policy; the fleet begins with what it desires. 0 or -ENOMEM. */
 int run_watch_begin(struct run_watch *w, const struct run_options *o,
                     const struct policy_setup *setup);
 void run_watch_note(struct run_watch *w, int64_t at_us, int32_t desired);
@@ -34,7 +33,8 @@ static inline void run_watch_step(struct run_watch *w, const struct policy_view 
     if (__builtin_expect(desired != w->desired, 0))
         run_watch_note(w, v->now_us, desired);
 }
-/* Closes it, and hands over what was noted; -ENOMEM when something could not be. */
+/* Closes it, and hands over what was noted; -ENOMEM when something could not be. Nothing happens
+ * when it was never open. */
 int run_watch_end(struct run_watch *w, struct run_result *ret);
 
 /* Folds the run into points: the owner adds what each step was, whose length is all the same. */

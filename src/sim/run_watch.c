@@ -27,10 +27,12 @@ int run_watch_begin(struct run_watch *w, const struct run_options *o,
     *w = (struct run_watch){
         .o = o,
         .self = o->policy->open(setup),
-        .desired = setup->initial,
         .hash = UINT64_C(14695981039346656037),
     };
-    return w->self ? 0 : -ENOMEM;
+    if (!w->self)
+        return -ENOMEM;
+    w->desired = o->policy->desired(w->self);
+    return 0;
 }
 
 static bool grow(struct run_watch *w)
@@ -69,6 +71,8 @@ void run_watch_note(struct run_watch *w, int64_t at_us, int32_t desired)
 
 int run_watch_end(struct run_watch *w, struct run_result *ret)
 {
+    if (!w->self)
+        return 0;
     w->o->policy->close(w->self);
     uint64_t bits;
     memcpy(&bits, &ret->score.violations, sizeof(bits));

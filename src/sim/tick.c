@@ -139,8 +139,6 @@ static int begin(struct tick *t, const struct run_options *o)
         .least = o->capacity,
     };
     trace_cursor_init(&t->cursor, o->trace);
-    fleet_init(&t->fleet, &o->fleet, o->seed, 0);
-    fleet_begin(&t->fleet, t->setup.initial);
     score_begin(&t->meter);
     run_bill_begin(&t->bill, o);
     int rc = run_fold_begin(&t->fold, o);
@@ -149,6 +147,8 @@ static int begin(struct tick *t, const struct run_options *o)
     rc = run_watch_begin(&t->watch, o, &t->setup);
     if (rc < 0)
         free(t->fold.points);
+    fleet_init(&t->fleet, &o->fleet, o->seed, 0);
+    fleet_begin(&t->fleet, t->watch.desired);
     return rc;
 }
 

@@ -20,6 +20,7 @@ static const char *const kind_names[STORE_EVENT_KIND_MAX] = {
     [STORE_EVENT_INSTANCE] = "instance", [STORE_EVENT_OPERATOR] = "operator",
     [STORE_EVENT_CONFIG] = "config",     [STORE_EVENT_ALERT] = "alert",
     [STORE_EVENT_PROXY] = "proxy",       [STORE_EVENT_CONTROLLER] = "controller",
+    [STORE_EVENT_RESOLVED] = "resolved", [STORE_EVENT_SCALING] = "scaling",
 };
 
 const char *store_event_kind_name(enum store_event_kind kind)

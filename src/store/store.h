@@ -13,14 +13,16 @@
 struct decision;
 struct store;
 
-enum store_event_kind {
-    STORE_EVENT_INSTANCE,
-    STORE_EVENT_OPERATOR,
-    STORE_EVENT_CONFIG,
-    STORE_EVENT_ALERT,
-    STORE_EVENT_PROXY,
-    STORE_EVENT_CONTROLLER,
-    STORE_EVENT_KIND_MAX,
+enum store_event_kind { /* kept as numbers: add at the end */
+                        STORE_EVENT_INSTANCE,
+                        STORE_EVENT_OPERATOR,
+                        STORE_EVENT_CONFIG,
+                        STORE_EVENT_ALERT,
+                        STORE_EVENT_PROXY,
+                        STORE_EVENT_CONTROLLER,
+                        STORE_EVENT_RESOLVED, /* what an alert told of is over */
+                        STORE_EVENT_SCALING,  /* the count that is wanted has changed */
+                        STORE_EVENT_KIND_MAX,
 };
 
 /* Zero means the default that stands behind it. */

@@ -51,7 +51,10 @@ def test_json_says_the_same():
     ("--rate 5 --service 1ms --slo p100<1s", 2, "p99<250ms"),
     ("--class a:1:x", 2, "read:100B/month:2ms"),
     ("--rate 1 --service 1ms --zones 1", 2, "2 or more"),
-    ("--rate 1 --service 1ms --headroom 99%", 2, "from 0 to 0.95"),
+    ("--rate 1 --service 1ms --headroom 99%", 2, "from 0% to 95%"),
+    ("--connections 5 --connections-each 5 --rate 1 --service 1ms --refused 0%", 2,
+     "from 0.0000001% to 50%"),
+    ("--rate 1 --service 0s", 2, "from 0.000001s to 1000000s"),
     ("--rate 1T --service 1s", 1, "not computed"),
     ("--rate 1 --usl /nowhere/points.csv", 2, "No such file"),
     ("--rate 1000 --service 50ms --max-instances 10", 1, ""),
@@ -73,3 +76,9 @@ def test_bad_rows_are_told_and_counted():
         "-: 3 rows not taken, 3 taken"]
     p = capacity("--usl", "-", "--rate", "2", "--json", stdin=rows)
     assert json.loads(p.stdout)["bad_rows"] == 3
+
+
+def test_rows_that_no_law_fits():
+    p = capacity("--usl", "-", "--rate", "2", stdin="1,2\n2,3\n3,4\n1e308,1e308\n")
+    assert p.returncode == 2
+    assert "no law of this kind goes through these 4 rows" in p.stderr

@@ -190,3 +190,24 @@ def test_second_run_on_the_same_state_is_an_error(p):
     assert other.process.wait(20 * SLOW) != 0
     assert str(p.process.pid) in other.log_tail()
     assert p.get("/")[0] == 200
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rsplit(")", 1)[1].split()[0]
+
+
+def test_the_controllers_last_words_are_heard(make):
+    """It says that all is stopped and ends, while the keeper is busy: it is not started again."""
+    p = make(config=CONFIG.replace("min: 3, max: 3", "min: 0, max: 3")).start(ready=False)
+    wait(lambda: p.try_status() and p.service() is not None, 20, "an answer")
+    wait(lambda: not p.service()["instances"], 60, "no instance")
+    controller = p.status()["controller"]["pid"]
+    os.kill(p.process.pid, signal.SIGSTOP)
+    try:
+        p.api("POST", "/v1/stop", {})
+        wait(lambda: state_of(controller) == "Z", 20, "the controller has ended")
+    finally:
+        os.kill(p.process.pid, signal.SIGCONT)
+    assert p.process.wait(20 * SLOW) == 0
+    assert b"starting another" not in p.log.read_bytes()

@@ -2,6 +2,7 @@
 and what it says to files that are wrong."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -185,7 +186,80 @@ def test_other_mistakes(tmp_path):
     good = tmp_path / "good.yaml"
     good.write_text(GOOD)
     p = run(tmp_path / "absent.yaml", good)
-    assert p.returncode == 2 and "1 test, 0 failed" in p.stdout
+    assert p.returncode == 2 and "1 test, 0 failed, 1 file could not be tested" in p.stdout
+
+
+def broken_files(tmp_path):
+    """One good file and three that cannot be tested, in ways of their own."""
+    good, wrong = tmp_path / "good.yaml", tmp_path / "wrong & bad.yaml"
+    good.write_text(GOOD)
+    wrong.write_text("scale: {max: 9}\ntests:\n  - name: a\n    timeline: [{at: 0s}]\n    nme: b\n")
+    return [tmp_path / "absent.yaml", good, wrong, tmp_path]
+
+
+def check_place(error, file, line):
+    """Of an error in a JSON answer."""
+    assert error["file"] == str(file)
+    assert error["place"].startswith(f"{file}:{line}:") if line else error["place"] == str(file)
+
+
+def test_broken_files_are_in_json(tmp_path):
+    absent, good, wrong, directory = files = broken_files(tmp_path)
+    p = run("--json", *files)
+    root = json.loads(p.stdout)
+    assert p.returncode == 2 and (root["count"], root["failed"]) == (1, 0)
+    assert [t["file"] for t in root["tests"]] == [str(good)]
+    errors = root["errors"]
+    assert len(errors) == 3
+    for error, (file, line, text) in zip(errors, [(absent, 0, "No such file"), (wrong, 5, '"nme"'),
+                                                  (directory, 0, "Is a directory")]):
+        check_place(error, file, line)
+        assert text in error["text"]
+    assert json.loads(run("--json", good).stdout)["errors"] == []
+
+
+def test_broken_files_are_in_junit(tmp_path):
+    absent, good, wrong, directory = files = broken_files(tmp_path)
+    p = run("--junit", "-", *files)
+    assert p.returncode == 2
+    suites = xml.etree.ElementTree.fromstring(p.stdout.encode()).findall("testsuite")
+    assert [s.get("name") for s in suites] == [str(f) for f in (good, absent, wrong, directory)]
+    assert [(s.get("tests"), s.get("failures"), s.get("errors")) for s in suites] == \
+        [("1", "0", "0")] + [("1", "0", "1")] * 3
+    error = suites[2].find("testcase").find("error")
+    assert '"nme"' in error.get("message") and f"{wrong}:5:5: " in error.text
+
+
+def test_broken_files_are_in_tap(tmp_path):
+    absent, good, wrong, directory = files = broken_files(tmp_path)
+    p = run("--tap", *files)
+    assert p.returncode == 2 and p.stdout.splitlines()[-1] == "1..4"
+    assert results(p.stdout) == {"grows": True, f"{absent} cannot be tested": False,
+                                 f"{wrong} cannot be tested": False,
+                                 f"{directory} cannot be tested": False}
+    assert f"# {wrong}:5:5: " in p.stdout
+
+
+def test_broken_files_are_counted_for_people(tmp_path):
+    p = run(*broken_files(tmp_path))
+    assert p.returncode == 2
+    assert p.stdout.splitlines()[-1] == "1 test, 0 failed, 3 files could not be tested"
+    assert f"{tmp_path}: Is a directory" in p.stderr
+
+
+def test_what_is_no_text_is_told_all_the_same(tmp_path):
+    """A name that is no UTF-8, and a key that is cut within a character where it is told."""
+    wrong, good = os.fsencode(tmp_path) + b"/\xff.yaml", os.fsencode(tmp_path) + b"/\xfe.yaml"
+    pathlib.Path(os.fsdecode(wrong)).write_text("tests: [{name: a, a" + 40 * "\u00e4" + ": 1}]\n")
+    pathlib.Path(os.fsdecode(good)).write_text(GOOD + WRONG)
+    p = subprocess.run([PROGRAM, "test", "--json", wrong, good], capture_output=True, timeout=60)
+    root = json.loads(p.stdout)
+    assert len(root["tests"]) == 2 and root["tests"][0]["file"] == f"{tmp_path}/?.yaml"
+    assert 'unknown key "a' in root["errors"][0]["text"]
+    p = subprocess.run([PROGRAM, "test", "--junit", "-", wrong, good], capture_output=True,
+                       timeout=60)
+    suites = xml.etree.ElementTree.fromstring(p.stdout).findall("testsuite")
+    assert [s.get("name") for s in suites] == [f"{tmp_path}/?.yaml"] * 2
 
 
 def test_configuration_with_errors(tmp_path):

@@ -136,7 +136,7 @@ def test_one_that_does_not_stay_is_a_crash_loop(make, redis):
     p = make(config=config(redis, command=["sh", "-c", "exit 7"])).start()
     push(redis, 20)
     wait(lambda: "exited with status 7" in p.service()["trouble"], 20, "the trouble")
-    wait(lambda: "next try in" in p.service()["trouble"], 20, "the back-off")
+    wait(lambda: "tried again after" in p.service()["trouble"], 20, "the back-off")
 
 
 def test_beside_a_service_that_listens(make, redis):

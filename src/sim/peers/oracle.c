@@ -91,7 +91,7 @@ static void see_needs(struct oracle *o)
 {
     struct trace_cursor cursor;
     struct fluid_second s;
-    bool capped = o->cap < o->p.setup.max;
+    bool capped = o->cap < MODEL_COUNT_MAX;
     double queue = 0, requests = 0, each = o->p.setup.capacity;
     trace_cursor_init(&cursor, o->p.setup.future);
     for (int64_t at = 0; at < o->count; at++) {

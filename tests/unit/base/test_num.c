@@ -204,6 +204,39 @@ static void formats_durations(void **state)
     assert_int_equal(num_format_duration(buf, 0, 1), 0);
 }
 
+static void formats_durations_for_people(void **state)
+{
+    static const struct {
+        int64_t us;
+        const char *text;
+    } cases[] = {
+        { 0, "0s" },
+        { 250, "250us" },
+        { 1500, "1.5ms" },
+        { 469229, "469ms" },
+        { 999999, "1s" },
+        { 7989046, "7.99s" },
+        { 15 * US_PER_S + 1, "15s" },
+        { 59960 * US_PER_MS, "1m" },
+        { 90 * US_PER_S, "1m30s" },
+        { 59 * US_PER_MIN + 59600 * US_PER_MS, "1h" },
+        { 2 * US_PER_HOUR + 3 * US_PER_MIN + 20 * US_PER_S, "2h3m" },
+        { 26 * US_PER_HOUR + 40 * US_PER_MIN, "1d3h" },
+        { -157068, "-157ms" },
+        { -90 * US_PER_S, "-1m30s" },
+        { US_NEVER, "never" },
+    };
+    char buf[64];
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(num_format_duration_short(buf, sizeof(buf), cases[i].us),
+                         strlen(cases[i].text));
+        assert_string_equal(buf, cases[i].text);
+    }
+    num_format_duration_short(buf, sizeof(buf), INT64_MIN);
+    assert_string_equal(buf, "-106751991d4h");
+    assert_int_equal(num_format_duration_short(buf, 0, 1), num_format_duration(buf, 0, 1));
+}
+
 static void formats_sizes(void **state)
 {
     static const struct {
@@ -265,6 +298,7 @@ int main(void)
         cmocka_unit_test(short_decimals_are_exact),
         cmocka_unit_test(parses_percent),
         cmocka_unit_test(formats_durations),
+        cmocka_unit_test(formats_durations_for_people),
         cmocka_unit_test(formats_sizes),
         cmocka_unit_test(reads_back_what_it_writes),
         cmocka_unit_test(time_saturates),

@@ -61,6 +61,7 @@ static void test_stable(void **state)
         { 1, 5, 100, 1000, 2, 4, 4 },     { 6, 350, 100, 1000, 2, 4, 5 },
         { 3, 2.4, 1, 1000, 2, 1, 4 },     { 2, 0x1p63, 100, 1000, 2, 1, 2000 },
         { 5, 5, 0, 1000, 2, 1, 500 }, /* a target of nothing is 0.01 */
+        { 5, 0x1p1023, 1e-300, 1000, 2, 1, 5000 },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct rule_conf r = concurrency();

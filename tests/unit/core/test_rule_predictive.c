@@ -131,6 +131,134 @@ static void test_twice(void **state)
     assert_memory_equal(before, more, sizeof(more));
 }
 
+static struct opinion unknown_at_minute(const struct rule_conf *r, int64_t minute)
+{
+    f.ctx.wall_us = MIDNIGHT + minute * US_PER_MIN;
+    f.ctx.now_us += 60 * S;
+    series_gap(&f.series[METRIC_CONCURRENCY], f.ctx.now_us);
+    return fixture_eval(&f, r);
+}
+
+/* Two buckets later it has nothing to say, and a fallback may come; when the load is known again,
+ * it is the hour that it is. */
+static void test_unknown(void **state)
+{
+    struct rule_conf r = predictive();
+    r.fallback_after_us = 600 * S;
+    r.fallback = 7;
+    begin();
+    learn(&r, 4 * 1440);
+    int64_t minute = 4 * 1440 + 1;
+    for (; minute < 4 * 1440 + 60; minute++)
+        assert_true(at_minute(&r, minute).known);
+    for (; minute < 4 * 1440 + 70; minute++)
+        assert_true(unknown_at_minute(&r, minute).known);
+    struct opinion o = unknown_at_minute(&r, minute++);
+    assert_true(!o.known && o.out == RULE_ABSTAIN && o.in == RULE_ABSTAIN && !o.block_in);
+    assert_non_null(strstr(o.text, "has been unknown for 11m"));
+    for (; minute < 4 * 1440 + 81; minute++)
+        o = unknown_at_minute(&r, minute);
+    assert_true(!o.known && o.out == 7);
+    for (; minute < 4 * 1440 + 8 * 60; minute++)
+        o = unknown_at_minute(&r, minute);
+    o = at_minute(&r, minute);
+    assert_true(o.known && o.out >= 10 && o.out <= 12);
+    r.fallback_after_us = 0;
+    for (; minute < 20 * 1440; minute++)
+        o = unknown_at_minute(&r, minute);
+    o = at_minute(&r, minute);
+    assert_non_null(strstr(o.text, "less than two seasons"));
+}
+
+/* Minutes go by while the wall clock is wrong by so much. */
+static struct opinion pass(const struct rule_conf *r, int64_t *minute, int count, int64_t wrong)
+{
+    struct opinion o = { 0 };
+    for (int i = 0; i < count; i++, ++*minute) {
+        f.ctx.wall_us = MIDNIGHT + (*minute + wrong) * US_PER_MIN;
+        fixture_put(&f, METRIC_CONCURRENCY, 60 * S, every_day(*minute));
+        o = fixture_eval(&f, r);
+    }
+    return o;
+}
+
+/* A wall clock that is wrong for ten minutes costs nothing. */
+static void test_clock_jumps(void **state)
+{
+    static const int64_t wrong[] = { 8 * 365 * 1440, -8 * 365 * 1440, 3 * 60, -3 * 60, 16 * 1440 };
+    struct rule_conf r = predictive();
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        begin();
+        learn(&r, 4 * 1440);
+        int64_t minute = 4 * 1440;
+        assert_int_equal(pass(&r, &minute, 60, 0).out, 2);
+        assert_int_equal(pass(&r, &minute, 10, wrong[i]).out, 2);
+        assert_int_equal(pass(&r, &minute, 5 * 60 + 50, 0).out, 2);
+        assert_in_range(pass(&r, &minute, 55, 0).out, 10, 12); /* of the eighth hour */
+    }
+}
+
+/* One that was wrong so far, and is set, is followed: seven in the morning is what it says is. */
+static void test_clock_is_set(void **state)
+{
+    static const int64_t wrong[] = { 3 * 60, -3 * 60, -26 * 60 };
+    struct rule_conf r = predictive();
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        begin();
+        learn(&r, 4 * 1440 + 60);
+        int64_t minute = 4 * 1440 + 60;
+        (void)pass(&r, &minute, 60, 0);
+        for (int m = 0; m < 70; m++) {
+            f.ctx.wall_us = MIDNIGHT + (minute++ + wrong[i]) * US_PER_MIN;
+            fixture_put(&f, METRIC_CONCURRENCY, 60 * S, 20);
+            (void)fixture_eval(&f, &r);
+        }
+        int64_t clock = (minute + wrong[i] + 1440) % 1440;
+        struct opinion o = { 0 };
+        for (; clock != 7 * 60 + 56; clock = (clock + 1) % 1440, minute++) {
+            f.ctx.wall_us = MIDNIGHT + (minute + wrong[i]) * US_PER_MIN;
+            fixture_put(&f, METRIC_CONCURRENCY, 60 * S, every_day(clock));
+            o = fixture_eval(&f, &r);
+        }
+        assert_true(o.known);
+        assert_in_range(o.out, 10, 12);
+    }
+}
+
+static int64_t bits_of(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    return bits;
+}
+
+/* What a file may have made of its words. */
+static void test_words_of_a_file(void **state)
+{
+    static int64_t before[ARRAY_LEN(more)];
+    const int64_t values[] = {
+        INT64_MAX, INT64_MAX / 2, INT64_MIN, -1, bits_of(NAN), bits_of(INFINITY), bits_of(-1e300),
+    };
+    struct rule_conf r = predictive();
+    begin();
+    learn(&r, 4 * 1440);
+    (void)at_minute(&r, 4 * 1440);
+    memcpy(before, more, sizeof(more));
+    for (uint32_t n = 0; n < f.state.more_count; n += n < 32 ? 1 : 101) {
+        for (size_t v = 0; v < ARRAY_LEN(values); v++) {
+            memcpy(more, before, sizeof(more));
+            more[n] = values[v];
+            for (int m = 1; m < 13; m++) {
+                struct opinion o = at_minute(&r, 4 * 1440 + m);
+                struct opinion again = fixture_eval(&f, &r);
+                if (!fixture_same(&o, &again) || strcmp(o.text, again.text) != 0)
+                    fail_msg("word %u value %zu minute %d: %s / %s", n, v, m, o.text, again.text);
+                assert_true(o.in == RULE_ABSTAIN && (!o.known || o.out >= 0));
+            }
+        }
+    }
+}
+
 /* Another start time is another horizon: the same history is tested again. */
 static void test_horizon(void **state)
 {
@@ -182,6 +310,8 @@ int main(void)
         cmocka_unit_test(test_stays_out),     cmocka_unit_test(test_is_there_before),
         cmocka_unit_test(test_forecast_only), cmocka_unit_test(test_twice),
         cmocka_unit_test(test_horizon),       cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_unknown),       cmocka_unit_test(test_clock_jumps),
+        cmocka_unit_test(test_clock_is_set),  cmocka_unit_test(test_words_of_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

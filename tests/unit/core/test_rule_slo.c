@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -380,6 +381,53 @@ static void test_seconds_without_answers(void **state)
     assert_int_equal(w.opinion.in, 3);
 }
 
+static void hang(double in_flight, double arrivals)
+{
+    w.f.ctx.now_us += S;
+    series_put(&w.f.series[METRIC_CONCURRENCY], w.f.ctx.now_us, in_flight);
+    series_put(&w.f.series[METRIC_RPS], w.f.ctx.now_us, 0);
+    series_put(&w.f.series[METRIC_ARRIVALS], w.f.ctx.now_us, arrivals);
+    series_put(&w.f.series[METRIC_LATENCY_P99], w.f.ctx.now_us, NAN);
+    control();
+}
+
+/* Nothing is answered any more, whether more come or not: that is no reason for fewer. */
+static void test_hung(void **state)
+{
+    static const struct {
+        double in_flight, more, arrivals;
+    } cases[] = { { 600, 0, 0 }, { 600, 100, 100 }, { 1, 0, 0 } };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct service s = web;
+        s.arrivals = true;
+        world_init(&s, 0.25, 6);
+        run(600, 600);
+        int32_t count = w.f.ctx.current;
+        for (int t = 0; t < 900; t++, w.t++) {
+            hang(cases[i].in_flight + t * cases[i].more, cases[i].arrivals);
+            assert_true(w.f.ctx.current >= count);
+        }
+        assert_true(!w.opinion.known && w.opinion.block_in); /* a fallback may come */
+        assert_non_null(strstr(w.opinion.text, "none is answered"));
+        run(600, 3600);
+        assert_true(w.opinion.known && !w.opinion.block_in);
+    }
+}
+
+/* Something was left of what a file said. */
+static void test_words_of_a_file(void **state)
+{
+    static const int64_t values[] = { INT64_MAX, INT64_MIN, -1, INT64_MAX - 1 };
+    for (size_t v = 0; v < ARRAY_LEN(values); v++) {
+        for (size_t word = 0; word < WORDS_MAX; word++) {
+            world_init(&web, 0.05, 3); /* a target that is missed */
+            run(200, 70);
+            w.words[word] = values[v];
+            run(200, 140);
+        }
+    }
+}
+
 static void test_nothing_known_at_all(void **state)
 {
     world_init(&web, 0.3, 3);
@@ -454,6 +502,8 @@ int main(void)
         cmocka_unit_test(test_database_at_its_limit),
         cmocka_unit_test(test_unknown_blocks_and_causes_nothing),
         cmocka_unit_test(test_seconds_without_answers),
+        cmocka_unit_test(test_hung),
+        cmocka_unit_test(test_words_of_a_file),
         cmocka_unit_test(test_nothing_known_at_all),
         cmocka_unit_test(test_no_load_needs_none),
         cmocka_unit_test(test_numbers_out_of_this_world),

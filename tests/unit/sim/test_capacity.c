@@ -179,9 +179,48 @@ static void test_usl(void **state)
     assert_true(usl_throughput(&c.usl, (double)r.instances - 1) <= 1200);
     assert_close(step_value(&r, "USL peak"), 96.5, 0.05);
     struct err err = { 0 };
+    c.service_s = 0.005; /* the law says 11.1 ms */
+    assert_int_equal(capacity_compute(&c, &r, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "leave --service out"));
+    c.service_s = 0;
     c.rate_per_s = 1900;
     assert_int_equal(capacity_compute(&c, &r, &err), -ERANGE);
     assert_non_null(strstr(err.text, ": 96 carry 188"));
+}
+
+/* Kinds of requests say what the variance is, and never more than was measured. */
+static void test_usl_and_classes(void **state)
+{
+    struct capacity_conf c = plain(0, 0);
+    c.has_usl = true;
+    c.usl = (struct usl){ 0.0277285, 0.0001044, 89.9952 };
+    c.classes[0] = (struct capacity_class){ "read", 900, 0.001, 0 };
+    c.classes[1] = (struct capacity_class){ "write", 300, 0.005, 0 };
+    c.class_count = 2;
+    struct capacity_result r = compute(&c);
+    assert_close(r.service_s, 1 / 89.9952, 1e-9);
+    assert_true(usl_throughput(&c.usl, (double)r.instances) > 1200);
+    assert_non_null(strstr(r.steps[4].how, "cv2 0.75"));
+}
+
+/* Requests that are all the same: no rounding makes their variance negative. */
+static void test_constant_service(void **state)
+{
+    static const double times_s[] = { 0.001, 0.003, 0.007, 0.01, 0.05, 0.07, 0.1, 0.2, 0.3 };
+    static const double rates[] = { 3, 10, 100 };
+    for (size_t i = 0; i < ARRAY_LEN(times_s) * ARRAY_LEN(rates); i++) {
+        struct capacity_conf c = plain(rates[i % 3], times_s[i / 3]);
+        c.service_cv2 = 0;
+        c.slo = (struct queueing_slo){ QUEUEING_SOJOURN_QUANTILE, 5, 0.99 };
+        struct capacity_result r = compute(&c);
+        assert_true(step_value(&r, "latency p50") >= times_s[i / 3] * 0.999);
+        c.rate_per_s = 0;
+        c.classes[0] = (struct capacity_class){ "a", rates[i % 3], times_s[i / 3], 0 };
+        c.classes[1] = (struct capacity_class){ "b", 3, times_s[i / 3], 0 };
+        c.class_count = 2;
+        r = compute(&c);
+        assert_true(step_value(&r, "latency p50") >= times_s[i / 3] * 0.999);
+    }
 }
 
 static void test_out_of_reach(void **state)
@@ -236,6 +275,8 @@ int main(void)
         cmocka_unit_test(test_at_most_so_many),
         cmocka_unit_test(test_money),
         cmocka_unit_test(test_usl),
+        cmocka_unit_test(test_usl_and_classes),
+        cmocka_unit_test(test_constant_service),
         cmocka_unit_test(test_out_of_reach),
         cmocka_unit_test(test_points),
         cmocka_unit_test(test_bad_points_are_told),

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "base/us.h"
 #include "sim/policytest.h"
 #include "sys/mem.h"
@@ -94,6 +95,19 @@ static const struct file_case cases[] = {
       NULL, NULL },
 };
 
+/* What holds for the whole file holds for a test that brings a policy of its own. */
+static const struct file_case shared_cases[] = {
+    { "worker: true\nsources: {jobs: }\ntests:\n  - {name: a, scale: {min: 0, max: 9, rules: [queue: "
+      "{metric: jobs, length: 5}]}, timeline: [{at: 0s, metrics: {jobs: 12}, expect: 3}]}\n",
+      NULL, NULL },
+    { "worker: true\ntests:\n  - {name: a, scale: {max: 9, rules: [target: {metric: concurrency, "
+      "value: 5}]}, refused: has no listener}\n",
+      NULL, NULL },
+    { "worker: true\ntests:\n  - {name: a, worker: false, scale: {max: 9, rules: [target: {metric: "
+      "concurrency, value: 5}]}, timeline: [{at: 0s, metrics: {concurrency: 12}, expect: 3}]}\n",
+      NULL, NULL },
+};
+
 static int read_file(struct arena *arena, const char *text, struct policytest_file *ret)
 {
     struct err errors[4] = { 0 };
@@ -105,25 +119,52 @@ static int read_file(struct arena *arena, const char *text, struct policytest_fi
     return rc;
 }
 
-static void test_cases(void **state)
+static void run_cases(const struct file_case *list, size_t count)
 {
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < count; i++) {
         _cleanup_arena_ struct arena arena = { 0 };
         struct policytest_file file;
         struct policytest_result *r = calloc(1, sizeof(*r));
         mem_arena_init(&arena, (size_t)16 << 20);
-        assert_int_equal(read_file(&arena, cases[i].text, &file), 0);
+        assert_int_equal(read_file(&arena, list[i].text, &file), 0);
         assert_int_equal(policytest_run(&file.tests[0], r), 0);
-        if (r->passed != !cases[i].expected)
+        if (r->passed != !list[i].expected)
             fail_msg("case %zu: expected %s, got %s (%s)", i, r->expected, r->got,
                      r->decision.summary);
-        if (cases[i].expected) {
-            assert_string_equal(r->expected, cases[i].expected);
-            assert_string_equal(r->got, cases[i].got);
+        if (list[i].expected) {
+            assert_string_equal(r->expected, list[i].expected);
+            assert_string_equal(r->got, list[i].got);
             assert_true(r->line >= 3);
         }
         free(r);
     }
+}
+
+static void test_cases(void **state)
+{
+    run_cases(cases, ARRAY_LEN(cases));
+}
+
+static void test_shared(void **state)
+{
+    run_cases(shared_cases, ARRAY_LEN(shared_cases));
+}
+
+/* However many instances have values of their own, each of them counts. */
+static void test_many_instances(void **state)
+{
+    enum { INSTANCES = 300 };
+    char text[INSTANCES * 20 + 400];
+    struct str s;
+    str_init(&s, text, sizeof(text));
+    str_putf(&s,
+             "scale: {max: 1000, rules: [target: {metric: cpu, value: 50%%, tolerance: 0}]}\n"
+             "tests:\n  - {name: a, start: {instances: %d}, timeline: [{at: 0s, instances: {",
+             INSTANCES);
+    for (int i = 1; i <= INSTANCES; i++)
+        str_putf(&s, "%d: {cpu: 100%%}, ", i);
+    str_putf(&s, "}, expect: %d}]}\n", 2 * INSTANCES);
+    run_cases(&(struct file_case){ text, NULL, NULL }, 1);
 }
 
 /* The moves before a failure, and where it is written. */
@@ -183,6 +224,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_many_instances),
         cmocka_unit_test(test_failure),
         cmocka_unit_test(test_little_memory),
     };

@@ -124,6 +124,88 @@ static void test_begins_with_what_the_first_load_needs(void **state)
     run_result_done(&r);
 }
 
+/* What runs and what the core wants are the same from the first second on, whatever the load. */
+static void expect_count(struct run_options *o, int32_t count)
+{
+    for (enum run_fidelity f = RUN_TICK; f <= RUN_REQUEST; f++) {
+        struct run_result r;
+        o->fidelity = f;
+        o->points_max = 600;
+        o->decisions = true;
+        simulate(o, &r);
+        assert_true(r.point_count > 1);
+        for (uint32_t n = 0; n < r.point_count; n++) {
+            assert_float_equal(r.points[n].desired, count, 0);
+            assert_float_equal(r.points[n].ready, count, 0);
+        }
+        assert_int_equal(r.decision_count, 0);
+        assert_float_equal(r.score.instance_hours * 60, 5 * count, 1e-9);
+        run_result_done(&r);
+    }
+}
+
+static const struct {
+    int32_t min, max, initial, run;
+} limits[] = {
+    { 1, 1, 0, 1 },
+    { 1, 3, 0, 3 },
+    { 20, 20, 0, 20 },
+    { 20, 30, 4, 20 },
+    { 0, 0, 0, 0 },
+};
+
+static double flat500[] = { 500, 500, 500, 500, 500 };
+static const struct trace five_minutes = {
+    .start_wall_us = INT64_C(1700000000) * US_PER_S,
+    .step_us = 60 * US_PER_S,
+    .count = ARRAY_LEN(flat500),
+    .rates = flat500,
+};
+
+static void test_keeps_min_and_max(void **state)
+{
+    for (size_t n = 0; n < ARRAY_LEN(limits); n++) {
+        struct run_options o = options_of(&five_minutes, &policy_plimsoll);
+        fallback.service.min = limits[n].min;
+        fallback.service.max = limits[n].max;
+        o.initial = limits[n].initial;
+        expect_count(&o, limits[n].run);
+    }
+}
+
+/* Limits that a schedule has moved before the run began; 8 are what the load needs. */
+static void test_keeps_scheduled_limits(void **state)
+{
+    static const int32_t moved[][2] = { { 12, 12 }, { 2, 2 } };
+    for (size_t n = 0; n < ARRAY_LEN(moved); n++) {
+        struct run_options o = options_of(&five_minutes, &policy_plimsoll);
+        struct rule_conf *r = &fallback.service.rules[fallback.service.rule_count++];
+        r->kind = RULE_SCHEDULE;
+        assert_int_equal(cron_parse(slice_of("* * * * *"), &r->schedule.cron, NULL), 0);
+        r->schedule.for_us = US_PER_HOUR;
+        r->schedule.min = moved[n][0];
+        r->schedule.max = moved[n][1];
+        r->schedule.count = -1;
+        expect_count(&o, moved[n][1]);
+    }
+}
+
+/* The others would be told the same limits. */
+static void test_peers_keep_min_and_max(void **state)
+{
+    for (size_t n = 1; policy_all[n]; n++) {
+        struct run_options o = options_of(&five_minutes, policy_all[n]);
+        struct run_result r;
+        fallback.service.min = 2;
+        fallback.service.max = 3;
+        o.points_max = 600;
+        simulate(&o, &r);
+        for (uint32_t k = 0; k < r.point_count; k++)
+            assert_in_range(r.points[k].ready, 2, 3);
+        run_result_done(&r);
+    }
+}
+
 #define HOURS 6
 
 static void make_waves(double *rates, size_t count)
@@ -231,6 +313,9 @@ int main(void)
         cmocka_unit_test(test_waits),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_begins_with_what_the_first_load_needs),
+        cmocka_unit_test(test_keeps_min_and_max),
+        cmocka_unit_test(test_keeps_scheduled_limits),
+        cmocka_unit_test(test_peers_keep_min_and_max),
         cmocka_unit_test(test_plimsoll_follows),
         cmocka_unit_test(test_plimsoll_in_a_bad_world),
         cmocka_unit_test(test_bill),
