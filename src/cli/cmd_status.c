@@ -153,7 +153,7 @@ static void print_sources(const char *name, const json_t *sources)
     size_t i;
     json_array_foreach(sources, i, source)
     {
-        char text[SHOW_CELL_BYTES];
+        char text[512];
         show_source(text, sizeof(text), source);
         printf("%s: %s\n", name, text);
     }
@@ -185,17 +185,18 @@ static void print_period(const json_t *budget, const char *key, const char *word
 static void print_running(const json_t *budget)
 {
     const json_t *hour = json_object_get(budget, "hour"), *count;
+    json_t *yields = json_object_get(budget, "yields");
     const char *service, *before = " (";
     printf("budget %s: %.2f", show_text(budget, "name"), show_double(budget, "per_hour", 0));
     if (json_is_object(hour))
         printf(" of %.2f", show_double(hour, "ceiling", 0));
     printf(" %s an hour running", show_text(budget, "currency"));
-    json_object_foreach(json_object_get(budget, "yields"), service, count)
+    json_object_foreach(yields, service, count)
     {
         printf("%s%s yields %lld", before, service, (long long)json_integer_value(count));
         before = ", ";
     }
-    printf("%s", before[0] == ',' ? ")" : "");
+    printf("%s", json_object_size(yields) > 0 ? ")" : "");
 }
 
 static void print_budgets(const json_t *budgets)

@@ -87,7 +87,7 @@ static void print_source_troubles(const json_t *sources)
     size_t i;
     json_array_foreach(sources, i, source)
     {
-        char text[SHOW_CELL_BYTES];
+        char text[512];
         show_source(text, sizeof(text), source);
         if (show_text(source, "trouble")[0])
             printf("    source %s\n", text);

@@ -43,7 +43,8 @@ struct policy_ops {
     void *(*open)(const struct policy_setup *s); /* NULL = no memory */
     /* Orders what it wants of the fleet. */
     void (*step)(void *self, const struct policy_view *v, struct fleet *fleet);
-    /* What it wants now, and, when that has changed in the last step, a sentence why; else NULL. */
+    /* What it wants now (before the first step: what is ready from the begin), and, when that has
+     * changed in the last step, a sentence why; else NULL. */
     int32_t (*desired)(const void *self);
     const char *(*why)(const void *self);
     void (*close)(void *self);

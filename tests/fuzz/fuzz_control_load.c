@@ -14,13 +14,15 @@
 
 #define SERVICES 3
 #define HEAD_WORDS 3
-#define WORDS_MAX 16384
+#define WORDS_MAX 32768
+#define HISTORY_MIN (4 * 1440)
 #define EDIT_BYTES 10 /* place, value */
+#define WALL_US (INT64_C(1700000000) * US_PER_S)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct control_caps caps = {
-    .services = 4, .instances = 6, .points = 12, .words = 16384
+    .services = 4, .instances = 6, .points = 12, .words = 32768
 };
 
 struct core {
@@ -94,6 +96,25 @@ static void add_more_rules(struct service_conf *s)
         (struct rule_conf){ .kind = RULE_RATIO, .name = "ratio", .ratio = { "a", 2 } };
 }
 
+/* The kinds that learn. */
+static void add_learning_rules(struct service_conf *s)
+{
+    s->rules[s->rule_count++] = (struct rule_conf){
+        .kind = RULE_TARGET,
+        .name = "auto",
+        .target = { .metric = { METRIC_CONCURRENCY, SERIES_LAST, 0 },
+                    .value = 10,
+                    .headroom_auto = true },
+    };
+    s->rules[s->rule_count++] = (struct rule_conf){
+        .kind = RULE_PREDICTIVE,
+        .name = "predictive",
+        .predictive = { .metric = { .metric = METRIC_CONCURRENCY },
+                        .value = 10,
+                        .margin_us = 60 * US_PER_S },
+    };
+}
+
 static void configure_one(struct service_conf *s, uint32_t n)
 {
     *s = (struct service_conf){
@@ -119,13 +140,15 @@ static void configure_one(struct service_conf *s, uint32_t n)
     add_rules(s);
     if (n == 1)
         add_more_rules(s);
+    else
+        add_learning_rules(s);
 }
 
 static void step(struct core *k, struct event *e)
 {
     struct actions actions = { .items = k->items, .cap = ARRAY_LEN(k->items) };
     e->now_us = k->now_us;
-    e->wall_us = INT64_C(1700000000) * US_PER_S + k->now_us;
+    e->wall_us = WALL_US + k->now_us;
     control_step(k->c, e, &actions);
     assert(control_next_us(k->c) >= 0);
 }
@@ -139,6 +162,23 @@ static void configure(struct core *k, uint32_t count)
                                .budgets = { { "pot", "", 9, 50, 900, 0 } } };
     struct event e = { .type = EVENT_CONFIG, .service = -1, .conf = &conf };
     step(k, &e);
+}
+
+/* Days that the predictive rules learn from. */
+static void tell_history(struct core *k)
+{
+    static double values[HISTORY_MIN];
+    for (uint32_t i = 0; i < HISTORY_MIN; i++)
+        values[i] = 5 + i % 1440 / 60;
+    struct history h = { .metric = METRIC_CONCURRENCY,
+                         .wall_us = WALL_US - HISTORY_MIN * US_PER_MIN,
+                         .step_us = US_PER_MIN,
+                         .count = HISTORY_MIN,
+                         .values = values };
+    for (int32_t s = 0; s < SERVICES; s += 2) {
+        struct event e = { .type = EVENT_HISTORY, .service = s, .history = &h };
+        step(k, &e);
+    }
 }
 
 static void sample(struct core *k, int32_t service, double busy)
@@ -155,13 +195,13 @@ static void sample(struct core *k, int32_t service, double busy)
     step(k, &e);
 }
 
-/* Something of every kind happens to every instance. */
+/* Something of every kind happens to every instance, and now and then a minute goes by. */
 static void live(struct core *k, uint32_t seconds)
 {
     static const enum event_type types[] = { EVENT_PROBE,  EVENT_PROBE,   EVENT_FOUND,
                                              EVENT_EXITED, EVENT_DRAINED, EVENT_START_FAILED };
     for (uint32_t t = 0; t < seconds; t++) {
-        k->now_us = us_add(k->now_us, 700000);
+        k->now_us = us_add(k->now_us, t % 8 == 5 ? US_PER_MIN : 700000);
         for (int32_t s = 0; s < (int32_t)caps.services; s++) {
             sample(k, s, (t * 7 + (uint32_t)s * 13) % 60);
             for (uint32_t n = 1; n < 6; n++) {
@@ -210,6 +250,7 @@ static size_t true_state(uint64_t *words)
     if (count == 0) {
         struct core k;
         open_core(&k, 100 * US_PER_S);
+        tell_history(&k);
         live(&k, 16);
         configure(&k, SERVICES - 1); /* one is leaving */
         count = control_save(k.c, kept, WORDS_MAX);
@@ -248,7 +289,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                     : edited(words, data + 1, size - 1);
     seal(words, count);
     struct core k;
-    open_core(&k, 120 * US_PER_S);
+    open_core(&k, 300 * US_PER_S);
     int rc = control_load(k.c, words, count);
     assert(rc == 0 || rc == -EPROTO);
     assert(size > EDIT_BYTES || data[0] % 4 == 0 || rc == 0);

@@ -216,6 +216,7 @@ def test_ways_of_finding_it(p, tmp_path):
         assert json.loads(found.stdout)["keeper"]["pid"] == p.process.pid
     refused = cli("pause", "shop", "--admin", tcp)
     assert refused.returncode == 1 and "looking only" in refused.stderr
+    assert f"--state {p.state}" in refused.stderr
     assert not p.service()["paused"]
 
 
@@ -255,6 +256,15 @@ def test_events_tell_what_happened(p):
     assert {"id", "time", "kind", "text"} <= set(events[0])
     assert all(e["service"] == "shop" for e in events)
     assert len(p.cli("events", "-n", "1").stdout.splitlines()) == 1
+
+
+def test_events_tell_of_scaling(p):
+    p.cli("scale", "shop", "3")
+    scaled = r"scaling +shop: scaled \d -> 3: .*operator"
+    wait(lambda: re.search(scaled, p.cli("events", "shop").stdout), 10, "the event")
+    changes = [d for d in p.why("shop")["decisions"] if d["before"] != d["desired"]]
+    told = [e for e in p.events() if e["kind"] == "scaling"]
+    assert len(told) == len(changes), told
 
 
 def test_operating(p):

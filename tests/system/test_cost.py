@@ -67,6 +67,13 @@ def test_a_budget_bounds_and_says_so(make):
     p.wait_ready(1)
     p.api("POST", "/v1/services/shop/metrics", {"jobs": 8})
     wait(lambda: p.service("shop")["desired"] == 7, 20, "what 3.5 an hour pays for")
+    def shown():
+        line = re.search(r"^budget team: (.*)", p.cli("status").stdout, re.M)[1]
+        return re.match(r"3\.50 of 3\.50 EUR an hour running \(shop yields 1\); "
+                        r"0\.\d\d of 1000\.00 today$", line)
+
+    wait(shown, 20, "what runs and who yields, in `status`")
+    assert p.status()["budgets"][0]["yields"] == {"shop": 1}
     wait(lambda: any(step["limit"] == "budget" and (step["from"], step["to"]) == (8, 7)
                      for d in p.why("shop")["decisions"] for step in d["steps"]), 20, "the step")
 

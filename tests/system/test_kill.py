@@ -202,12 +202,15 @@ def test_the_controllers_last_words_are_heard(make):
     p = make(config=CONFIG.replace("min: 3, max: 3", "min: 0, max: 3")).start(ready=False)
     wait(lambda: p.try_status() and p.service() is not None, 20, "an answer")
     wait(lambda: not p.service()["instances"], 60, "no instance")
-    controller = p.status()["controller"]["pid"]
+    wait(lambda: p.status()["proxy"]["pid"], 20, "a proxy")
+    status = p.status()
+    controller = status["controller"]["pid"]
     os.kill(p.process.pid, signal.SIGSTOP)
     try:
+        os.kill(status["proxy"]["pid"], signal.SIGKILL)  # what the keeper will look at first
         p.api("POST", "/v1/stop", {})
         wait(lambda: state_of(controller) == "Z", 20, "the controller has ended")
     finally:
         os.kill(p.process.pid, signal.SIGCONT)
     assert p.process.wait(20 * SLOW) == 0
-    assert b"starting another" not in p.log.read_bytes()
+    assert b"the controller (pid" not in p.log.read_bytes()

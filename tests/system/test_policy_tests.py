@@ -54,23 +54,48 @@ def results(stdout):
     return {name: not bad for bad, name in lines}
 
 
+def theirs():
+    """Every case by its id, as the other autoscaler does it."""
+    return {i: test for name in CASES
+            for i, test in vectors_to_tests.convert(VECTORS, name).items()}
+
+
 def test_all_vectors_are_known():
     assert set(vectors_to_tests.FILES) == set(CASES)
-    ids = [i for name in CASES for i in vectors_to_tests.convert(VECTORS, name)]
-    assert len(ids) == len(set(ids))
-    assert set(vectors_to_tests.NOT_RUN) <= set(ids), "a reason for a case that is not there"
+    cases = theirs()
+    assert len(cases) == sum(CASES.values()), "an id comes twice"
+    # Two tables say what is not as the other one has it, and there is no third way.
+    assert {i for i, test in cases.items() if not test} == set(vectors_to_tests.NOT_RUN)
+    assert {i for i, test in cases.items() if vectors_to_tests.ours(i, test) != test} == \
+        set(vectors_to_tests.DIFFERENT)
+    assert all(vectors_to_tests.NOT_RUN.values())
+    assert all(reason for reason, _ in vectors_to_tests.DIFFERENT.values())
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_vectors(name, tmp_path):
     file, tests = vectors_to_tests.write(VECTORS, tmp_path, name)
     assert len(tests) == CASES[name]
-    wanted = {i for i, test in tests.items() if test}
-    assert set(tests) - wanted == set(tests) & set(vectors_to_tests.NOT_RUN)
     p = run("--tap", file)
-    got = results(p.stdout)
-    assert {name.split()[0] for name in got} == wanted
+    assert {name.split()[0] for name in results(p.stdout)} == {i for i, t in tests.items() if t}
     assert p.returncode == 0, p.stdout + p.stderr
+
+
+@pytest.mark.parametrize("case", vectors_to_tests.DIFFERENT)
+def test_differences_are_there(case, tmp_path):
+    """What is said to differ does: the test that the other one passes, we do not."""
+    file = vectors_to_tests.write_tests(tmp_path / "theirs.yaml", [theirs()[case]])
+    p = run("--tap", file)
+    assert p.returncode != 0, f"{case} is no difference any more"
+    assert p.returncode == 1 or "cannot be a target" in p.stderr, p.stderr
+
+
+def test_both_tables_are_printed(tmp_path):
+    p = subprocess.run([sys.executable, vectors_to_tests.__file__, VECTORS, tmp_path],
+                       capture_output=True, text=True, timeout=60 * SLOW, check=True)
+    for case in [*vectors_to_tests.DIFFERENT, *vectors_to_tests.NOT_RUN]:
+        assert f"  {case}: " in p.stdout
+    assert len(list(tmp_path.glob("*.test.yaml"))) == len(CASES)
 
 
 def test_vectors_can_fail(tmp_path):

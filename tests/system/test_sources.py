@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from plimsoll import PROGRAM, free_port, wait
+from plimsoll import PROGRAM, ROOT, free_port, wait
 from servers import Answers, Postgres, Prometheus, Redis
 
 CONFIG = """
@@ -69,8 +69,8 @@ def wait_desired(p, count):
     wait(lambda: p.service("shop")["desired"] == count, 20, f"{count} desired")
 
 
-def alerts(p):
-    return [e["text"] for e in p.events() if e["kind"] == "alert" and "source jobs" in e["text"]]
+def notes(p):
+    return [(e["kind"], e["text"]) for e in p.events() if "source jobs" in e["text"]]
 
 
 def assert_unknown(p, says, before=3):
@@ -84,14 +84,18 @@ def assert_unknown(p, says, before=3):
     opinion = wait(unknown, 20, f"the metric to be unknown: {says}")
     assert opinion["block_in"] and opinion["out"] is None and opinion["in"] is None, opinion
     assert "unknown" in opinion["text"]
+    shown = p.cli("why", "shop").stdout.split("last decisions")[0]
+    assert re.search(rf"source jobs \(.*\) unknown: .*({says}).*, for \d", shown), shown
     assert any(re.search(says, t) and "source jobs" in t for t in p.status()["troubles"])
-    wait(lambda: alerts(p)[-1:] and not alerts(p)[-1].startswith("over"), 5, "the event")
+    wait(lambda: notes(p)[-1:] and notes(p)[-1][0] == "alert", 5, "the event")
     assert p.service("shop")["desired"] == before
 
 
 def assert_over(p, value):
     wait_value(p, value)
-    wait(lambda: alerts(p)[-1].startswith("over: source jobs"), 5, "the event of the end")
+    wait(lambda: notes(p)[-1][0] == "resolved", 5, "the event of the end")
+    assert "answers again" in notes(p)[-1][1]
+    assert re.search(r"info controller: shop: resolved: source jobs", p.log_tail(20000))
     assert not [t for t in p.status()["troubles"] if "source jobs" in t]
 
 
@@ -115,7 +119,9 @@ LIES = [
     (200, b'{"queue": {"depth": 1e999}}', "no JSON"),
     (200, b"<html>", "no JSON"),
     (200, b"x" * (2 << 20), "over 1 MiB"),
-    (500, b'{"queue": {"depth": 25}}', "status 500"),
+    (200, b'{"queue": {"depth": 1e300}}', "says 1e.?300, which no metric can be"),
+    (500, b'{"queue": {"depth": 25}}', "status 500: .\"queue\""),
+    (500, b"\n  the disk is full\r\nat line 12\n", "status 500: the disk is full(;|, for)"),
 ]
 
 
@@ -130,7 +136,7 @@ def test_what_lies_is_unknown(make, answers):
         assert_unknown(p, says)
         answers.status, answers.body = 200, good
         assert_over(p, 25)
-        assert len(alerts(p)) == 2 * (n + 1), alerts(p)  # one for each change of state
+        assert len(notes(p)) == 2 * (n + 1), notes(p)  # one for each change of state
 
 
 def test_what_hangs_or_is_late_is_unknown(make, answers):
@@ -139,13 +145,13 @@ def test_what_hangs_or_is_late_is_unknown(make, answers):
     wait_desired(p, 3)
     answers.open.clear()
     assert_unknown(p, "does not answer within 400ms")
-    assert len(alerts(p)) == 1
+    assert len(notes(p)) == 1
     answers.body = b"50"
     answers.open.set()  # the late ones are answered now, to nobody
     assert_over(p, 50)
     wait_desired(p, 5)
     answers.stop()
-    assert_unknown(p, "cannot be asked", before=5)
+    assert_unknown(p, "cannot be asked: Connection refused", before=5)
     wait(lambda: p.service("shop")["ready"] == 5, 20, "all to be ready")  # nobody has left
 
 
@@ -306,6 +312,20 @@ def test_push(make):
     assert_unknown(p, "says nan|told nothing for 2s")
     p.api("POST", "/v1/services/shop/metrics", {"jobs": 30})
     assert_over(p, 30)
+
+
+def test_push_as_the_manual_says(make):
+    manual = (ROOT / "docs" / "sources.md").read_text()
+    port = free_port()
+    p = make(config=config("push", statsd=f"127.0.0.1:{port}")).start()
+    curl = re.search(r"^curl .*", manual, re.M)[0]
+    statsd = re.search(r"^echo .*", manual, re.M)[0]
+    for line, value in [(curl, 12), (statsd, 13)]:
+        line = (line.replace("/var/lib/plimsoll", str(p.state)).replace("8125", str(port))
+                .replace("worker", "shop").replace("backlog", "jobs"))
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0 and "error" not in done.stdout, done
+        wait_value(p, value)
 
 
 def test_push_over_tcp_needs_the_token(make):

@@ -55,6 +55,18 @@ def test_in_flight_requests_end(p, how):
     ends_clean(p)
 
 
+def test_status_says_that_it_stops(p):
+    stream = Stream(p.port, 2)
+    assert stream.begun.wait(20)
+    assert "stopping" not in p.cli("status").stdout
+    p.process.send_signal(signal.SIGTERM)
+    wait(lambda: p.status()["mode"] == "stopping", 10, "the mode")
+    assert "stopping: everything is being drained" in p.cli("status").stdout
+    stream.join(30)
+    assert stream.whole
+    ends_clean(p)
+
+
 def test_second_signal_stops_at_once(p):
     stream = Stream(p.port, 60)
     assert stream.begun.wait(20)

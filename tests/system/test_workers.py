@@ -139,6 +139,13 @@ def test_one_that_does_not_stay_is_a_crash_loop(make, redis):
     wait(lambda: "tried again after" in p.service()["trouble"], 20, "the back-off")
 
 
+def test_a_command_that_begins_with_exec(make, redis):
+    p = make(config=config(redis, command="exec sleep 1000")).start()
+    push(redis, 1)
+    p.wait_ready(1)
+    assert pathlib.Path(f"/proc/{p.instance_pids()[0]}/comm").read_text() == "sleep\n"
+
+
 def test_beside_a_service_that_listens(make, redis):
     text = config(redis) + """
   web:

@@ -177,6 +177,12 @@ static void test_tcp_is_for_looking(void **state)
             fail_msg("%s %s: %d", cases[i].path, cases[i].headers, status);
     }
     assert_int_equal(world.told_count, 2);
+    char *body; /* which says where changing is possible */
+    assert_int_equal(admin_set_address(world.admin, address, NULL, NULL), 0);
+    assert_int_equal(world_ask(port, "POST", "/v1/reload", NULL, "", &body), 403);
+    assert_non_null(strstr(body, "--state "));
+    assert_non_null(strstr(body, scratch_dir));
+    free(body);
 }
 
 static void test_addresses(void **state)

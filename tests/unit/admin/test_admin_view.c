@@ -63,6 +63,18 @@ static void test_status(void **state)
     json_decref(s);
 }
 
+static void test_mode(void **state)
+{
+    static const char *const modes[] = { "auto", "stopping" };
+    world_open_admin(NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        world.stopping = i;
+        json_t *s = get_json("/v1/status", 200);
+        assert_string_equal(text_at(s, "mode"), modes[i]);
+        json_decref(s);
+    }
+}
+
 static void test_why(void **state)
 {
     world_open_admin(NULL, NULL);
@@ -76,6 +88,9 @@ static void test_why(void **state)
     assert_int_equal(json_array_size(list), 2);
     assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 0), "sequence")), 3);
     assert_string_equal(text_at(json_object_get(why, "current"), "service"), "shop");
+    json_t *lag = json_array_get(json_object_get(why, "sources"), 1);
+    assert_string_equal(text_at(lag, "trouble"), "is told nothing");
+    assert_int_equal(strlen(text_at(lag, "trouble_since")), strlen("2026-11-20T05:15:03.123456Z"));
     json_decref(why);
     json_decref(get_json("/v1/services/none/why", 404));
     json_decref(get_json("/v1/services/shop/why?limit=0", 400));
@@ -262,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(test_status),
+        WORLD_TEST(test_mode),
         WORLD_TEST(test_why),
         WORLD_TEST(test_events_and_series),
         WORLD_TEST(test_without_a_store),

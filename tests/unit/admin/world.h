@@ -31,7 +31,7 @@ struct world {
     struct admin *admin;
     int64_t now_us;
     const char *trouble;
-    bool proxy_away;
+    bool proxy_away, stopping;
     struct admin_command told; /* the last one */
     char told_service[64];
     unsigned told_count;
@@ -55,6 +55,7 @@ static void world_facts(void *ctx, struct admin_facts *f)
     *f = (struct admin_facts){ .state_dir = scratch_dir,
                                .config_path = "plimsoll.yaml",
                                .lease = "held",
+                               .stopping = world.stopping,
                                .since_wall_us = 1795151703123456,
                                .keeper_pid = 10,
                                .controller_pid = 11,
@@ -81,7 +82,7 @@ static void world_service_facts(void *ctx, uint32_t slot, struct admin_service_f
     f->sources[0] =
         (struct admin_source_facts){ .name = "jobs", .kind = "redis", .value = 12, .trouble = "" };
     f->sources[1] = (struct admin_source_facts){
-        .name = "lag", .kind = "push", .value = NAN, .trouble = "is told nothing"
+        .name = "lag", .kind = "push", .value = NAN, .trouble = "is told nothing", .trouble_us = 1
     };
     f->source_count = 2;
     f->cost = (struct admin_cost_facts){ .per_hour = 2.5,

@@ -137,6 +137,9 @@ static void test_answers(void **state)
         { "echo 0", 0, "" },
         { "echo -3; true", NAN, "says -3" },
         { "echo nan; true", NAN, "\"nan" },
+        { "echo 1e15", 1e15, "" },
+        { "echo 1e16; true", NAN, "which no metric can be" },
+        { "echo 1e300; true", NAN, "which no metric can be" },
         { "echo many jobs", NAN, "no number" },
         { "true ;", NAN, "no number" },
         { "echo oh no >&2; exit 3", NAN, "exited with status 3: oh no" },
@@ -201,15 +204,46 @@ static void test_hold(void **state)
     assert_int_equal(ftruncate(fd, 0), 0);
     WAIT_FOR(view(3).trouble[0]);
     WAIT_FOR(!view(3).known);
+    assert_true(view(3).trouble_us > 0);
     assert_int_equal(w.note_count, 1);
     assert_int_equal(pwrite(fd, "8\n", 2, 0), 2);
     WAIT_FOR(view(3).known);
     assert_true(view(3).value == 8);
     assert_string_equal(view(3).trouble, "");
+    assert_int_equal(view(3).trouble_us, 0);
     assert_int_equal(w.note_count, 2);
     assert_false(w.notes[1].trouble);
     close(fd);
     unlink(path);
+}
+
+/* Told are the first fault of an outage and each of another kind, but not more than one a minute.
+ */
+static void test_news(void **state)
+{
+    static const struct {
+        const char *trouble, *told, *next;
+        int64_t after_us; /* what was told */
+        bool news;
+    } rows[] = {
+        { "", "", "says -1", 0, true },
+        { "", "says -1", "says -1", 0, true }, /* it has answered in between */
+        { "says -1", "says -1", "says -1", FEED_NEWS_US, false },
+        { "says -1", "says -1", "says -22.5", FEED_NEWS_US, false },
+        { "says -1", "says -1", "answers with status 500", FEED_NEWS_US - 1, false },
+        { "says -1", "says -1", "answers with status 500", FEED_NEWS_US, true },
+        { "is late", "says -1", "is late", FEED_NEWS_US, true }, /* too soon before */
+        { "is late", "says -1", "says -2", FEED_NEWS_US, false },
+        { "says", "says", "says so", FEED_NEWS_US, true },
+        { "says so 5", "says so 5", "says so", FEED_NEWS_US, true },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct feed f = { .told_us = 5 };
+        snprintf(f.trouble, sizeof(f.trouble), "%s", rows[i].trouble);
+        snprintf(f.told, sizeof(f.told), "%s", rows[i].told);
+        if (feed_is_news(&f, rows[i].next, 5 + rows[i].after_us) != rows[i].news)
+            fail_msg("row %zu: %s", i, rows[i].next);
+    }
 }
 
 /* A configuration that says the same keeps the value; another one begins anew. */
@@ -311,6 +345,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hanging, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hold, setup, teardown),
+        cmocka_unit_test(test_news),
         cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
         cmocka_unit_test_setup_teardown(test_push, setup, teardown),
         cmocka_unit_test_setup_teardown(test_statsd, setup, teardown),

@@ -178,7 +178,7 @@ static void test_command(void **state)
         { "command: 'app -p {port}'", "tcp:127.0.0.1:8", { "/bin/sh", "-c", "exec app -p 8" } },
         { "command: cd x && app", "unix:/s", { "/bin/sh", "-c", "cd x && app" } },
         { "command: A=b app", "unix:/s", { "/bin/sh", "-c", "A=b app" } },
-        { "command: exec app -p {port}", "tcp:127.0.0.1:8", { "/bin/sh", "-c", "exec app -p 8" } },
+        { "command: 'exec app -p {port}'", "tcp:127.0.0.1:8", { "/bin/sh", "-c", "exec app -p 8" } },
         { "command: '  exec app'", "unix:/s", { "/bin/sh", "-c", "exec app" } },
         { "command: . ./run.sh", "unix:/s", { "/bin/sh", "-c", ". ./run.sh" } },
         { "command: executor x", "unix:/s", { "/bin/sh", "-c", "exec executor x" } },

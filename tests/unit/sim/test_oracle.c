@@ -47,6 +47,7 @@ static int32_t plan_count;
 
 static void *plan_open(const struct policy_setup *s)
 {
+    plan_count = s->initial;
     return &plan;
 }
 
