@@ -144,14 +144,14 @@ static void say(const struct control *c, const struct control_service *s, const 
                 int32_t to, struct decision *d)
 {
     const struct budget_conf *b = &c->budgets[s->conf->budget].conf;
-    char money[40], who[MODEL_NAME_MAX + 8] = "";
+    char money[40], who[MODEL_NAME_MAX + 24] = "";
     if (d->silent) {
         explain_step(d, LIMIT_BUDGET, to, "%s", "");
         return;
     }
     format_money(money, sizeof(money), budget_ceiling(b, x->period));
     if (x->rival)
-        fmt(who, sizeof(who), " to %s", x->rival->conf->name);
+        fmt(who, sizeof(who), "; most of it is %s's", x->rival->conf->name);
     explain_step(d, LIMIT_BUDGET, to, "budget %s: %s%s%s %s is promised; yields %d%s", b->name,
                  money, b->currency[0] ? " " : "", b->currency,
                  x->period == BUDGET_HOUR  ? "an hour"

@@ -178,6 +178,7 @@ static void test_tcp_is_for_looking(void **state)
     }
     assert_int_equal(world.told_count, 2);
     char *body; /* which says where changing is possible */
+    assert_int_equal(admin_set_address(world.admin, "off", NULL, NULL), 0);
     assert_int_equal(admin_set_address(world.admin, address, NULL, NULL), 0);
     assert_int_equal(world_ask(port, "POST", "/v1/reload", NULL, "", &body), 403);
     assert_non_null(strstr(body, "--state "));
