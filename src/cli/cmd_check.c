@@ -9,6 +9,39 @@
 #include "controller/controller.h"
 #include "sys/mem.h"
 
+static bool step_asks_in(const struct rule_step_conf *s)
+{
+    for (uint32_t i = 0; i < s->step_count; i++)
+        if (s->type == RULE_STEP_EXACT || s->steps[i].adjustment < 0)
+            return true;
+    return false;
+}
+
+/* Can it ever lead to fewer instances? */
+static bool asks_in(const struct rule_conf *r)
+{
+    switch (r->kind) {
+    case RULE_PREDICTIVE:
+        return false;
+    case RULE_THRESHOLD:
+        return r->threshold.has_below;
+    case RULE_STEP:
+        return step_asks_in(&r->step);
+    case RULE_SCHEDULE:
+        return r->schedule.max >= 0 || r->schedule.count >= 0;
+    default:
+        return true;
+    }
+}
+
+static bool never_shrinks(const struct service_conf *s)
+{
+    for (uint32_t i = 0; i < s->rule_count; i++)
+        if (asks_in(&s->rules[i]))
+            return false;
+    return s->rule_count > 0 && s->min < s->max;
+}
+
 static void add_notes(const struct config *config, json_t *notes)
 {
     for (uint32_t i = 0; i < config->service_count; i++) {
@@ -18,6 +51,11 @@ static void add_notes(const struct config *config, json_t *notes)
                 notes, json_sprintf("%s: no rule given, so: target concurrency 70 and cpu 70%% per "
                                     "instance, min %d, max %d",
                                     s->name, (int)s->scale->min, (int)s->scale->max));
+        if (never_shrinks(s->scale))
+            json_array_append_new(
+                notes, json_sprintf("%s: no rule ever asks for fewer instances, so it grows and "
+                                    "does not shrink; add one that does, such as a target",
+                                    s->name));
         if (s->scale->mode == SERVICE_ADVISE)
             json_array_append_new(notes, json_sprintf("%s: mode advise: decides and explains, and "
                                                       "acts on nothing",

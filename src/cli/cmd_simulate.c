@@ -82,11 +82,26 @@ static int list_policies(void)
     return COMMAND_OK;
 }
 
+/* The oracle plans in the fluid world. Where chance makes queues its plan is no bound. */
+static void leave_oracle_out(struct work *w)
+{
+    size_t kept = 0;
+    for (size_t n = 0; n < w->count; n++) {
+        if (strcmp(w->runs[n].policy->name, "oracle") != 0)
+            w->runs[kept++].policy = w->runs[n].policy;
+    }
+    if (kept < w->count)
+        simulation_note(&w->sim, "the oracle is left out: it plans for --fidelity tick");
+    w->count = kept;
+}
+
 /* The oracle is held to what plimsoll, who comes first, let wait. */
 static int run_all(const struct options *o, struct work *w)
 {
     struct err err = { 0 };
     bool page = options_text(o, "html") != NULL;
+    if (w->sim.run.fidelity == RUN_REQUEST)
+        leave_oracle_out(w);
     for (size_t n = 0; n < w->count; n++) {
         struct simulated *s = &w->runs[n];
         s->options = w->sim.run;
@@ -109,11 +124,11 @@ static void add_number(struct show_table *t, double value, int decimals)
     show_table_add(t, buf);
 }
 
+/* One digit; but a little is not none. */
 static void add_percent(struct show_table *t, double share)
 {
-    char number[64], buf[72];
-    fmt_double(number, sizeof(number), 100 * share, 4);
-    fmt(buf, sizeof(buf), "%s%%", number);
+    char buf[64];
+    snprintf(buf, sizeof(buf), share > 0 && share < 0.0005 ? "<0.1%%" : "%.1f%%", 100 * share);
     show_table_add(t, buf);
 }
 
@@ -212,17 +227,19 @@ static void print_table(const struct work *w)
 
 static void print_head(const struct work *w)
 {
-    char length[64], step[64], boot[64], mean[64], peak[64], capacity[64];
+    char length[64], step[64], boot[64], mean[64], peak[64], capacity[64], service[64];
     const struct trace *t = &w->sim.trace;
+    const struct run_options *r = &w->sim.run;
     num_format_duration(length, sizeof(length), trace_length_us(t));
     num_format_duration(step, sizeof(step), t->step_us);
-    num_format_duration(boot, sizeof(boot), w->sim.run.fleet.boot_us);
+    num_format_duration(boot, sizeof(boot), r->fleet.boot_us);
+    simulation_format_time(service, sizeof(service), r->slots / r->capacity);
     fmt_double(mean, sizeof(mean), trace_mean(t), 1);
     fmt_double(peak, sizeof(peak), trace_peak(t), 1);
-    fmt_double(capacity, sizeof(capacity), w->sim.run.capacity, 1);
-    printf("%s: %s in steps of %s, mean %s/s, highest %s/s; an instance does %s/s and starts in "
-           "%s\n\n",
-           t->name, length, step, mean, peak, capacity, boot);
+    fmt_double(capacity, sizeof(capacity), r->capacity, r->capacity < 1 ? 3 : 1);
+    printf("%s: %s in steps of %s, mean %s/s, highest %s/s; an instance does %s/s, %g at a time, "
+           "so a request takes %s, and starts in %s\n\n",
+           t->name, length, step, mean, peak, capacity, r->slots, service, boot);
 }
 
 static void print_decisions(const struct work *w)
@@ -298,14 +315,14 @@ static void print_json(const struct options *o, const struct work *w)
     json_t *runs = json_array();
     for (size_t n = 0; n < w->count; n++)
         json_array_append_new(runs, run_json(o, &w->runs[n], fixed_of(w)));
-    _cleanup_json_ json_t *root =
-        json_pack("{s:{s:s,s:s,s:f,s:f,s:I,s:f,s:f,s:I},s:{s:s,s:f,s:f,s:f,s:f,s:I},s:o}", "load",
-                  "name", t->name, "note", t->note, "start_s", (double)t->start_wall_us * 1e-6,
-                  "step_s", (double)t->step_us * 1e-6, "steps", (json_int_t)t->count, "mean",
-                  trace_mean(t), "peak", trace_peak(t), "bad_rows", (json_int_t)w->sim.bad_rows,
-                  "world", "fidelity", r->fidelity == RUN_TICK ? "tick" : "request", "boot_s",
-                  (double)r->fleet.boot_us * 1e-6, "capacity", r->capacity, "slots", r->slots,
-                  "slo_wait_s", r->slo_wait_s, "seed", (json_int_t)r->seed, "runs", runs);
+    _cleanup_json_ json_t *root = json_pack(
+        "{s:{s:s,s:s,s:f,s:f,s:I,s:f,s:f,s:I},s:{s:s,s:f,s:f,s:f,s:f,s:I},s:o,s:o}", "load", "name",
+        t->name, "note", t->note, "start_s", (double)t->start_wall_us * 1e-6, "step_s",
+        (double)t->step_us * 1e-6, "steps", (json_int_t)t->count, "mean", trace_mean(t), "peak",
+        trace_peak(t), "bad_rows", (json_int_t)w->sim.bad_rows, "world", "fidelity",
+        r->fidelity == RUN_TICK ? "tick" : "request", "boot_s", (double)r->fleet.boot_us * 1e-6,
+        "capacity", r->capacity, "slots", r->slots, "slo_wait_s", r->slo_wait_s, "seed",
+        (json_int_t)r->seed, "notes", simulation_notes_json(&w->sim), "runs", runs);
     json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
     putchar('\n');
 }
@@ -343,7 +360,7 @@ static int report(const struct options *o, const struct work *w)
         print_table(w);
         if (options_flag(o, "decisions"))
             print_decisions(w);
-        printf("\n%s", score_help());
+        printf("\n%s", options_flag(o, "legend") ? score_help() : score_help_short());
     }
     return page ? write_page(page, w) : COMMAND_OK;
 }
@@ -376,6 +393,7 @@ static const struct option_spec own_options[] = {
     { "decisions", 0, NULL, "every decision with its reason" },
     { "points", 0, NULL, "with --json: the course of each run" },
     { "html", 0, "FILE", "write a page with the course of each run" },
+    { "legend", 0, NULL, "below the table: every score at length" },
     SIMULATION_OPTIONS,
     { 0 },
 };

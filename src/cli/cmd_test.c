@@ -243,7 +243,8 @@ const struct command command_test = {
     .arguments = "FILE...",
     .details = "A test gives a policy samples and instances over time, and says which count is to\n"
                "be desired and why; the core decides in virtual time. docs/testing-policies.md\n"
-               "describes the files. Exit status 1 when a test failed, 2 when a file could not be tested.\n",
+               "describes the files. Exit status 1 when a test failed, 2 when a file could not be "
+               "tested.\n",
     .examples = "  plimsoll test examples/policies/web.test.yaml\n"
                 "  plimsoll test --tap policies/*.test.yaml\n"
                 "  plimsoll test --junit results.xml policies/*.test.yaml\n",

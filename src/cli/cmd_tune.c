@@ -59,8 +59,9 @@ struct work {
 /* -- what the search needs ----------------------------------------------------------------------
  */
 
-/* As `plimsoll check` reads it; what it says is not for the screen. How long a start may take is no
- * matter here: the world says how long it does. */
+/* As `plimsoll check` reads it; what it says is not for the screen, and what is left out has been
+ * said of the policy as given. How long a start may take is no matter here: the world says how long
+ * it does. */
 static int read_candidate(void *context, struct arena *arena, const char *text, size_t bytes,
                           struct model_conf *ret)
 {
@@ -68,19 +69,19 @@ static int read_candidate(void *context, struct arena *arena, const char *text, 
     struct config *config;
     struct err errors[4];
     size_t count;
-    int rc = controller_parse_config(arena, "candidate", text, bytes, &config, errors,
-                                     ARRAY_LEN(errors), &count);
+    struct subset *policy = ARENA_NEW(arena, struct subset);
+    int rc = policy ? controller_parse_config(arena, "candidate", text, bytes, &config, errors,
+                                              ARRAY_LEN(errors), &count)
+                    : -ENOMEM;
     for (uint32_t n = 0; rc == 0 && n < config->service_count; n++) {
         if (strcmp(config->services[n].name, w->options.service) != 0)
             continue;
-        struct service_conf *service = config->services[n].scale;
-        int64_t boot_us = w->sim.run.fleet.boot_us;
-        service->mode = SERVICE_AUTO;
-        service->start_within_us = MAX(service->start_within_us, 2 * boot_us);
-        *ret = config->model;
-        ret->service_count = 1;
-        ret->services = service;
-        return 0;
+        rc = subset_take(&config->model, n, policy, &errors[0]);
+        struct service_conf *service = &policy->service;
+        service->start_within_us = MAX(service->start_within_us, 2 * w->sim.run.fleet.boot_us);
+        service->cost = w->sim.run.cost;
+        *ret = policy->model;
+        return rc;
     }
     return -EINVAL;
 }
@@ -91,7 +92,7 @@ static void choose_families(struct work *w)
     char slots[32];
     if (w->sim.config) {
         t->families[t->family_count++] = w->sim.config->text;
-        t->service = w->sim.service.name;
+        t->service = w->sim.policy.service.name;
         return;
     }
     fmt_double(slots, sizeof(slots), w->sim.run.slots, 3);
@@ -258,11 +259,12 @@ static void print_json(const struct work *w)
         if (r->candidates[n].tested)
             json_array_append_new(list, candidate_json(w, &r->candidates[n]));
     }
-    _cleanup_json_ json_t *root = json_pack(
-        "{s:s,s:f,s:f,s:{s:f,s:f,s:b},s:i,s:i,s:o,s:o}", "load", w->sim.trace.name, "train_s",
-        r->train_s, "test_s", r->test_s, "slo", "share", w->slo.share, "limit_s", w->slo.limit_s,
-        "wait", w->slo.wait, "simulated", (int)r->count, "refused", (int)r->invalid, "best",
-        r->best >= 0 ? json_integer(r->best) : json_null(), "candidates", list);
+    _cleanup_json_ json_t *root =
+        json_pack("{s:s,s:o,s:f,s:f,s:{s:f,s:f,s:b},s:i,s:i,s:o,s:o}", "load", w->sim.trace.name,
+                  "notes", simulation_notes_json(&w->sim), "train_s", r->train_s, "test_s",
+                  r->test_s, "slo", "share", w->slo.share, "limit_s", w->slo.limit_s, "wait",
+                  w->slo.wait, "simulated", (int)r->count, "refused", (int)r->invalid, "best",
+                  r->best >= 0 ? json_integer(r->best) : json_null(), "candidates", list);
     json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
     putchar('\n');
 }

@@ -2,7 +2,9 @@
 #include "cli/simulation.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,41 @@
 
 #define CAPACITY_SHARE 15 /* the mean load is that of so many instances, unless told otherwise */
 #define SLOTS 20
+#define SERVICE_S_MUCH 10.0 /* nobody waits so long for a request that nothing holds up */
+
+/* -- notes -- */
+
+void simulation_note(struct simulation *s, const char *format, ...)
+{
+    char text[sizeof(s->notes[0])];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    fprintf(stderr, "note: %s\n", text);
+    if (s->note_count < SIMULATION_NOTES_MAX)
+        memcpy(s->notes[s->note_count++], text, sizeof(text));
+}
+
+json_t *simulation_notes_json(const struct simulation *s)
+{
+    json_t *list = json_array();
+    for (uint32_t n = 0; n < s->note_count; n++)
+        json_array_append_new(list, json_string(s->notes[n]));
+    return list;
+}
+
+/* -- times -- */
+
+/* Of a model: three digits are plenty. */
+void simulation_format_time(char *buf, size_t cap, double s)
+{
+    int64_t us = (int64_t)(MIN(s, 1e9) * 1e6 + 0.5), unit = 1;
+    while (us / unit >= 10000)
+        unit *= 10;
+    unit = us >= 10 * US_PER_S ? US_PER_S : unit;
+    num_format_duration(buf, cap, us / unit * unit);
+}
 
 /* -- single options -- */
 
@@ -165,7 +202,7 @@ static int read_load(const struct options *o, struct simulation *s, struct err *
         return err_set(err, -EINVAL, "give a load: --trace FILE, or --recorded TIME");
     if (recorded && !s->config && !options_text(o, "service"))
         return err_set(err, -EINVAL, "--recorded needs --service or --config");
-    const char *service = s->config ? s->service.name : options_text(o, "service");
+    const char *service = s->config ? s->policy.service.name : options_text(o, "service");
     int rc = path ? trace_file_read(path, &s->trace, &s->bad_rows, err)
                   : read_recorded(o, service, &s->trace, err);
     return rc < 0 ? rc : change_load(o, &s->trace, err);
@@ -173,40 +210,50 @@ static int read_load(const struct options *o, struct simulation *s, struct err *
 
 /* -- the policy -- */
 
-static int choose_service(const struct options *o, struct simulation *s, struct err *err)
+static int find_service(const struct options *o, const struct config *c, uint32_t *ret,
+                        struct err *err)
 {
     const char *wanted = options_text(o, "service");
-    const struct config *c = s->config;
     if (!wanted && c->service_count != 1)
         return err_set(err, -EINVAL, "%s has %u services: say which with --service", c->path,
                        c->service_count);
     for (uint32_t n = 0; n < c->service_count; n++) {
-        if (wanted && strcmp(c->services[n].name, wanted) != 0)
-            continue;
-        s->service = *c->services[n].scale;
-        s->model = c->model;
-        return 0;
+        if (!wanted || strcmp(c->services[n].name, wanted) == 0) {
+            *ret = n;
+            return 0;
+        }
     }
     return err_set(err, -EINVAL, "%s has no service \"%s\"", c->path, wanted);
 }
 
-static int read_policy(const struct options *o, struct simulation *s, double slots, struct err *err)
+static int read_config(const struct options *o, struct simulation *s, const char *path,
+                       struct err *err)
+{
+    uint32_t at = 0;
+    if (load_config(&s->arena, path, &s->config) < 0)
+        return err_set(err, -EINVAL, "%s cannot be used", path);
+    int rc = find_service(o, s->config, &at, err);
+    if (rc < 0)
+        return rc;
+    if (!options_text(o, "slots") && s->config->services[at].max_concurrency > 0)
+        s->run.slots = (double)s->config->services[at].max_concurrency;
+    rc = subset_take(&s->config->model, at, &s->policy, err);
+    for (uint32_t n = 0; rc == 0 && n < s->policy.note_count; n++)
+        simulation_note(s, "%s", s->policy.notes[n]);
+    return rc;
+}
+
+static int read_policy(const struct options *o, struct simulation *s, struct err *err)
 {
     const char *path = options_text(o, "config");
-    int rc = 0;
-    if (path && load_config(&s->arena, path, &s->config) < 0)
-        return err_set(err, -EINVAL, "%s cannot be used", path);
-    if (path) {
-        rc = choose_service(o, s, err);
-    } else {
-        default_policy_init(&s->fallback, slots);
-        s->service = s->fallback.service;
-        s->model = s->fallback.model;
-    }
-    s->service.mode = SERVICE_AUTO; /* what it would do is the question */
-    s->model.service_count = 1;
-    s->model.services = &s->service;
-    return rc;
+    s->run.slots = SLOTS;
+    int rc = simulation_number(o, "slots", 1, 1e6, &s->run.slots, err);
+    if (rc < 0)
+        return rc;
+    if (path)
+        return read_config(o, s, path, err);
+    default_policy_init(&s->fallback, s->run.slots);
+    return subset_take(&s->fallback.model, 0, &s->policy, err);
 }
 
 /* -- the world -- */
@@ -311,9 +358,9 @@ static int read_words(const struct options *o, struct run_options *r, struct err
 static int read_world(const struct options *o, struct simulation *s, struct err *err)
 {
     struct run_options *r = &s->run;
-    s->carbon = s->model.carbon;
-    r->cost = s->service.cost;
-    r->watts = s->service.watts;
+    struct service_conf *service = &s->policy.service;
+    s->carbon = s->policy.model.carbon;
+    r->watts = service->watts;
     const struct {
         const char *name;
         double min, max, *to;
@@ -321,7 +368,7 @@ static int read_world(const struct options *o, struct simulation *s, struct err 
         { "boot-spread", 0, 1, &r->fleet.boot_spread },
         { "start-failures", 0, 1, &r->fleet.start_failures },
         { "crashes", 0, 1e5, &r->fleet.crashes_per_day },
-        { "cost", 0, 1e9, &r->cost },
+        { "cost", 0, 1e9, &service->cost }, /* a budget counts it too */
         { "watts", 0, 1e9, &r->watts },
         { "carbon", 0, 1e6, &s->carbon.grams },
         { "capacity", 1e-9, 1e12, &r->capacity },
@@ -336,6 +383,7 @@ static int read_world(const struct options *o, struct simulation *s, struct err 
         rc = read_noisy(o, &r->fleet, err);
     if (rc == 0)
         rc = read_service_time(o, s, err);
+    r->cost = service->cost;
     if (s->carbon.grams > 0 || s->carbon.window_count > 0)
         r->carbon = &s->carbon;
     return rc;
@@ -346,22 +394,34 @@ static void allow_boot(struct simulation *s)
 {
     const struct fleet_conf *f = &s->run.fleet;
     int64_t longest_us = (int64_t)((double)f->boot_us * (1 + f->boot_spread)) + 10 * US_PER_S;
-    if (s->service.start_within_us >= longest_us)
+    if (s->policy.service.start_within_us >= longest_us)
         return;
     if (s->config)
-        fprintf(stderr, "note: starts are waited for longer than the configuration says, since "
-                        "--boot is longer\n");
-    s->service.start_within_us = longest_us;
+        simulation_note(s, "starts are waited for longer than the configuration says, since "
+                           "--boot is longer");
+    s->policy.service.start_within_us = longest_us;
+}
+
+/* Where the load is a trickle, so is the capacity that nobody gave. */
+static void warn_of_slowness(struct simulation *s)
+{
+    char text[64];
+    double service_s = s->run.slots / s->run.capacity;
+    double slo_s = s->run.slo_latency_s > 0 ? s->run.slo_latency_s : SERVICE_S_MUCH;
+    if (service_s <= slo_s)
+        return;
+    simulation_format_time(text, sizeof(text), service_s);
+    simulation_note(s,
+                    "a request takes %s (--slots / --capacity): give them as measured, or "
+                    "--scale the load",
+                    text);
 }
 
 /* -- all of it -- */
 
 static int read_all(const struct options *o, struct simulation *s, struct err *err)
 {
-    double slots = SLOTS;
-    int rc = simulation_number(o, "slots", 1, 1e6, &slots, err);
-    if (rc == 0)
-        rc = read_policy(o, s, slots, err);
+    int rc = read_policy(o, s, err);
     if (rc == 0)
         rc = read_load(o, s, err);
     if (rc == 0)
@@ -374,9 +434,9 @@ static int read_all(const struct options *o, struct simulation *s, struct err *e
         s->run.capacity = mean / CAPACITY_SHARE;
     if (s->run.capacity <= 0)
         return err_set(err, -EINVAL, "the load is 0 throughout: say --capacity");
-    s->run.slots = slots;
+    warn_of_slowness(s);
     s->run.trace = &s->trace;
-    s->run.model = &s->model;
+    s->run.model = &s->policy.model;
     return 0;
 }
 

@@ -1,10 +1,15 @@
 /* What commands that simulate have in common: the load, the policy and the world, from options. */
 #pragma once
 
+#include <jansson.h>
+
 #include "base/arena.h"
 #include "cli/options.h"
 #include "sim/default_policy.h"
 #include "sim/run.h"
+#include "sim/subset.h"
+
+#define SIMULATION_NOTES_MAX (SUBSET_NOTES_MAX + 4)
 
 struct config;
 
@@ -29,7 +34,9 @@ struct config;
           "with --scale: as if more people came, so that the noise does not grow with them" },     \
         { "capacity", 0, "RPS",                                                                    \
           "requests a second of one instance (default: the mean load / 15)" },                     \
-        { "slots", 0, "N", "requests at a time of one instance (default 20)" },                    \
+        { "slots", 0, "N",                                                                         \
+          "requests at a time of one instance (default: the configuration's max-concurrency, "     \
+          "else 20)" },                                                                            \
         { "fidelity", 0, "KIND",                                                                   \
           "tick (a fluid queue a second; default) or request (each an event)" },                   \
         { "service-time", 0, "KIND",                                                               \
@@ -53,17 +60,25 @@ struct simulation {
     struct arena arena;
     struct config *config; /* NULL = the default policy */
     struct default_policy fallback;
-    struct service_conf service; /* as simulated */
-    struct model_conf model;     /* of that service alone */
+    struct subset policy; /* as simulated */
     struct run_histogram histogram;
     struct carbon_conf carbon;
     struct run_options run; /* all but the policy */
+    uint32_t note_count;
+    char notes[SIMULATION_NOTES_MAX][320]; /* what whoever reads the result should know */
 };
+
+/* Said on standard error, and kept for the report. */
+void simulation_note(struct simulation *s, const char *format, ...) _printf_(2, 3);
+/* A list of them, as an owned json_t. */
+json_t *simulation_notes_json(const struct simulation *s);
 
 /* 0, or an exit status after having said what is wrong. */
 int simulation_read(const struct options *o, struct simulation *ret);
 void simulation_done(struct simulation *s);
 
+/* "1m54s", "24ms". */
+void simulation_format_time(char *buf, size_t cap, double s);
 /* Options that are numbers; absent ones leave *ret as it is. 0 or -EINVAL with a text. */
 int simulation_number(const struct options *o, const char *name, double min, double max,
                       double *ret, struct err *err);

@@ -9,7 +9,8 @@
 #include "cli/test_report.h"
 #include "sys/mem.h"
 
-/* ---- texts: a path may be no UTF-8, and what an error quotes may be cut within a character ---- */
+/* ---- texts: a path may be no UTF-8, and what an error quotes may be cut within a character ----
+ */
 
 static bool is_utf8(const char *text)
 {
@@ -176,8 +177,8 @@ static void json_test(FILE *out, uint32_t number, const char *path, const struct
                       const struct policytest_result *r)
 {
     _cleanup_json_ json_t *test =
-        json_pack("{s:o, s:i, s:s, s:b}", "file", text_of(path), "line", (int)t->line, "name", t->name,
-                  "passed", (int)r->passed);
+        json_pack("{s:o, s:i, s:s, s:b}", "file", text_of(path), "line", (int)t->line, "name",
+                  t->name, "passed", (int)r->passed);
     if (!r->passed) {
         json_object_set_new(test, "at_s", json_real((double)r->at_us / (double)US_PER_S));
         json_object_set_new(test, "expect_line", json_integer(r->line));
@@ -203,10 +204,10 @@ static void json_end(FILE *out, const struct test_totals *all, const struct test
     _cleanup_json_ json_t *errors = json_array();
     for (size_t i = 0; i < broken_count; i++)
         for (uint32_t n = 0; n < broken[i].error_count; n++)
-            json_array_append_new(
-                errors, json_pack("{s:o, s:o, s:o}", "file", text_of(broken[i].path), "place",
-                                  text_of(broken[i].errors[n].place), "text",
-                                  text_of(broken[i].errors[n].text)));
+            json_array_append_new(errors,
+                                  json_pack("{s:o, s:o, s:o}", "file", text_of(broken[i].path),
+                                            "place", text_of(broken[i].errors[n].place), "text",
+                                            text_of(broken[i].errors[n].text)));
     fprintf(out, "],\"errors\":");
     json_dumpf(errors, out, JSON_COMPACT);
     fprintf(out, ",\"count\":%u,\"failed\":%u}\n", all->tests, all->failed);

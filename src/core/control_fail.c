@@ -74,10 +74,10 @@ void control_start_failed(struct control *c, struct control_service *s, const st
     }
     char wait[32];
     int64_t wait_us = s->backoff_until_us - c->now_us;
-    num_format_duration(wait, sizeof(wait), MAX(wait_us, 0));
+    num_format_duration_short(wait, sizeof(wait), MAX(wait_us, 0));
     if (wait_us > 0)
-        control_trouble(s, TROUBLE_START, "%s-%u %s; tried again after %s", s->conf->name, i->number,
-                        what, wait);
+        control_trouble(s, TROUBLE_START, "%s-%u %s; tried again after %s", s->conf->name,
+                        i->number, what, wait);
     else
         control_trouble(s, TROUBLE_START, "%s-%u %s; replaced at once", s->conf->name, i->number,
                         what);

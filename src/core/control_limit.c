@@ -83,7 +83,7 @@ void control_limit_change(struct control_service *s, const struct rule_context *
                             us_add(ctx->now_us, missing_us / surplus + (missing_us % surplus > 0)));
     char saved[40] = "", cost[40] = "";
     if (!d->silent) {
-        num_format_duration(saved, sizeof(saved), s->waste.sum_us / US_PER_S * US_PER_S);
+        num_format_duration_short(saved, sizeof(saved), s->waste.sum_us / US_PER_S * US_PER_S);
         num_format_duration(cost, sizeof(cost), cost_us);
     }
     explain_step(d, LIMIT_CHANGE, ctx->current - (int32_t)paid,

@@ -195,7 +195,7 @@ static const struct field {
 static const struct macro {
     const char *name, *text;
 } macros[] = {
-    { "@hourly", "0 * * * *" },   { "@daily", "0 0 * * *" },  { "@midnight", "0 0 * * *" },
+    { "@hourly", "0 * * * *" },   { "@daily", "0 0 * * *" },   { "@midnight", "0 0 * * *" },
     { "@weekly", "0 0 * * 0" },   { "@monthly", "0 0 1 * *" }, { "@yearly", "0 0 1 1 *" },
     { "@annually", "0 0 1 1 *" },
 };

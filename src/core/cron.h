@@ -30,7 +30,8 @@ struct cron {
 };
 
 /* "0 9 * * MON-FRI": lists, ranges, steps, names; ranges of weekdays go round ("SAT-SUN"); also
- * @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually. -EINVAL with a text that names the field and the value. */
+ * @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually. -EINVAL with a text that names
+ * the field and the value. */
 int cron_parse(struct slice text, struct cron *ret, struct err *err);
 
 /* The last instant at or before `wall_us`, and the first one after it, at which the expression

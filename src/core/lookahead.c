@@ -67,8 +67,8 @@
 enum { PEAK, MEAN, BOTH, FOLLOW, GUESSES };
 static const char *const guess_names[GUESSES] = { "peak", "mean", "both", "follow" };
 
-struct guess {
-    double forecast, spread;
+struct guesses {
+    double forecast[GUESSES], spread[GUESSES];
 };
 
 struct slot {
@@ -86,7 +86,7 @@ struct past {
 /* What was thought, to be judged a horizon later. */
 struct pending {
     int64_t at_us;
-    struct guess guess[GUESSES];
+    struct guesses guess;
     double level, scale; /* of the worst rise: d + trend, min(d, D) */
     double mean, above;  /* what the load is above its mean */
     double reference;
@@ -177,9 +177,15 @@ static void note_slot(struct memory *m, int64_t now_us, double load)
     s->steady = MAX(s->steady, m->steady);
 }
 
+/* The seconds that a trend is seen over. */
+static int64_t trend_steps(const struct memory *m)
+{
+    return CLAMP((int64_t)m->horizon_s - 1, 2, TREND_STEPS);
+}
+
 static void note_trend(struct memory *m, int64_t now_us, double load)
 {
-    int64_t over = CLAMP((int64_t)m->horizon_s - 1, 2, TREND_STEPS);
+    int64_t over = trend_steps(m);
     m->slope = 0;
     if (m->steps >= over) {
         const struct step *then = &m->step[(uint64_t)(m->steps - over) % STEPS];
@@ -191,19 +197,19 @@ static void note_trend(struct memory *m, int64_t now_us, double load)
     m->steps++;
 }
 
-static void note_load(struct memory *m, const struct lookahead_load *now, double dt_s)
+static void note_load(struct memory *m, int64_t now_us, double load, double dt_s)
 {
-    double error = now->load - m->mean, share = dt_s / (MEAN_S + dt_s);
+    double error = load - m->mean, share = dt_s / (MEAN_S + dt_s);
     m->mean += share * error;
     m->variance = (1 - share) * (m->variance + share * error * error);
-    m->steady += (now->load - m->steady) * MIN(1, dt_s / STEADY_S);
-    blend(&m->size, now->load, dt_s, m->age_s, SIZE_S);
-    note_slot(m, now->now_us, now->load);
-    note_trend(m, now->now_us, now->load);
+    m->steady += (load - m->steady) * MIN(1, dt_s / STEADY_S);
+    blend(&m->size, load, dt_s, m->age_s, SIZE_S);
+    note_slot(m, now_us, load);
+    note_trend(m, now_us, load);
     double peak = MAX(m->past.peak, m->slots[(uint64_t)m->slot % SLOTS].most);
     if (!(fabs(peak - m->moved_load) <= STILL * m->moved_load)) {
         m->moved_load = peak;
-        m->moved_us = now->now_us;
+        m->moved_us = now_us;
     }
 }
 
@@ -213,9 +219,9 @@ static void note_load(struct memory *m, const struct lookahead_load *now, double
 struct outlook {
     double load, level; /* level = load + trend */
     double lasting;
-    double scale;       /* min(load, size), and never nothing */
+    double scale; /* min(load, size), and never nothing */
     double reference;
-    struct guess guess[GUESSES];
+    struct guesses guess;
 };
 
 /* The share of a load above the mean that is still there a horizon later: starting instances for
@@ -233,8 +239,7 @@ static void outlook_at(const struct memory *m, double load, struct outlook *ret)
     double most = MAX(load, MAX(s->most, m->past.most));
     double least = MIN(load, MIN(s->least, m->past.least));
     double mean = MIN(m->mean, most), deviation = MIN(sqrt(m->variance), most - least);
-    double seen_s = CLAMP(floor(m->horizon_s) - 1, 2, TREND_STEPS);
-    double ahead_s = MIN(m->horizon_s, 2 * seen_s + 2);
+    double ahead_s = MIN(m->horizon_s, (double)(2 * trend_steps(m) + 2));
     double lasting = lasting_of(m);
     double trend = CLAMP(TREND_SHARE * m->slope * ahead_s, 0, 2 * load);
     double level = MIN(load, mean) + lasting * (MAX(load - mean, 0) + trend);
@@ -247,17 +252,15 @@ static void outlook_at(const struct memory *m, double load, struct outlook *ret)
         .scale = MAX(0.05, MIN(load, m->size)),
         .reference = MAX(load, MAX(s->steady, m->past.steady)) / REFERENCE,
         .guess = {
-            [PEAK] = { MAX(peak, level), MAX(peak, 0.3) },
-            [MEAN] = { mean, spread },
-            [BOTH] = { MAX(mean, level), spread },
-            [FOLLOW] = { level, root },
+            .forecast = { [PEAK] = MAX(peak, level), mean, MAX(mean, level), level },
+            .spread = { [PEAK] = MAX(peak, 0.3), spread, spread, root },
         },
     };
 }
 
 static double bound_of(const struct memory *m, const struct outlook *o, unsigned guess)
 {
-    return o->guess[guess].forecast + m->factor[guess] * o->guess[guess].spread;
+    return o->guess.forecast[guess] + m->factor[guess] * o->guess.spread[guess];
 }
 
 /* Against what has never happened yet. Surges do not begin in a steep fall. */
@@ -315,7 +318,7 @@ static void judge(struct memory *m, const struct pending *p, double most, double
 {
     double needed = ceil(most * NEARLY);
     for (unsigned i = 0; i < GUESSES; i++)
-        logbins_add(&m->errors[i], (needed - 1 - p->guess[i].forecast) / p->guess[i].spread, most);
+        logbins_add(&m->errors[i], (needed - 1 - p->guess.forecast[i]) / p->guess.spread[i], most);
     m->worst = MAX(m->worst, (most - p->level) / p->scale);
     m->rose += p->above;
     m->stayed += p->above > 0 ? load - p->mean : 0;
@@ -347,9 +350,9 @@ static double reference_then(const struct memory *m, const struct outlook *o)
 
 static void write_down(struct memory *m, int64_t now_us, const struct outlook *o)
 {
-    double apart_s = MAX(1, m->horizon_s / PENDING_PARTS);
     if (m->pending_count > 0) {
         uint64_t last = (uint64_t)(m->pending_first + m->pending_count - 1) % PENDING;
+        double apart_s = MAX(1, m->horizon_s / PENDING_PARTS);
         if (us_sub(now_us, m->pending[last].at_us) < (int64_t)(apart_s * US_PER_S))
             return;
         if (m->pending_count == PENDING) {
@@ -357,14 +360,15 @@ static void write_down(struct memory *m, int64_t now_us, const struct outlook *o
             m->pending_count--;
         }
     }
-    struct pending p = { .at_us = now_us,
-                         .level = o->level,
-                         .mean = m->mean,
-                         .above = MAX(0, o->load - m->mean),
-                         .scale = o->scale,
-                         .reference = reference_then(m, o) };
-    memcpy(p.guess, o->guess, sizeof(p.guess));
-    m->pending[(uint64_t)(m->pending_first + m->pending_count) % PENDING] = p;
+    double reference = reference_then(m, o);
+    struct pending *p = &m->pending[(uint64_t)(m->pending_first + m->pending_count) % PENDING];
+    p->at_us = now_us;
+    p->guess = o->guess;
+    p->level = o->level;
+    p->mean = m->mean;
+    p->above = MAX(0, o->load - m->mean);
+    p->scale = o->scale;
+    p->reference = reference;
     m->pending_count++;
 }
 
@@ -465,15 +469,15 @@ static bool is_sane(const struct memory *m)
            m->held_slot < INT64_MAX / 2;
 }
 
-static void begin(struct memory *m, const struct lookahead_load *now, double horizon_s)
+static void begin(struct memory *m, double load, double horizon_s)
 {
     memset(m, 0, sizeof(*m));
     m->horizon_s = horizon_s;
-    m->load = m->mean = m->steady = m->size = now->load;
+    m->load = m->mean = m->steady = m->size = load;
     m->slot = -1;
     m->held_slot = -1;
     m->floor = FLOOR_FIRST;
-    m->spent = m->carried = now->load;
+    m->spent = m->carried = load;
     m->faded_s = FADE_S;
 }
 
@@ -507,43 +511,42 @@ struct view {
 };
 
 /* What the load may come to; NaN, or beyond MOST_MAX: the words made no sense. */
-static double step(struct memory *m, const struct lookahead_load *now, double dt_s, struct view *v)
+static double step(struct memory *m, int64_t now_us, double load, double dt_s, struct view *v)
 {
     const struct outlook *o = &v->outlook;
-    note_load(m, now, dt_s);
-    judge_due(m, now->now_us, now->load);
-    outlook_at(m, now->load, &v->outlook);
-    write_down(m, now->now_us, o);
+    note_load(m, now_us, load, dt_s);
+    judge_due(m, now_us, load);
+    outlook_at(m, load, &v->outlook);
+    write_down(m, now_us, o);
     bool faded = periodic(m);
     v->advice = advice_of(m, o);
     v->good = !faded && m->age_s > m->horizon_s; /* the same a moment later: see saturated() */
     double most = most_of(m, &v->advice);
     account(m, o, most, dt_s);
     double count = whole(most);
-    hold(m, now->now_us, count < m->want ? MIN(m->want, whole(most + SPARE)) : count);
-    m->seen_us = now->now_us;
+    hold(m, now_us, count < m->want ? MIN(m->want, whole(most + SPARE)) : count);
+    m->seen_us = now_us;
     m->age_s += dt_s;
     return most;
 }
 
 /* What comes and goes within seconds waits a moment at worst. Once something waits, all counts. */
-static double smoothed(const struct memory *m, const struct lookahead_load *now, double dt_s)
+static double smoothed(const struct memory *m, double load, bool waiting, double dt_s)
 {
-    double load = m->load + (now->load - m->load) * MIN(1, dt_s / SMOOTH_S);
-    if (now->load <= 0 && load < NOTHING)
+    double smooth = m->load + (load - m->load) * MIN(1, dt_s / SMOOTH_S);
+    if (load <= 0 && smooth < NOTHING)
         return 0;
-    return now->waiting ? MAX(load, now->load) : load;
+    return waiting ? MAX(smooth, load) : smooth;
 }
 
 static void learn(struct memory *m, const struct lookahead_load *now, struct view *v)
 {
-    struct lookahead_load l = *now;
-    double horizon_s = (l.start_s >= 1 ? MIN(l.start_s, START_S_MAX) : 1) + 1;
+    double horizon_s = (now->start_s >= 1 ? MIN(now->start_s, START_S_MAX) : 1) + 1;
+    double load = tame(now->load);
     v->good = false;
-    l.load = tame(l.load);
     if (!is_sane(m))
-        begin(m, &l, horizon_s);
-    int64_t since_us = us_sub(l.now_us, m->seen_us);
+        begin(m, load, horizon_s);
+    int64_t since_us = us_sub(now->now_us, m->seen_us);
     if (m->seen_us > 0 && since_us >= 0 && since_us < STEP_LEAST_US)
         return;
     bool gap = m->seen_us == 0 || since_us < 0 || since_us > GAP_US;
@@ -551,11 +554,11 @@ static void learn(struct memory *m, const struct lookahead_load *now, struct vie
     if (gap)
         forget_pending(m);
     set_horizon(m, horizon_s);
-    m->load = l.load = smoothed(m, &l, dt_s);
-    if (step(m, &l, dt_s, v) <= MOST_MAX)
+    m->load = load = smoothed(m, load, now->waiting, dt_s);
+    if (step(m, now->now_us, load, dt_s, v) <= MOST_MAX)
         return;
-    begin(m, &l, horizon_s);
-    (void)step(m, &l, 1, v);
+    begin(m, load, horizon_s);
+    (void)step(m, now->now_us, load, 1, v);
 }
 
 static void look(const struct memory *m, double load, struct view *ret)

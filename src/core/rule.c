@@ -137,7 +137,7 @@ uint32_t rule_mark(const struct rule_conf *r, int32_t count)
     double most = ops->most ? ops->most(r, count) : INFINITY;
     if (most < 0)
         return 0;
-    return most < UINT32_MAX - 1 ? (uint32_t)floor(most) + 1 : UINT32_MAX;
+    return most < UINT32_MAX - 1 ? (uint32_t)most + 1 : UINT32_MAX;
 }
 
 int rule_metric_value(const struct rule_metric *m, const struct rule_context *ctx, double *ret)

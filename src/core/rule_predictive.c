@@ -307,8 +307,8 @@ static void say(const struct rule_conf *r, const struct rule_context *ctx, const
              "%s: %s instances within %s, %s at most (true %d times in 100 so far): "
              "%s %d",
              forecast_ops((enum forecast_kind)m->kind)->name, forecast, within, bound,
-             (int)floor(100 * m->held),
-             r->predictive.forecast_only ? "would need" : "needs", needed);
+             (int)floor(100 * m->held), r->predictive.forecast_only ? "would need" : "needs",
+             needed);
 }
 
 static void predictive_eval(const struct rule_conf *r, struct rule_state *state,

@@ -166,33 +166,20 @@ static uint32_t block_size(const struct series *s, uint32_t at)
     return MIN(SERIES_BLOCK, s->cap - begin);
 }
 
-/* Does a whole block begin with point i, of which nothing can change any more? The newest point
- * still does, and with it what the one before it stands for. */
-static bool begins_block(const struct series *s, uint32_t i)
-{
-    uint32_t at = place(s, i);
-    return i > 0 && at % SERIES_BLOCK == 0 && i + block_size(s, at) + 1 < s->count;
-}
-
-/* A point was added at this place: the block that has just become whole is kept. Its last point is
- * the one before the one before it. */
-static void keep_block(struct series *s, uint32_t added)
+/* A point was added at this place: the block whose last point is the one before the one before it
+ * has become whole, and is made when a window first asks for it. */
+static void forget_block(struct series *s, uint32_t added)
 {
     uint32_t last = added >= 2 ? added - 2 : added + s->cap - 2;
-    if (last % SERIES_BLOCK != SERIES_BLOCK - 1 && last != s->cap - 1)
-        return;
-    uint32_t size = last % SERIES_BLOCK + 1;
-    if (s->blocks && s->count > size + 2)
-        s->blocks[last / SERIES_BLOCK] = block_of(s, s->count - 2 - size, size);
+    bool ends = last % SERIES_BLOCK == SERIES_BLOCK - 1 || last == s->cap - 1;
+    if (ends && s->blocks && s->cap > 2)
+        s->blocks[last / SERIES_BLOCK].weight = 0;
 }
 
 void series_restore_blocks(struct series *s)
 {
-    for (uint32_t i = 1; s->blocks && i < s->count; i++) {
-        uint32_t at = place(s, i);
-        if (begins_block(s, i))
-            s->blocks[at / SERIES_BLOCK] = block_of(s, i, block_size(s, at));
-    }
+    for (uint32_t n = 0; s->blocks && n < SERIES_BLOCKS(s->cap); n++)
+        s->blocks[n].weight = 0;
 }
 
 /* A window from point `first` on: what is left of its first block, whole blocks, and the rest. This
@@ -203,7 +190,8 @@ static uint32_t first_part_end(const struct series *s, uint32_t first)
     return MIN(first + block_size(s, at) - at % SERIES_BLOCK, s->count);
 }
 
-/* The whole block that begins with point i, if one does: from where it is kept, or made for now. */
+/* The whole block that begins with point i, if one does, made if nobody has asked for it yet. The
+ * newest point still changes, and with it what the one before it stands for. */
 static const struct series_block *next_block(const struct series *s, uint32_t i,
                                              struct series_block *made, uint32_t *ret_end)
 {
@@ -211,10 +199,10 @@ static const struct series_block *next_block(const struct series *s, uint32_t i,
         return NULL;
     uint32_t at = place(s, i), size = block_size(s, at);
     *ret_end = i + size;
-    if (s->blocks)
-        return &s->blocks[at / SERIES_BLOCK];
-    *made = block_of(s, i, size);
-    return made;
+    struct series_block *b = s->blocks ? &s->blocks[at / SERIES_BLOCK] : made;
+    if (b == made || b->weight == 0)
+        *b = block_of(s, i, size);
+    return b;
 }
 
 static double average(const struct series *s, uint32_t first, int64_t from_us)
@@ -257,11 +245,12 @@ static void append(struct series *s, int64_t at_us, int64_t since_us, double val
     else
         s->count++;
     s->points[at] = point_of(at_us, value);
-    keep_block(s, at);
+    forget_block(s, at);
 }
 
-/* What comes within a second of the newest point. */
-static void put_near(struct series *s, struct series_point *newest, int64_t at_us, double value)
+/* What comes within a second of the newest point. Seldom, and the way around it is short. */
+static __attribute__((noinline)) void put_near(struct series *s, struct series_point *newest,
+                                               int64_t at_us, double value)
 {
     assert(at_us >= newest->at_us);
     if (at_us == newest->at_us && is_single(newest))
@@ -339,8 +328,8 @@ static double percentile(const struct series *s, uint32_t first, uint32_t percen
     return sort_select(scratch, n, (size_t)MAX(rank, 1) - 1);
 }
 
-int series_stat(const struct series *s, enum series_stat stat, int64_t window_us, int64_t now_us,
-                double *scratch, double *ret)
+static int window_stat(const struct series *s, enum series_stat stat, int64_t window_us,
+                       int64_t now_us, double *scratch, double *ret)
 {
     static const uint8_t percents[SERIES_STAT_MAX] = {
         [SERIES_P50] = 50,
@@ -348,18 +337,11 @@ int series_stat(const struct series *s, enum series_stat stat, int64_t window_us
         [SERIES_P95] = 95,
         [SERIES_P99] = 99,
     };
-    if (!series_fresh(s, now_us))
-        return -ENODATA;
-    const struct series_point *newest = point(s, s->count - 1);
-    if (stat == SERIES_LAST || (window_us <= 0 && stat != SERIES_RATE)) {
-        *ret = newest->value;
-        return 0;
-    }
     int64_t from_us = us_sub(now_us, window_us);
     uint32_t first = window_us > 0 ? first_after(s, from_us) : s->count - 1;
     if (first == s->count)
         first--; /* fresh, but older than a very short window: the newest point speaks */
-    const struct series_point *oldest = point(s, first);
+    const struct series_point *oldest = point(s, first), *newest = point(s, s->count - 1);
     switch (stat) {
     case SERIES_AVG:
         *ret = first < s->count - 1 ? average(s, first, from_us) : newest->mean;
@@ -379,6 +361,17 @@ int series_stat(const struct series *s, enum series_stat stat, int64_t window_us
         *ret = percentile(s, first, percents[stat], scratch);
         return 0;
     }
+}
+
+int series_stat(const struct series *s, enum series_stat stat, int64_t window_us, int64_t now_us,
+                double *scratch, double *ret)
+{
+    if (!series_fresh(s, now_us))
+        return -ENODATA;
+    if (stat != SERIES_LAST && (window_us > 0 || stat == SERIES_RATE))
+        return window_stat(s, stat, window_us, now_us, scratch, ret);
+    *ret = point(s, s->count - 1)->value;
+    return 0;
 }
 
 uint32_t series_count_if(const struct series *s, int64_t window_us, int64_t now_us,

@@ -53,7 +53,7 @@ struct series {
 void series_init(struct series *s, struct series_point *points, uint32_t cap, int64_t stale_us);
 /* An empty series gets room for blocks. They make windows faster and change no result. */
 void series_use_blocks(struct series *s, struct series_block *blocks);
-/* Fills the blocks from the points, which somebody else has written. */
+/* Somebody else has written the points: the blocks are made anew. */
 void series_restore_blocks(struct series *s);
 /* Points that a ring needs for its windows to reach back `window_s` seconds: one more where the
  * window begins within a second, one where now does, and one after a gap. */

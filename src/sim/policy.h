@@ -56,4 +56,5 @@ struct policy_ops {
 
 extern const struct policy_ops *const policy_all[]; /* NULL-terminated; policy_plimsoll first */
 extern const struct policy_ops policy_plimsoll;
+bool policy_measures(enum metric m); /* is plimsoll told it? All else is unknown to it */
 const struct policy_ops *policy_find(const char *name); /* NULL = there is none */

@@ -124,8 +124,6 @@ static void begin_config(struct plimsoll *p)
     struct service_conf service = model.services[0];
     service.initial = p->setup.initial;
     service.template = TEMPLATE;
-    service.budget = -1; /* the others of its budget are not here */
-    service.after_count = 0;
     model.service_count = 1;
     model.services = &service;
     struct event e = event_at(p, US_PER_S, EVENT_CONFIG);
@@ -261,12 +259,15 @@ static double value_of(const struct policy_view *v, enum metric m)
     case METRIC_CPU:
     case METRIC_HOST_CPU:
         return v->utilisation;
-    case METRIC_ERRORS:
-    case METRIC_CONNECTIONS:
-        return 0;
     default:
         return NAN; /* nothing here measures it */
     }
+}
+
+bool policy_measures(enum metric m)
+{
+    static const struct policy_view any;
+    return !isnan(value_of(&any, m));
 }
 
 static void tell_samples(struct plimsoll *p, const struct policy_view *v, struct fleet *fleet)

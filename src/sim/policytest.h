@@ -16,7 +16,7 @@
 #define POLICYTEST_PODS_MAX 100
 #define POLICYTEST_INSTANCES_MAX MODEL_COUNT_MAX
 #define POLICYTEST_SPAN_US (32 * US_PER_DAY) /* of one test */
-#define POLICYTEST_SAMPLES_MAX 200000 /* and as many times as the core wakes between two */
+#define POLICYTEST_SAMPLES_MAX 200000        /* and as many times as the core wakes between two */
 #define POLICYTEST_PAST_US (15 * US_PER_DAY)
 
 /* What a test says of one metric from some moment on. */

@@ -94,7 +94,8 @@ int policytest_read_expect(struct schema_context *ctx, const struct schema_node 
         rc = read_rules(ctx, w.rules, &w.e);
     if (rc == 0 && !expects_something(&w.e))
         rc = schema_note(
-            ctx, schema_fail(ctx, node, &err, "expects nothing; give it a count or a reason"), &err);
+            ctx, schema_fail(ctx, node, &err, "expects nothing; give it a count or a reason"),
+            &err);
     *ret = w.e;
     return rc;
 }

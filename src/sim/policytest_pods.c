@@ -188,11 +188,11 @@ static int check_target(struct schema_context *ctx, const struct schema_node *no
     const struct node_pair *pair = node_find(node, "target");
     if (w->measure == POLICYTEST_CLASSES || w->target > 0)
         return 0;
-    return schema_note(ctx,
-                       schema_fail(ctx, pair ? pair->value : node, &err,
-                                   pair ? "target: is no target; give one above 0"
-                                        : "needs a target above 0"),
-                       &err);
+    return schema_note(
+        ctx,
+        schema_fail(ctx, pair ? pair->value : node, &err,
+                    pair ? "target: is no target; give one above 0" : "needs a target above 0"),
+        &err);
 }
 
 static int read_calculation_expect(struct schema_context *ctx, const struct schema_node *node,

@@ -92,7 +92,7 @@ struct reader {
     struct policytest_file *file;
     policytest_loader load;
     void *load_ctx;
-    const struct config *config; /* the file's own; NULL = it has none */
+    const struct config *config;  /* the file's own; NULL = it has none */
     struct policy_written shared; /* what holds for tests that bring a `scale` of their own */
     const char *service;
 };

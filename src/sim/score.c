@@ -84,6 +84,18 @@ double score_speedup(const struct score *fixed, const struct score *s, double re
     return sqrt(sqrt(product));
 }
 
+const char *score_help_short(void)
+{
+    return "d = the least count that serves the load, s = the ready count, over a time of T:\n"
+           "theta_U, theta_O = 100/T * sum of max(d - s, 0) / d * dt, of max(s - d, 0) / d * dt; "
+           "tau_U, tau_O =\n"
+           "100/T * time with d > s, with s > d; upsilon = 100/T * time in which s and d change "
+           "differently;\n"
+           "acc_U, acc_O = 1/T * sum of max(d - s, 0) * dt, of max(s - d, 0) * dt; jitter = "
+           "(changes of s - of d) / T.\n"
+           "Herbst et al., ACM TOMPECS 3(4), 2018; --legend says it at length.\n";
+}
+
 const char *score_help(void)
 {
     return "violations  requests that waited longer than the SLO allows, or were refused, of all\n"

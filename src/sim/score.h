@@ -37,5 +37,6 @@ void score_end(struct score_meter *m, struct score *ret);
  * the fixed fleet's metric to this one's, no metric counting as less than 0.1 %. In *ret_ratios
  * they are of theta_U, theta_O, tau_U, tau_O. */
 double score_speedup(const struct score *fixed, const struct score *s, double ret_ratios[4]);
-/* The definitions, for people. */
+/* The definitions, for people: at length, and as formulas alone. */
 const char *score_help(void);
+const char *score_help_short(void);

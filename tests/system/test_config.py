@@ -1,5 +1,6 @@
 """Broken configurations: refused with their place and reason, at the start and at a reload."""
 
+import json
 import pathlib
 import re
 import signal
@@ -78,6 +79,47 @@ def test_the_reference_is_what_the_program_prints():
     p = subprocess.run([PROGRAM, "config-reference"], capture_output=True, text=True, timeout=30)
     shipped = (ROOT / "docs" / "config.md").read_text()
     assert p.stdout == shipped, "plimsoll config-reference >docs/config.md"
+
+
+def notes_of(tmp_path, scale):
+    file = tmp_path / "plimsoll.yaml"
+    file.write_text(f"services:\n  shop:\n    listen: ':8080'\n    run: {{command: [app]}}\n"
+                    f"    scale: {scale}\n")
+    p = subprocess.run([PROGRAM, "check", "--json", file], capture_output=True, text=True,
+                       timeout=30)
+    assert p.returncode == 0, p
+    return json.loads(p.stdout)["notes"]
+
+
+WINDOW = '{schedule: {cron: "0 9 * * *", for: 8h, min: 4}}'
+
+
+@pytest.mark.parametrize("rules", [
+    "{predictive: {value: 20}}",
+    "{predictive: {value: 20, mode: forecast-only}}",
+    "{threshold: {metric: cpu, above: 80%, add: 1}}",
+    "{step: {metric: cpu, threshold: 80%, steps: [{from: 0, add: 1}]}}",
+    WINDOW,
+    "{predictive: {value: 20}}, " + WINDOW,
+])
+def test_check_says_of_what_never_shrinks(rules, tmp_path):
+    notes = notes_of(tmp_path, f"{{max: 9, rules: [{rules}]}}")
+    assert len(notes) == 1 and notes[0].startswith("shop: no rule ever asks for fewer"), notes
+    # With nothing between min and max there is nothing to say.
+    assert notes_of(tmp_path, f"{{min: 9, max: 9, rules: [{rules}]}}") == []
+
+
+@pytest.mark.parametrize("rule", [
+    "target: {metric: concurrency, value: 20}",
+    "threshold: {metric: cpu, below: 20%, remove: 1}",
+    "step: {metric: cpu, threshold: 80%, steps: [{to: 0, remove: 1}]}",
+    "step: {metric: cpu, threshold: 80%, type: exact, steps: [{to: 0, set: 2}]}",
+    'schedule: {cron: "0 9 * * *", for: 8h, count: 4}',
+    'schedule: {cron: "0 21 * * *", for: 8h, max: 4}',
+])
+def test_check_is_silent_about_what_shrinks(rule, tmp_path):
+    for rules in (f"[{{{rule}}}]", f"[{{predictive: {{value: 20}}}}, {{{rule}}}]"):
+        assert notes_of(tmp_path, f"{{max: 9, rules: {rules}}}") == [], rules
 
 
 def settled(p):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def test_a_table_with_its_definitions():
     assert rows[1:6] == ["POLICY", "plimsoll", "hpa", "knative", "oracle"]
     for word in ("theta_U", "upsilon", "jitter", "Herbst"):
         assert word in p.stdout
+
+
+    assert "instance-hours: every second" not in p.stdout
+    shares = [word for line in p.stdout.splitlines()[3:6] for word in line.split() if "%" in word]
+    assert all(re.fullmatch(r"(<0\.1|\d+\.\d)%", word) for word in shares)
+    p = cli("simulate", "--trace", WC98, "--for", "1d", "--legend")
+    assert "instance-hours: every second" in p.stdout
 
 
 def test_all_peers_and_the_documented_json():
@@ -139,6 +147,81 @@ services:
     out = simulate("--trace", "-", "-f", f, "--service", "shop", "--points", stdin=waves())
     desired = [p["desired"] for p in out["runs"][0]["points"][5:]]
     assert min(desired) >= 3 and max(desired) <= 5
+
+
+WEB = """
+budgets: {tier: {per-hour: 0.3}}
+services:
+  web:
+    listen: ["127.0.0.1:1"]
+    run: {command: [/bin/true]}
+    max-concurrency: 4
+    sources: {backlog: {push: {}}}
+    scale: {min: 1, max: 20, cost: 0.1, budget: tier, rules: [@RULES@]@MORE@}
+@OTHERS@
+"""
+QUEUE = "queue: {metric: backlog, length: 3}"
+TARGET = "target: {metric: concurrency, value: 3}"
+OTHER = """  other:
+    listen: ["127.0.0.1:2"]
+    run: {command: [/bin/true]}
+    scale: {cost: 0.01, budget: tier}
+"""
+
+
+def flat(rps=100, minutes=10):
+    return "t_seconds,rps\n" + "".join(f"{60 * n},{rps}\n" for n in range(minutes))
+
+
+def web(tmp_path, *rules, more="", others=""):
+    f = tmp_path / "web.yaml"
+    f.write_text(WEB.replace("@RULES@", ", ".join("{%s}" % r for r in rules))
+                 .replace("@MORE@", more).replace("@OTHERS@", others))
+    return f
+
+
+def rehearse(f, *more):
+    out = simulate("--trace", "-", "-f", f, "--service", "web", "--boot", "10s", "--capacity",
+                   "20", "--points", *more, stdin=flat())
+    return out["notes"], [point["ready"] for point in out["runs"][0]["points"]]
+
+
+def test_a_budget_of_its_own_is_kept(tmp_path):
+    notes, ready = rehearse(web(tmp_path, TARGET))
+    assert notes == [] and max(ready) == 3
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    f = web(tmp_path, QUEUE, TARGET, "ratio: {service: other, per: 2}", more=", after: [other]",
+            others=OTHER)
+    notes, ready = rehearse(f)
+    assert max(ready) > 5
+    assert len(notes) == 4
+    for word, note in zip(("tier", "after", "backlog", "ratio"), notes):
+        assert word in note and "left out" in note
+    p = cli("simulate", "--trace", "-", "-f", f, "--service", "web", stdin=flat())
+    assert all(f"note: {note}" in p.stderr for note in notes)
+
+
+@pytest.mark.parametrize("command", [["simulate"], ["tune", "--slo", "p99<1s"]])
+def test_nothing_that_can_be_simulated(tmp_path, command):
+    p = cli(*command, "--trace", "-", "-f", web(tmp_path, QUEUE), stdin=flat())
+    assert p.returncode == 2
+    assert "backlog" in p.stderr and p.stdout == ""
+
+
+def test_how_long_a_request_takes_is_said(tmp_path):
+    p = cli("simulate", "--trace", "-", "-f", web(tmp_path, TARGET), "--capacity", "20",
+            "--boot", "5s", stdin=flat())
+    assert "4 at a time, so a request takes 200ms" in p.stdout and p.stderr == ""
+    out = simulate("--trace", "-", stdin=flat(rps=1))
+    assert any("a request takes 5m" in note for note in out["notes"])
+
+
+def test_no_oracle_where_it_would_be_no_bound():
+    out = simulate("--trace", "-", "--fidelity", "request", "--against", "oracle,hpa", stdin=flat())
+    assert [run["policy"] for run in out["runs"]] == ["plimsoll", "hpa"]
+    assert any("oracle" in note for note in out["notes"])
 
 
 def test_money_and_energy():

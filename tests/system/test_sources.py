@@ -121,7 +121,7 @@ LIES = [
     (200, b"x" * (2 << 20), "over 1 MiB"),
     (200, b'{"queue": {"depth": 1e300}}', "says 1e.?300, which no metric can be"),
     (500, b'{"queue": {"depth": 25}}', "status 500: .\"queue\""),
-    (500, b"\n  the disk is full\r\nat line 12\n", "status 500: the disk is full(;|, for)"),
+    (500, b"\n  the disk is full\r\nat line 12\n", "status 500: the disk is full(?=;|, for|$)"),
 ]
 
 

@@ -230,12 +230,9 @@ static void test_macros(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matches),
-        cmocka_unit_test(test_last_and_next_agree),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_spelling),
-        cmocka_unit_test(test_weekdays),
-        cmocka_unit_test(test_macros),
+        cmocka_unit_test(test_matches),  cmocka_unit_test(test_last_and_next_agree),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_spelling),
+        cmocka_unit_test(test_weekdays), cmocka_unit_test(test_macros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,9 +35,8 @@ static void test_bounds(void **state)
         double value;
         int step; /* -1 = none */
     } cases[] = {
-        { .5, -1 }, { .55, -1 }, { .625, 0 }, { .75, 1 },
-        { 9, 1 },   { .35, -1 }, { .25, 2 },  { 0, 2 },
-        { INFINITY, 1 }, { -INFINITY, 2 }, { NAN, -1 },
+        { .5, -1 }, { .55, -1 }, { .625, 0 },     { .75, 1 },       { 9, 1 },    { .35, -1 },
+        { .25, 2 }, { 0, 2 },    { INFINITY, 1 }, { -INFINITY, 2 }, { NAN, -1 },
     };
     struct rule_step_conf s = {
         .threshold = .5,

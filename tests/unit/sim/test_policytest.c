@@ -97,7 +97,8 @@ static const struct file_case cases[] = {
 
 /* What holds for the whole file holds for a test that brings a policy of its own. */
 static const struct file_case shared_cases[] = {
-    { "worker: true\nsources: {jobs: }\ntests:\n  - {name: a, scale: {min: 0, max: 9, rules: [queue: "
+    { "worker: true\nsources: {jobs: }\ntests:\n  - {name: a, scale: {min: 0, max: 9, rules: "
+      "[queue: "
       "{metric: jobs, length: 5}]}, timeline: [{at: 0s, metrics: {jobs: 12}, expect: 3}]}\n",
       NULL, NULL },
     { "worker: true\ntests:\n  - {name: a, scale: {max: 9, rules: [target: {metric: concurrency, "
@@ -223,10 +224,8 @@ static void test_little_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_many_instances),
-        cmocka_unit_test(test_failure),
+        cmocka_unit_test(test_cases),          cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_many_instances), cmocka_unit_test(test_failure),
         cmocka_unit_test(test_little_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

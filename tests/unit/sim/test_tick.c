@@ -147,11 +147,7 @@ static void expect_count(struct run_options *o, int32_t count)
 static const struct {
     int32_t min, max, initial, run;
 } limits[] = {
-    { 1, 1, 0, 1 },
-    { 1, 3, 0, 3 },
-    { 20, 20, 0, 20 },
-    { 20, 30, 4, 20 },
-    { 0, 0, 0, 0 },
+    { 1, 1, 0, 1 }, { 1, 3, 0, 3 }, { 20, 20, 0, 20 }, { 20, 30, 4, 20 }, { 0, 0, 0, 0 },
 };
 
 static double flat500[] = { 500, 500, 500, 500, 500 };
