@@ -2,6 +2,8 @@
  * came violates. Shared by the world that plays it and the oracle that plans with it. */
 #pragma once
 
+#include <math.h>
+
 #include "base/util.h"
 
 struct fluid {
@@ -15,6 +17,13 @@ struct fluid_second {
     double wait_before_s, wait_after_s;
     double late; /* of the arrivals: they wait too long, or are refused */
 };
+
+/* The least count that serves the rate: without the one more that a quotient a hair above a whole
+ * number would ask for. */
+static inline double fluid_count(double rate, double each)
+{
+    return ceil(rate / each * (1 - 1e-12));
+}
 
 /* Share of a second in which a wait that goes evenly from w0 to w1 is above the limit. */
 static inline double fluid_share_above(double w0, double w1, double limit)

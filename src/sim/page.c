@@ -73,7 +73,7 @@ static void put_html(FILE *out, const char *text)
 static void put_number(FILE *out, double x)
 {
     if (isfinite(x))
-        fprintf(out, "%.7g", x);
+        fprintf(out, "%.10g", x);
     else
         fputs("null", out);
 }
@@ -141,7 +141,7 @@ static void put_points(FILE *out, const struct run_result *r)
 {
     fputs("\"points\":{\"t\":[", out);
     for (uint32_t n = 0; n < r->point_count; n++)
-        fprintf(out, "%s%.7g", n > 0 ? "," : "", seconds(r->points[n].at_us));
+        fprintf(out, "%s%.10g", n > 0 ? "," : "", seconds(r->points[n].at_us));
     for (size_t f = 0; f < ARRAY_LEN(point_fields); f++) {
         fprintf(out, "],\n\"%s\":[", point_fields[f].name);
         for (uint32_t n = 0; n < r->point_count; n++) {
@@ -157,7 +157,7 @@ static void put_decisions(FILE *out, const struct run_result *r)
     uint32_t count = MIN(r->decision_count, PAGE_DECISIONS_MAX);
     fprintf(out, "\"decision_count\":%u,\"decisions\":{\"t\":[", r->decision_count);
     for (uint32_t n = 0; n < count; n++)
-        fprintf(out, "%s%.9g", n > 0 ? "," : "", seconds(r->decisions[n].at_us));
+        fprintf(out, "%s%.10g", n > 0 ? "," : "", seconds(r->decisions[n].at_us));
     fputs("],\n\"before\":[", out);
     for (uint32_t n = 0; n < count; n++)
         fprintf(out, "%s%d", n > 0 ? "," : "", r->decisions[n].before);

@@ -6,6 +6,7 @@
 
 #include "base/us.h"
 #include "base/util.h"
+#include "sim/fluid.h"
 #include "sim/request_world.h"
 #include "sim/run_int.h"
 
@@ -86,7 +87,7 @@ static int step(struct request_run *r, int64_t step_us)
     const struct policy_view *v = &r->view;
     struct fleet *f = &r->world.fleet;
     double rate = trace_cursor_at(&r->cursor, v->now_us - step_us / 2); /* not what chance made */
-    double demand = MAX(ceil(rate / r->o->capacity), 1);
+    double demand = MAX(fluid_count(rate, r->o->capacity), 1);
     score_step(&r->meter, (double)step_us / (double)US_PER_S, demand, f->ready);
     run_bill_add(&r->bill, v->wall_us, f->paid_s - r->paid_s);
     r->paid_s = f->paid_s;

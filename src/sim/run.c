@@ -59,6 +59,8 @@ static int check(const struct run_options *o, struct err *err)
     }
     if (!is_positive(o->capacity) || !is_positive(o->slots))
         return err_set(err, -EINVAL, "capacity and slots of an instance must be more than 0");
+    if (o->fidelity == RUN_REQUEST && o->slots != floor(o->slots))
+        return err_set(err, -EINVAL, "slots must be a whole number where each request is one");
     if (o->fleet.boot_us < 0 || o->fleet.boot_us > US_PER_DAY)
         return err_set(err, -EINVAL, "an instance must start within a day");
     if (!is_share(o->fleet.boot_spread) || !is_share(o->fleet.start_failures) ||

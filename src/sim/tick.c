@@ -54,7 +54,7 @@ static void count(struct tick *t, const struct second *s)
     score->waited += s->flow.late - s->flow.refused;
     t->meter.busy_s += s->flow.served;
     t->meter.ready_s += s->capacity;
-    score_step(&t->meter, 1, MAX(ceil(s->arrivals / t->o->capacity), 1), s->ready);
+    score_step(&t->meter, 1, MAX(fluid_count(s->arrivals, t->o->capacity), 1), s->ready);
 }
 
 static void show(const struct tick *t, const struct second *s, int64_t now_us,
@@ -62,6 +62,9 @@ static void show(const struct tick *t, const struct second *s, int64_t now_us,
 {
     double before_s = s->flow.wait_before_s, after_s = s->flow.wait_after_s;
     double longest = MAX(before_s, after_s);
+    /* Slow ones hold what they serve for longer; 1 where all are as they should be. */
+    double slowness = s->capacity > 0 ? s->ready * t->o->capacity / s->capacity : 1;
+    double service_s = t->service_s * slowness;
     double busy = s->capacity > 0 ? s->flow.served / s->capacity : s->arrivals > 0;
     *v = (struct policy_view){
         .now_us = now_us,
@@ -69,12 +72,12 @@ static void show(const struct tick *t, const struct second *s, int64_t now_us,
         .step_us = US_PER_S,
         .arrivals = s->arrivals,
         .answered = s->flow.served,
-        .in_flight = s->flow.served * t->service_s,
+        .in_flight = s->flow.served * service_s,
         .queued = t->queue,
         .utilisation = busy,
-        .latency_p50_s = t->service_s + (before_s + after_s) / 2,
-        .latency_p95_s = t->service_s + longest,
-        .latency_p99_s = t->service_s + longest,
+        .latency_p50_s = service_s + (before_s + after_s) / 2,
+        .latency_p95_s = service_s + longest,
+        .latency_p99_s = service_s + longest,
         .fleet = &t->fleet,
     };
 }

@@ -1,7 +1,14 @@
 /* What both of Amazon's ways of scaling share. */
 #include "sim/peers/aws.h"
 
+#include <math.h>
+
 #include "base/us.h"
+
+double aws_busy(struct aws *a)
+{
+    return floor(peer_mean_take(&a->busy) * 1e9 + 0.5) / 1e9;
+}
 
 int32_t aws_warm(const struct policy_view *v)
 {

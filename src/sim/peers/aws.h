@@ -12,5 +12,8 @@ struct aws {
     int32_t points_high, points_low; /* in a row */
 };
 
+/* The last minute's CPU, without what adding up sixty numbers left behind: alarms compare it with
+ * round ones. */
+double aws_busy(struct aws *a);
 /* Instances that are ready and over their warm-up; the others count in the desired count alone. */
 int32_t aws_warm(const struct policy_view *v);

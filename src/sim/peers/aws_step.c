@@ -14,9 +14,9 @@
 static double adjustment(double busy)
 {
     if (busy >= HIGH)
-        return busy - HIGH >= 0.2 ? 0.30 : busy - HIGH >= 0.1 ? 0.10 : 0;
+        return busy >= 0.80 ? 0.30 : busy >= 0.70 ? 0.10 : 0;
     if (busy <= LOW)
-        return LOW - busy >= 0.2 ? -0.30 : LOW - busy >= 0.1 ? -0.10 : 0;
+        return busy <= 0.20 ? -0.30 : busy <= 0.30 ? -0.10 : 0;
     return 0;
 }
 
@@ -36,7 +36,7 @@ static void *step_open(const struct policy_setup *s)
 
 static void evaluate(struct aws *a, const struct policy_view *v)
 {
-    double busy = peer_mean_take(&a->busy);
+    double busy = aws_busy(a);
     a->points_high = busy >= HIGH ? a->points_high + 1 : 0;
     a->points_low = busy <= LOW ? a->points_low + 1 : 0;
     if (a->points_high < POINTS && a->points_low < POINTS)

@@ -8,6 +8,7 @@
 #include "sim/peers/aws.h"
 
 #define TARGET 0.7
+#define TARGET_LOW 0.63 /* 90 % of it */
 #define POINTS_OUT 3
 #define POINTS_IN 15
 
@@ -18,9 +19,9 @@ static void *target_open(const struct policy_setup *s)
 
 static void evaluate(struct aws *a, const struct policy_view *v)
 {
-    double busy = peer_mean_take(&a->busy);
+    double busy = aws_busy(a);
     a->points_high = busy > TARGET ? a->points_high + 1 : 0;
-    a->points_low = busy < 0.9 * TARGET ? a->points_low + 1 : 0;
+    a->points_low = busy < TARGET_LOW ? a->points_low + 1 : 0;
     int32_t warm = aws_warm(v), percent = (int32_t)floor(busy * 100 + 0.5);
     double need = ceil(warm * busy / TARGET);
     if (a->points_high >= POINTS_OUT && need > a->p.desired)

@@ -49,10 +49,16 @@ static void note_error(struct hist *h, double need)
     h->lacking /= 2;
 }
 
+/* Of the day, also before 1970. */
+static uint32_t hour_of(int64_t wall_us)
+{
+    return (uint32_t)((wall_us / US_PER_HOUR % HOURS + HOURS) % HOURS);
+}
+
 static void control(struct hist *h, double load, int64_t wall_us)
 {
     double need = ceil(load);
-    uint32_t hour = (uint32_t)(wall_us / US_PER_HOUR % HOURS);
+    uint32_t hour = hour_of(wall_us);
     note_error(h, need);
     h->seen[hour][(uint32_t)MIN(need, LEVELS - 1)]++;
     h->total[hour]++;

@@ -97,7 +97,7 @@ static void see_needs(struct oracle *o)
     for (int64_t at = 0; at < o->count; at++) {
         double rate = trace_cursor_at(&cursor, at * US_PER_S + US_PER_S / 2);
         int32_t most = at <= o->boot_s ? MIN(o->p.setup.initial, o->cap) : o->cap;
-        double need = ceil((rate + (capped ? queue : 0)) / each);
+        double need = fluid_count(rate + (capped ? queue : 0), each);
         o->need[at] = (uint16_t)CLAMP(need, o->p.setup.min, most);
         o->queue[at] = (float)queue;
         fluid_step(&o->fluid, queue, rate, o->need[at] * each, &s);

@@ -1,13 +1,12 @@
 /* A fleet that never changes, of a person who knows the mean of the load. */
-#include <math.h>
-
+#include "sim/fluid.h"
 #include "sim/peers/peer.h"
 
 static void *mean_open(const struct policy_setup *s)
 {
     struct peer *p = peer_open(sizeof(*p), s);
     if (p)
-        peer_want(p, ceil(trace_mean(s->future) / s->capacity), "for the mean load");
+        peer_want(p, fluid_count(trace_mean(s->future), s->capacity), "for the mean load");
     return p;
 }
 
