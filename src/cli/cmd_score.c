@@ -148,7 +148,7 @@ static void put_all(struct str *s, const struct board *b)
 
 /* -- as JSON -- */
 
-static void print_json(const struct board *b)
+static int print_json(const struct board *b)
 {
     json_t *cells = json_array();
     for (size_t n = 0; n < b->cell_count; n++) {
@@ -163,8 +163,11 @@ static void print_json(const struct board *b)
                                                (int)c->good, "scores", scores));
     }
     _cleanup_json_ json_t *root = json_pack("{s:o}", "cells", cells);
+    if (!root || json_array_size(cells) < b->cell_count)
+        return command_fail(COMMAND_FAILED, "the result cannot be written as JSON");
     json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
     putchar('\n');
+    return COMMAND_OK;
 }
 
 /* -- against what was recorded -- */
@@ -282,11 +285,13 @@ static int report(const struct options *o, const struct board *b)
     struct str s;
     str_init(&s, text, RESULTS_BYTES_MAX);
     put_all(&s, b);
+    int rc = COMMAND_OK;
     if (options_flag(o, "json"))
-        print_json(b);
+        rc = print_json(b);
     else if (!update)
         fputs(text, stdout);
-    int rc = update ? replace_results(update, &s) : COMMAND_OK;
+    if (rc == COMMAND_OK && update)
+        rc = replace_results(update, &s);
     if (rc == COMMAND_OK && record)
         rc = write_records(record, b);
     if (rc == COMMAND_OK && expected)

@@ -33,19 +33,37 @@ struct work {
 
 /* -- who takes part -- */
 
+static int add_policy(struct work *w, const struct policy_ops *policy)
+{
+    for (size_t n = 0; n < w->count; n++) {
+        if (w->runs[n].policy == policy)
+            return 0;
+    }
+    if (w->count == RUNS_MAX)
+        return command_fail(COMMAND_USAGE, "--against: too many");
+    w->runs[w->count++].policy = policy;
+    return 0;
+}
+
+static int add_all(struct work *w)
+{
+    int rc = 0;
+    for (size_t n = 0; rc == 0 && policy_all[n]; n++)
+        rc = add_policy(w, policy_all[n]);
+    return rc;
+}
+
 static int add_run(struct work *w, struct slice name)
 {
     const char *names[64] = { 0 };
     size_t known = 0;
     for (; policy_all[known]; known++) {
         names[known] = policy_all[known]->name;
-        if (!slice_eq(name, slice_of(names[known])))
-            continue;
-        if (w->count == RUNS_MAX)
-            return command_fail(COMMAND_USAGE, "--against: too many");
-        w->runs[w->count++].policy = policy_all[known];
-        return 0;
+        if (slice_eq(name, slice_of(names[known])))
+            return add_policy(w, policy_all[known]);
     }
+    if (slice_eq(name, slice_of("all")))
+        return add_all(w);
     char text[64];
     struct str s;
     str_init(&s, text, sizeof(text));
@@ -60,11 +78,6 @@ static int choose_runs(const struct options *o, struct work *w)
 {
     const char *list = options_text(o, "against");
     w->runs[w->count++].policy = &policy_plimsoll;
-    if (list && strcmp(list, "all") == 0) {
-        for (size_t n = 1; policy_all[n]; n++)
-            w->runs[w->count++].policy = policy_all[n];
-        return 0;
-    }
     while (list && *list) {
         size_t n = strcspn(list, ",");
         int rc = add_run(w, slice_trim((struct slice){ list, n }));
@@ -82,7 +95,15 @@ static int list_policies(void)
     return COMMAND_OK;
 }
 
-/* The oracle plans in the fluid world. Where chance makes queues its plan is no bound. */
+/* It plans in the fluid world, with instances that do as they are told. Elsewhere its plan is no
+ * bound. */
+static bool is_bound(const struct run_options *r)
+{
+    const struct fleet_conf *f = &r->fleet;
+    return r->fidelity == RUN_TICK && f->boot_spread <= 0 && f->start_failures <= 0 &&
+           f->crashes_per_day <= 0 && f->noisy_share <= 0;
+}
+
 static void leave_oracle_out(struct work *w)
 {
     size_t kept = 0;
@@ -91,7 +112,8 @@ static void leave_oracle_out(struct work *w)
             w->runs[kept++].policy = w->runs[n].policy;
     }
     if (kept < w->count)
-        simulation_note(&w->sim, "the oracle is left out: it plans for --fidelity tick");
+        simulation_note(&w->sim, "the oracle is left out: it plans for --fidelity tick, and "
+                                 "without failures");
     w->count = kept;
 }
 
@@ -100,7 +122,7 @@ static int run_all(const struct options *o, struct work *w)
 {
     struct err err = { 0 };
     bool page = options_text(o, "html") != NULL;
-    if (w->sim.run.fidelity == RUN_REQUEST)
+    if (!is_bound(&w->sim.run))
         leave_oracle_out(w);
     for (size_t n = 0; n < w->count; n++) {
         struct simulated *s = &w->runs[n];
@@ -109,8 +131,9 @@ static int run_all(const struct options *o, struct work *w)
         s->options.allowed_violations = w->runs[0].result.score.violations;
         s->options.decisions = page || options_flag(o, "decisions");
         s->options.points_max = page || options_flag(o, "points") ? POINTS : 0;
-        if (run_simulate(&s->options, &s->result, &err) < 0)
-            return command_fail_err(COMMAND_FAILED, &err);
+        int rc = run_simulate(&s->options, &s->result, &err);
+        if (rc < 0)
+            return command_fail_err(rc == -EINVAL ? COMMAND_USAGE : COMMAND_FAILED, &err);
     }
     return 0;
 }
@@ -308,7 +331,7 @@ static json_t *run_json(const struct options *o, const struct simulated *s,
     return run;
 }
 
-static void print_json(const struct options *o, const struct work *w)
+static int print_json(const struct options *o, const struct work *w)
 {
     const struct trace *t = &w->sim.trace;
     const struct run_options *r = &w->sim.run;
@@ -323,8 +346,11 @@ static void print_json(const struct options *o, const struct work *w)
         r->fidelity == RUN_TICK ? "tick" : "request", "boot_s", (double)r->fleet.boot_us * 1e-6,
         "capacity", r->capacity, "slots", r->slots, "slo_wait_s", r->slo_wait_s, "seed",
         (json_int_t)r->seed, "notes", simulation_notes_json(&w->sim), "runs", runs);
+    if (!root)
+        return command_fail(COMMAND_FAILED, "the result cannot be written as JSON");
     json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
     putchar('\n');
+    return COMMAND_OK;
 }
 
 static int write_page(const char *path, const struct work *w)
@@ -353,8 +379,9 @@ static int write_page(const char *path, const struct work *w)
 static int report(const struct options *o, const struct work *w)
 {
     const char *page = options_text(o, "html");
+    int rc = COMMAND_OK;
     if (options_flag(o, "json")) {
-        print_json(o, w);
+        rc = print_json(o, w);
     } else {
         print_head(w);
         print_table(w);
@@ -362,7 +389,7 @@ static int report(const struct options *o, const struct work *w)
             print_decisions(w);
         printf("\n%s", options_flag(o, "legend") ? score_help() : score_help_short());
     }
-    return page ? write_page(page, w) : COMMAND_OK;
+    return page && rc == COMMAND_OK ? write_page(page, w) : rc;
 }
 
 static int run(const struct options *o)

@@ -251,7 +251,7 @@ static json_t *candidate_json(const struct work *w, const struct tune_candidate 
                      c->test.violations <= w->options.allowed, "scale", c->yaml);
 }
 
-static void print_json(const struct work *w)
+static int print_json(const struct work *w)
 {
     const struct tune_result *r = &w->result;
     json_t *list = json_array();
@@ -265,8 +265,11 @@ static void print_json(const struct work *w)
                   r->test_s, "slo", "share", w->slo.share, "limit_s", w->slo.limit_s, "wait",
                   w->slo.wait, "simulated", (int)r->count, "refused", (int)r->invalid, "best",
                   r->best >= 0 ? json_integer(r->best) : json_null(), "candidates", list);
+    if (!root)
+        return command_fail(COMMAND_FAILED, "the result cannot be written as JSON");
     json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
     putchar('\n');
+    return COMMAND_OK;
 }
 
 /* -- the page -----------------------------------------------------------------------------------
@@ -355,8 +358,9 @@ static int write_page(const char *path, const struct work *w)
 
 static int report(const struct options *o, const struct work *w)
 {
+    int rc = COMMAND_OK;
     if (options_flag(o, "json")) {
-        print_json(w);
+        rc = print_json(w);
     } else {
         print_head(w);
         putchar('\n');
@@ -365,7 +369,7 @@ static int report(const struct options *o, const struct work *w)
         print_best(w);
     }
     const char *page = options_text(o, "html");
-    return page ? write_page(page, w) : COMMAND_OK;
+    return page && rc == COMMAND_OK ? write_page(page, w) : rc;
 }
 
 static int search(const struct options *o, struct work *w)
@@ -410,8 +414,10 @@ const struct command command_tune = {
     .summary = "search a policy's numbers on a recorded load, and print what to paste",
     .arguments = "",
     .details =
-        "Moves every number in the rules of the service's scale section, its headroom, cost of\n"
-        "change and stabilization, and simulates each candidate on the first part of the load.\n"
+        "Moves the numbers of the target, concurrency, queue and predictive rules in the "
+        "service's\n"
+        "scale section, its headroom, cost of change and stabilization; other rules stay as they\n"
+        "are written. Simulates each candidate on the first part of the load.\n"
         "Those that no other beats in both violations and instance-hours are then shown with\n"
         "their result on the rest. Without --config it starts from a target with a forecast,\n"
         "and from Knative's windows. The same seed gives the same answer on any machine.\n",

@@ -70,6 +70,8 @@ int simulation_number(const struct options *o, const char *name, double min, dou
     if (num_parse_percent(slice_of(text), &value) < 0 &&
         num_parse_double(slice_of(text), &value) < 0)
         return err_set(err, -EINVAL, "--%s is \"%s\", and must be a number", name, text);
+    if (value < min && min > 0 && min < 1e-5)
+        return err_set(err, -EINVAL, "--%s is %s, and must be more than 0", name, text);
     if (value < min || value > max)
         return err_set(err, -EINVAL, "--%s is %s, and must be %g to %g", name, text, min, max);
     *ret = value;
@@ -85,6 +87,15 @@ int simulation_duration(const struct options *o, const char *name, int64_t *ret_
         return err_set(err, -EINVAL, "--%s is \"%s\", and must be a time such as 90s or 7d", name,
                        text);
     return 0;
+}
+
+/* A time that may not be 0. */
+static int read_span(const struct options *o, const char *name, int64_t *ret_us, struct err *err)
+{
+    int rc = simulation_duration(o, name, ret_us, err);
+    if (rc == 0 && options_text(o, name) && *ret_us <= 0)
+        return err_set(err, -EINVAL, "--%s must be more than 0", name);
+    return rc;
 }
 
 /* One word of a list, NULL at its end; -1 = absent. */
@@ -109,7 +120,7 @@ static int take_word(const struct options *o, const char *name, const char *cons
 
 /* -- the load -- */
 
-static int read_recorded(const struct options *o, const char *service, struct trace *ret,
+static int read_recorded(const struct options *o, const char *service, struct simulation *s,
                          struct err *err)
 {
     char dir[4096];
@@ -126,20 +137,20 @@ static int read_recorded(const struct options *o, const char *service, struct tr
     rc = recorded_read(dir, service, us_sub(now_us, length_us), now_us, &r, err);
     if (rc < 0)
         return rc;
-    double *rates = calloc(MAX(r.count, 1), sizeof(*rates));
-    for (size_t n = 0; rates && n < r.count; n++) {
-        double before = n > 0 ? rates[n - 1] : 0;
-        rates[n] = isfinite(r.arrivals[n]) ? r.arrivals[n] : before;
-    }
-    *ret = (struct trace){
+    s->trace = (struct trace){
         .start_wall_us = r.wall_us,
         .step_us = RECORDED_STEP_S * US_PER_S,
         .count = r.count,
-        .rates = rates,
+        .rates = r.arrivals,
     };
-    (void)str_copy(ret->name, sizeof(ret->name), "recorded");
+    r.arrivals = NULL;
+    (void)str_copy(s->trace.name, sizeof(s->trace.name), "recorded");
     recorded_done(&r);
-    return rates ? 0 : err_set(err, -ENOMEM, "out of memory");
+    s->bad_rows = trace_fill_gaps(&s->trace);
+    if (s->bad_rows > 0)
+        simulation_note(s, "%llu of %zu minutes are not recorded: their load is taken from the line "
+                        "between their neighbours", (unsigned long long)s->bad_rows, s->trace.count);
+    return 0;
 }
 
 static int cut(struct trace *t, int64_t from_us, int64_t for_us, struct err *err)
@@ -180,7 +191,7 @@ static int change_load(const struct options *o, struct trace *t, struct err *err
     if (rc == 0)
         rc = simulation_duration(o, "for", &for_us, err);
     if (rc == 0)
-        rc = simulation_duration(o, "resample", &step_us, err);
+        rc = read_span(o, "resample", &step_us, err);
     if (rc == 0)
         rc = cut(t, from_us, for_us, err);
     bool quiet = options_flag(o, "denoise");
@@ -204,7 +215,7 @@ static int read_load(const struct options *o, struct simulation *s, struct err *
         return err_set(err, -EINVAL, "--recorded needs --service or --config");
     const char *service = s->config ? s->policy.service.name : options_text(o, "service");
     int rc = path ? trace_file_read(path, &s->trace, &s->bad_rows, err)
-                  : read_recorded(o, service, &s->trace, err);
+                  : read_recorded(o, service, s, err);
     return rc < 0 ? rc : change_load(o, &s->trace, err);
 }
 
@@ -261,14 +272,19 @@ static int read_policy(const struct options *o, struct simulation *s, struct err
 static int read_histogram(const char *path, struct run_histogram *ret, struct err *err)
 {
     char line[256];
+    bool header = true; /* may come */
     _cleanup_fclose_ FILE *f = fopen(path, "re");
     if (!f)
         return err_set(err, -errno, "%s: %s", path, strerror(errno));
     for (unsigned row = 1; fgets(line, sizeof(line), f); row++) {
         const char *comma = strchr(line, ',');
         double below, share;
-        if (line[0] == '#' || (row == 1 && (line[0] < '0' || line[0] > '9')))
+        bool words = line[strspn(line, "0123456789.+-")] == line[0];
+        if (line[0] == '#' || line[strspn(line, " \t\r\n")] == '\0' || (header && words)) {
+            header &= line[0] == '#' || !words;
             continue;
+        }
+        header = false;
         if (ret->count == ARRAY_LEN(ret->bucket))
             return err_set(err, -E2BIG, "%s: more than %zu rows", path, ARRAY_LEN(ret->bucket));
         struct slice first = { line, comma ? (size_t)(comma - line) : 0 };
@@ -330,9 +346,9 @@ static int read_times(const struct options *o, struct run_options *r, struct err
     r->fleet.boot_us = 60 * US_PER_S;
     int rc = simulation_duration(o, "boot", &r->fleet.boot_us, err);
     if (rc == 0)
-        rc = simulation_duration(o, "slo-wait", &wait_us, err);
+        rc = read_span(o, "slo-wait", &wait_us, err);
     if (rc == 0)
-        rc = simulation_duration(o, "slo-latency", &latency_us, err);
+        rc = read_span(o, "slo-latency", &latency_us, err);
     if (rc == 0)
         rc = options_int(o, "seed", 0, INT64_MAX, &seed, err);
     r->slo_wait_s = (double)wait_us * 1e-6;
@@ -389,6 +405,29 @@ static int read_world(const struct options *o, struct simulation *s, struct err 
     return rc;
 }
 
+/* In a fluid all requests take the same time, and wait: a limit on the whole is one on the wait. */
+static int fit_tick(const struct options *o, struct run_options *r, struct err *err)
+{
+    static const char *const single[] = { "service-time", "discipline", "balance" };
+    if (r->fidelity != RUN_TICK)
+        return 0;
+    for (size_t n = 0; n < ARRAY_LEN(single); n++) {
+        if (options_text(o, single[n]))
+            return err_set(err, -EINVAL, "--%s needs --fidelity request", single[n]);
+    }
+    if (r->slo_latency_s <= 0)
+        return 0;
+    double wait_s = r->slo_latency_s - r->slots / r->capacity;
+    if (wait_s <= 0)
+        return err_set(err, -EINVAL,
+                       "a request takes %g s when nothing is in its way (--slots / --capacity): "
+                       "--slo-latency must be longer",
+                       r->slots / r->capacity);
+    r->slo_wait_s = MIN(r->slo_wait_s, wait_s);
+    r->slo_latency_s = 0;
+    return 0;
+}
+
 /* A start that takes longer than the configuration waits for one would always fail. */
 static void allow_boot(struct simulation *s)
 {
@@ -435,9 +474,10 @@ static int read_all(const struct options *o, struct simulation *s, struct err *e
     if (s->run.capacity <= 0)
         return err_set(err, -EINVAL, "the load is 0 throughout: say --capacity");
     warn_of_slowness(s);
+    rc = fit_tick(o, &s->run, err);
     s->run.trace = &s->trace;
     s->run.model = &s->policy.model;
-    return 0;
+    return rc;
 }
 
 int simulation_read(const struct options *o, struct simulation *ret)

@@ -73,7 +73,7 @@ static void put_html(FILE *out, const char *text)
 static void put_number(FILE *out, double x)
 {
     if (isfinite(x))
-        fprintf(out, "%.10g", x);
+        fprintf(out, "%.7g", x);
     else
         fputs("null", out);
 }
@@ -234,7 +234,7 @@ static void put_data(FILE *out, const struct page *p)
     fputs(",\"definitions\":", out);
     put_text(out, score_help());
     fputs(",\n", out);
-    put_named(out, "start_wall_s", seconds(o->trace->start_wall_us));
+    fprintf(out, "\"start_wall_s\":%.10g,", seconds(o->trace->start_wall_us));
     put_named(out, "seconds", seconds(trace_length_us(o->trace)));
     put_named(out, "latency_limit_s", o->slo_latency_s);
     put_named(out, "cost", o->cost);

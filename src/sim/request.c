@@ -138,6 +138,7 @@ static void finish(struct request_run *r, struct run_result *ret)
 {
     const struct request_counts *c = &r->world.counts;
     struct score *s = &r->meter.score;
+    request_world_end(&r->world);
     s->requests = (double)c->arrived;
     s->waited = (double)c->waited;
     s->refused = (double)(c->refused + c->lost);

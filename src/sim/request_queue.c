@@ -45,6 +45,12 @@ const struct request *request_queue_top(const struct request_queue *q)
     return q->count > 0 ? &q->items[q->first] : NULL;
 }
 
+const struct request *request_queue_get(const struct request_queue *q, uint32_t n)
+{
+    assert(n < q->count);
+    return &q->items[(q->first + n) & (q->cap - 1)];
+}
+
 struct request request_queue_take(struct request_queue *q)
 {
     assert(q->count > 0);

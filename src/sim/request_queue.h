@@ -17,4 +17,5 @@ struct request_queue {
 void request_queue_done(struct request_queue *q);
 int request_queue_put(struct request_queue *q, struct request r);       /* 0 or -ENOMEM */
 const struct request *request_queue_top(const struct request_queue *q); /* NULL when empty */
-struct request request_queue_take(struct request_queue *q);             /* must not be empty */
+const struct request *request_queue_get(const struct request_queue *q, uint32_t n); /* n < count */
+struct request request_queue_take(struct request_queue *q); /* must not be empty */

@@ -226,3 +226,37 @@ int request_world_advance(struct request_world *w, int64_t until_ns)
     pass(w, until_ns);
     return fleet_event(w);
 }
+
+/* -- the end ------------------------------------------------------------------------------------
+ */
+
+static void judge(struct request_world *w, const struct request *r, double work_ns)
+{
+    w->counts.waited += violates(w, (double)(w->now_ns - r->arrived_ns), work_ns);
+}
+
+/* Of what they have spent here, what was done of their work was no wait. */
+static void judge_running(struct request_world *w, const struct request_instance *i)
+{
+    double done_ns = i->done_ns + (double)(w->now_ns - i->seen_ns) * i->speed;
+    for (uint32_t n = 0; n < i->running; n++) {
+        const struct request_running *r = &i->heap[n];
+        judge(w, &r->request, r->request.work_ns - (r->end_ns - done_ns));
+    }
+}
+
+static void judge_queue(struct request_world *w, const struct request_queue *q)
+{
+    for (uint32_t n = 0; n < q->count; n++)
+        judge(w, request_queue_get(q, n), 0);
+}
+
+void request_world_end(struct request_world *w)
+{
+    judge_queue(w, &w->queue);
+    for (uint32_t n = 0; n < w->pool.count; n++) {
+        const struct request_instance *i = w->pool.instances[n];
+        judge_running(w, i);
+        judge_queue(w, &i->waiting);
+    }
+}

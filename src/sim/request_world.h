@@ -47,5 +47,7 @@ void request_world_done(struct request_world *w);
 /* Time passes until `until_ns`, or until the bell rings. 0 = it is then; 1 = the bell rang;
  * -ENOMEM. */
 int request_world_advance(struct request_world *w, int64_t until_ns);
+/* The run is over: of those that are still here, who violates already is counted as `waited`. */
+void request_world_end(struct request_world *w);
 /* Somebody has ordered instances, or sent some away. 0 or -ENOMEM. */
 int request_world_follow(struct request_world *w);

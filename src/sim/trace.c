@@ -32,6 +32,26 @@ int trace_copy(const struct trace *from, struct trace *ret)
     return trace_slice(from, 0, trace_length_us(from), ret);
 }
 
+size_t trace_fill_gaps(struct trace *t)
+{
+    size_t filled = 0;
+    for (size_t n = 0; n < t->count; n++) {
+        if (!isnan(t->rates[n]))
+            continue;
+        size_t next = n;
+        while (next < t->count && isnan(t->rates[next]))
+            next++;
+        double after = next < t->count ? t->rates[next] : n > 0 ? t->rates[n - 1] : 0;
+        double before = n > 0 ? t->rates[n - 1] : after;
+        size_t length = next - n;
+        for (size_t k = 0; k < length; k++)
+            t->rates[n + k] = before + (after - before) * (double)(k + 1) / (double)(length + 1);
+        filled += length;
+        n = next;
+    }
+    return filled;
+}
+
 double trace_mean(const struct trace *t)
 {
     double sum = 0;
@@ -141,5 +161,6 @@ void trace_scale(struct trace *t, double factor)
 
 void trace_scale_time(struct trace *t, double factor)
 {
-    t->step_us = MAX((int64_t)floor((double)t->step_us / factor + 0.5), 1);
+    double step_us = floor((double)t->step_us / factor + 0.5);
+    t->step_us = (int64_t)CLAMP(step_us, 1, (double)TRACE_LENGTH_US_MAX + 1);
 }

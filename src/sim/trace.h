@@ -1,13 +1,13 @@
 /* A recorded load: so many requests a second, at equal steps. Readers take text in pieces of any
  * size (a file, standard input) and find out by themselves which of three forms it is:
- * - CSV with a header: a column of times (t_seconds, t, seconds, time, timestamp, ts: seconds,
- *   seconds or milliseconds since 1970, or ISO 8601), and one of rates (rps, rate, value, load) or
- *   of counts for each step (requests, count, hits, invocations). Lines that begin with # are
- * notes.
+ * - CSV with a header, separated by , ; or tabs: a column of times (t_seconds, t, seconds, time,
+ *   timestamp, ts: seconds, or seconds to nanoseconds since 1970, or ISO 8601), and one of rates
+ *   (rps, rate, value, load) or of counts for each step (requests, count, hits, invocations).
  * - the answer of a Prometheus range query (JSON); several series are added up.
  * - an access log in Common or Combined Log Format: requests are counted for each second; lines may
  *   be up to an hour out of order.
- * Steps that are missing or bad lie on the line between their neighbours, and are told. */
+ * Lines that begin with # are notes. Steps that are missing or bad lie on the line between their
+ * neighbours, and are told. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,9 +18,9 @@
 #include "base/str.h"
 
 struct trace {
-    char name[64];
+    char name[64];         /* well-formed UTF-8, as is the note */
     char note[400];        /* its comment lines: source, licence */
-    int64_t start_wall_us; /* of the first step's begin, UTC; 0 = unknown */
+    int64_t start_wall_us; /* of the first step's begin, UTC, 1970 to 9999; 0 = unknown */
     int64_t step_us;
     size_t count;
     double *rates; /* requests a second, mean over each step; the trace's own memory */
@@ -28,11 +28,15 @@ struct trace {
 
 struct trace_reader;
 
-/* A row that was not taken: where, and why. The first TRACE_BAD_MAX are kept, all are counted. */
-#define TRACE_BAD_MAX 32
-struct trace_bad {
-    uint64_t line;
-    char reason[120];
+/* What could not be taken. All is counted; of what is to be said the first TRACE_SAID_MAX are kept,
+ * by lines. */
+#define TRACE_SAID_MAX 32
+struct trace_losses {
+    uint64_t bad_rows, missing_steps, said;
+    struct trace_said {
+        uint64_t line; /* 0 = this form has none, the text says where */
+        char text[120];
+    } first[TRACE_SAID_MAX];
 };
 
 /* `name` stands in messages. NULL when memory is short. */
@@ -42,14 +46,18 @@ void trace_reader_free(struct trace_reader *r);
 int trace_reader_feed(struct trace_reader *r, const char *bytes, size_t count, struct err *err);
 /* All has been fed. 0, or -EINVAL with a text (no row at all, steps that are not equal, ...). */
 int trace_reader_end(struct trace_reader *r, struct trace *ret, struct err *err);
-uint64_t trace_reader_bad(const struct trace_reader *r, const struct trace_bad **ret,
-                          size_t *count);
+const struct trace_losses *trace_reader_losses(const struct trace_reader *r);
 
 /* Rows, values or seconds that a trace may have: more than a year of seconds. */
 #define TRACE_COUNT_MAX ((size_t)40 * 1000 * 1000)
+/* A load that lasts longer is a mistake, and would be simulated without end. */
+#define TRACE_YEARS_MAX 10
+#define TRACE_LENGTH_US_MAX (INT64_C(3653) * 86400 * 1000000)
 
 void trace_done(struct trace *t);
 int trace_copy(const struct trace *from, struct trace *ret);
+/* Rates that are NaN (unknown) get those on the line between their neighbours. How many. */
+size_t trace_fill_gaps(struct trace *t);
 double trace_mean(const struct trace *t);
 double trace_peak(const struct trace *t);
 int64_t trace_length_us(const struct trace *t);

@@ -8,6 +8,7 @@
 #include "sim/trace_int.h"
 
 #define DISORDER_S 3600 /* a server writes a line when the answer is out, not in order */
+#define JUMP_S 86400    /* so far ahead, a second line must agree */
 #define GAP_S (31 * INT64_C(86400)) /* a longer silence is a wrong date */
 
 static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -36,7 +37,7 @@ static bool digits(const char *text, size_t count, int64_t *ret)
 /* "10/Oct/2000:13:55:36 -0700", 26 bytes. */
 static bool read_stamp(const char *p, size_t bytes, int64_t *ret_s)
 {
-    int64_t day, year, hour, minute, second, east_hours, east_minutes;
+    int64_t day, days, year, hour, minute, second, east_hours, east_minutes;
     if (bytes < 26 || p[2] != '/' || p[6] != '/' || p[11] != ':' || p[14] != ':' || p[17] != ':' ||
         p[20] != ' ' || (p[21] != '+' && p[21] != '-'))
         return false;
@@ -45,11 +46,23 @@ static bool read_stamp(const char *p, size_t bytes, int64_t *ret_s)
         !digits(p + 15, 2, &minute) || !digits(p + 18, 2, &second) ||
         !digits(p + 22, 2, &east_hours) || !digits(p + 24, 2, &east_minutes))
         return false;
-    if (month == 0 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60)
+    if (!trace_find_days(year, month, day, &days) || hour > 23 || minute > 59 || second > 60)
         return false;
     int64_t east_s = (p[21] == '-' ? -1 : 1) * (east_hours * 3600 + east_minutes * 60);
-    *ret_s = trace_days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - east_s;
-    return true;
+    *ret_s = days * 86400 + hour * 3600 + minute * 60 + second - east_s;
+    return trace_time_fits((double)*ret_s);
+}
+
+/* The first of them: hosts ("[::1]") and users may have brackets too. */
+static bool find_stamp(struct slice line, int64_t *ret_s)
+{
+    const char *end = line.p + line.n, *at = line.p;
+    while (at < end && (at = memchr(at, '[', (size_t)(end - at))) != NULL) {
+        at++;
+        if (read_stamp(at, (size_t)(end - at), ret_s))
+            return true;
+    }
+    return false;
 }
 
 /* The first line was not the first second: what is there moves back. */
@@ -83,28 +96,56 @@ static int count_at(struct trace_reader *r, int64_t at_s)
     return rc;
 }
 
-static int log_line(struct trace_reader *r, const char *text, size_t bytes, struct err *err)
+static void drop_ahead(struct trace_reader *r)
 {
-    const char *bracket = memchr(text, '[', bytes);
-    int64_t at_s;
-    if (!bracket || !read_stamp(bracket + 1, bytes - (size_t)(bracket + 1 - text), &at_s)) {
-        trace_reader_say_bad(r, "no [day/month/year:hour:minute:second zone] in it");
-        return 0;
+    if (r->log.ahead_line > 0)
+        trace_reader_say_bad(r, r->log.ahead_line, "a day later than the lines around it");
+    r->log.ahead_line = 0;
+}
+
+/* One wrong date would take all that follows for too early. The line can be counted when none is
+ * held back afterwards. */
+static int confirm(struct trace_reader *r, int64_t at_s, bool jumps)
+{
+    bool agrees = jumps && r->log.ahead_line > 0 && at_s <= r->log.ahead_s + DISORDER_S &&
+                  at_s >= r->log.ahead_s - DISORDER_S;
+    if (agrees) {
+        r->log.ahead_line = 0;
+        return count_at(r, r->log.ahead_s);
     }
-    if (!r->log.begun) {
-        r->log.begun = true;
-        r->log.first_s = at_s;
+    drop_ahead(r);
+    if (jumps) {
+        r->log.ahead_s = at_s;
+        r->log.ahead_line = r->line_number;
+    }
+    return 0;
+}
+
+static bool log_begins(struct trace_reader *r, struct slice line)
+{
+    return find_stamp(line, &r->log.first_s);
+}
+
+static int log_line(struct trace_reader *r, struct slice line, struct err *err)
+{
+    int64_t at_s;
+    if (!find_stamp(line, &at_s)) {
+        trace_reader_say_bad(r, r->line_number, "no [day/month/year:hour:minute:second zone]");
+        return 0;
     }
     int64_t newest_s = r->log.first_s + (int64_t)r->trace.count - 1;
+    bool any = r->trace.count > 0;
     if (at_s < newest_s - DISORDER_S) {
-        trace_reader_say_bad(r, "more than an hour earlier than lines before it");
+        trace_reader_say_bad(r, r->line_number, "more than an hour earlier than lines before it");
         return 0;
     }
-    if (r->trace.count > 0 && at_s > newest_s + GAP_S) {
-        trace_reader_say_bad(r, "more than 31 days later than the lines before it");
+    if (any && at_s > newest_s + GAP_S) {
+        trace_reader_say_bad(r, r->line_number, "more than 31 days later than lines before it");
         return 0;
     }
-    int rc = count_at(r, at_s);
+    int rc = confirm(r, at_s, any && at_s > newest_s + JUMP_S);
+    if (rc == 0 && r->log.ahead_line == 0)
+        rc = count_at(r, at_s);
     if (rc == -E2BIG)
         return err_set(err, rc, "%s:%llu: more than %zu seconds", r->trace.name,
                        (unsigned long long)r->line_number, TRACE_COUNT_MAX);
@@ -113,9 +154,15 @@ static int log_line(struct trace_reader *r, const char *text, size_t bytes, stru
 
 static int log_end(struct trace_reader *r, struct err *err)
 {
+    drop_ahead(r);
     r->trace.step_us = US_PER_S;
     r->trace.start_wall_us = r->log.first_s * US_PER_S;
     return 0;
 }
 
-const struct trace_form trace_form_log = { .line = log_line, .end = log_end };
+const struct trace_form trace_form_log = {
+    .takes_cut_lines = true,
+    .begins = log_begins,
+    .line = log_line,
+    .end = log_end,
+};

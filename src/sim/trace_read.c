@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "base/fmt.h"
-#include "base/num.h"
-#include "base/us.h"
 #include "base/util.h"
 #include "sim/trace_int.h"
+#include "sim/utf8.h"
+
+#define STRANGE_LINES_MAX 20
+#define BLANKS " \t\r\n\xef\xbb\xbf" /* the last three: a byte order mark */
 
 struct trace_reader *trace_reader_new(const char *name)
 {
@@ -19,7 +21,7 @@ struct trace_reader *trace_reader_new(const char *name)
         return NULL;
     struct str s;
     str_init(&s, r->trace.name, sizeof(r->trace.name));
-    str_put(&s, name);
+    utf8_put(&s, slice_of(name));
     return r;
 }
 
@@ -32,23 +34,48 @@ void trace_reader_free(struct trace_reader *r)
     free(r);
 }
 
-uint64_t trace_reader_bad(const struct trace_reader *r, const struct trace_bad **ret, size_t *count)
+const struct trace_losses *trace_reader_losses(const struct trace_reader *r)
 {
-    *ret = r->bad;
-    *count = (size_t)MIN(r->bad_count, TRACE_BAD_MAX);
-    return r->bad_count;
+    return &r->losses;
 }
 
-void trace_reader_say_bad(struct trace_reader *r, const char *format, ...)
+/* Rows are judged a little later than they come: those said before may be of later lines. */
+static struct trace_said *say_at(struct trace_losses *l, uint64_t line)
 {
-    if (r->bad_count++ >= TRACE_BAD_MAX)
+    size_t at = (size_t)MIN(l->said, TRACE_SAID_MAX);
+    l->said++;
+    while (at > 0 && l->first[at - 1].line > line)
+        at--;
+    if (at == TRACE_SAID_MAX)
+        return NULL;
+    memmove(l->first + at + 1, l->first + at, (TRACE_SAID_MAX - 1 - at) * sizeof(l->first[0]));
+    l->first[at].line = line;
+    return &l->first[at];
+}
+
+void trace_reader_say_bad(struct trace_reader *r, uint64_t line, const char *format, ...)
+{
+    struct trace_said *said = say_at(&r->losses, line);
+    r->losses.bad_rows++;
+    if (!said)
         return;
-    struct trace_bad *bad = &r->bad[r->bad_count - 1];
-    bad->line = r->line_number;
     va_list args;
     va_start(args, format);
-    fmt_v(bad->reason, sizeof(bad->reason), format, args);
+    fmt_v(said->text, sizeof(said->text), format, args);
     va_end(args);
+}
+
+void trace_reader_say_missing(struct trace_reader *r, uint64_t line, uint64_t steps,
+                              const char *where)
+{
+    struct trace_said *said = say_at(&r->losses, line);
+    struct str s;
+    r->losses.missing_steps += steps;
+    if (!said)
+        return;
+    str_init(&s, said->text, sizeof(said->text));
+    str_putf(&s, "%llu step%s missing %s", (unsigned long long)steps, steps == 1 ? " is" : "s are",
+             where);
 }
 
 int trace_reader_reserve(struct trace_reader *r, size_t count)
@@ -66,93 +93,6 @@ int trace_reader_reserve(struct trace_reader *r, size_t count)
     for (size_t n = r->trace.count; n < count; n++)
         r->trace.rates[n] = NAN;
     r->trace.count = MAX(r->trace.count, count);
-    return 0;
-}
-
-/* -- times -- */
-
-/* Howard Hinnant's days_from_civil: years begin in March, so that leap days come last. */
-int64_t trace_days(int64_t year, int64_t month, int64_t day)
-{
-    year -= month <= 2;
-    int64_t era = (year >= 0 ? year : year - 399) / 400;
-    int64_t of_era = year - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-/* So many digits at *at. */
-static bool take_number(struct slice text, size_t *at, size_t digits, int64_t *ret)
-{
-    int64_t value = 0;
-    for (size_t n = 0; n < digits; n++, ++*at) {
-        if (*at >= text.n || text.p[*at] < '0' || text.p[*at] > '9')
-            return false;
-        value = value * 10 + (text.p[*at] - '0');
-    }
-    *ret = value;
-    return true;
-}
-
-static bool take_char(struct slice text, size_t *at, const char *any)
-{
-    if (*at >= text.n || !strchr(any, text.p[*at]))
-        return false;
-    ++*at;
-    return true;
-}
-
-static bool take_zone(struct slice text, size_t *at, int64_t *ret_east_s)
-{
-    int64_t hours, minutes;
-    *ret_east_s = 0;
-    if (*at == text.n || (take_char(text, at, "Zz") && *at == text.n))
-        return true;
-    bool west = *at < text.n && text.p[*at] == '-';
-    if (!take_char(text, at, "+-") || !take_number(text, at, 2, &hours))
-        return false;
-    take_char(text, at, ":");
-    if (!take_number(text, at, 2, &minutes) || *at != text.n)
-        return false;
-    *ret_east_s = (west ? -1 : 1) * (hours * 3600 + minutes * 60);
-    return true;
-}
-
-static bool take_clock(struct slice text, size_t *at, double *ret_s)
-{
-    int64_t hour, minute, second;
-    if (!take_number(text, at, 2, &hour) || !take_char(text, at, ":") ||
-        !take_number(text, at, 2, &minute))
-        return false;
-    double fraction = 0, unit = 1;
-    second = 0;
-    if (take_char(text, at, ":") && !take_number(text, at, 2, &second))
-        return false;
-    if (take_char(text, at, ".,")) {
-        int64_t digit;
-        while (take_number(text, at, 1, &digit))
-            fraction += (double)digit * (unit /= 10);
-    }
-    *ret_s = (double)(hour * 3600 + minute * 60 + second) + fraction;
-    return hour < 24 && minute < 60 && second <= 60;
-}
-
-int trace_parse_time(struct slice text, double *ret_s)
-{
-    int64_t year, month, day, east_s = 0;
-    double clock_s = 0;
-    size_t at = 0;
-    text = slice_trim(text);
-    if (!take_number(text, &at, 4, &year) || !take_char(text, &at, "-/") ||
-        !take_number(text, &at, 2, &month) || !take_char(text, &at, "-/") ||
-        !take_number(text, &at, 2, &day))
-        return -EINVAL;
-    if (month < 1 || month > 12 || day < 1 || day > 31)
-        return -EINVAL;
-    if (at < text.n && (!take_char(text, &at, "Tt ") || !take_clock(text, &at, &clock_s) ||
-                        !take_zone(text, &at, &east_s)))
-        return -EINVAL;
-    *ret_s = (double)(trace_days(year, month, day) * 86400 - east_s) + clock_s;
     return 0;
 }
 
@@ -178,43 +118,70 @@ static void take_start(struct trace *t, const char *text, size_t bytes)
     }
 }
 
-static void take_note(struct trace_reader *r, const char *text, size_t bytes)
+static void take_note(struct trace *t, struct slice note)
 {
-    struct trace *t = &r->trace;
-    struct slice note = slice_trim((struct slice){ text, bytes });
     size_t used = strlen(t->note);
     struct str s;
     str_init(&s, t->note + used, sizeof(t->note) - used);
-    str_putf(&s, "%s%.*s", used > 0 ? "\n" : "", (int)MIN(note.n, sizeof(t->note)), note.p);
+    if (used > 0)
+        str_put(&s, "\n");
+    utf8_put(&s, note);
     take_start(t, note.p, note.n);
 }
 
-static bool looks_like_log(const char *line, size_t bytes)
+static int refuse(struct trace_reader *r, struct err *err)
 {
-    const char *bracket = memchr(line, '[', bytes);
-    return bracket && memchr(bracket, ']', bytes - (size_t)(bracket - line)) &&
-           memchr(bracket, '/', bytes - (size_t)(bracket - line));
+    return err_set(err, -EINVAL,
+                   "%s: no header with a time (t_seconds, time, timestamp, ...) and a rate (rps, "
+                   "rate, value, load) or count (requests, count, hits); nor is it a Prometheus "
+                   "answer or an access log",
+                   r->trace.name);
+}
+
+/* The first lines may be damaged: logs are cut anywhere, and tables have titles. */
+static int find_form(struct trace_reader *r, struct slice line, struct err *err)
+{
+    static const struct trace_form *const forms[] = { &trace_form_log, &trace_form_csv };
+    for (size_t n = 0; n < ARRAY_LEN(forms) && !r->form; n++) {
+        if ((!r->line_cut || forms[n]->takes_cut_lines) && forms[n]->begins(r, line))
+            r->form = forms[n];
+    }
+    if (r->form)
+        return 0;
+    trace_reader_say_bad(r, r->line_number, "neither a header nor a line of an access log");
+    return ++r->strange_lines < STRANGE_LINES_MAX ? 0 : refuse(r, err);
+}
+
+static int take_line(struct trace_reader *r, struct slice line, struct err *err)
+{
+    struct slice text = slice_trim(line);
+    if (text.n == 0)
+        return 0;
+    if (text.p[0] == '#') {
+        take_note(&r->trace, slice_trim((struct slice){ text.p + 1, text.n - 1 }));
+        return 0;
+    }
+    if (!r->form) {
+        int rc = find_form(r, line, err);
+        if (rc < 0 || r->form != &trace_form_log)
+            return rc;
+    }
+    if (!r->line_cut || r->form->takes_cut_lines)
+        return r->form->line(r, line, err);
+    trace_reader_say_bad(r, r->line_number, "longer than %d bytes", TRACE_LINE_MAX);
+    return 0;
 }
 
 static int end_line(struct trace_reader *r, struct err *err)
 {
     size_t bytes = r->line_bytes;
-    r->line_bytes = 0;
-    r->line_cut = false;
     r->line_number++;
     if (bytes > 0 && r->line[bytes - 1] == '\r')
         bytes--;
-    r->line[bytes] = '\0';
-    struct slice text = slice_trim((struct slice){ r->line, bytes });
-    if (text.n == 0)
-        return 0;
-    if (text.p[0] == '#' && r->form != &trace_form_log) {
-        take_note(r, text.p + 1, text.n - 1);
-        return 0;
-    }
-    if (!r->form)
-        r->form = looks_like_log(text.p, text.n) ? &trace_form_log : &trace_form_csv;
-    return r->form->line(r, text.p, text.n, err);
+    int rc = take_line(r, (struct slice){ r->line, bytes }, err);
+    r->line_bytes = 0;
+    r->line_cut = false;
+    return rc;
 }
 
 static int feed_lines(struct trace_reader *r, const char *bytes, size_t count, struct err *err)
@@ -255,14 +222,11 @@ static int feed_text(struct trace_reader *r, const char *bytes, size_t count, st
 
 int trace_reader_feed(struct trace_reader *r, const char *bytes, size_t count, struct err *err)
 {
-    if (!r->form && r->line_bytes == 0 && r->line_number == 0) {
-        while (count > 0 && strchr(" \t\r\n", bytes[0]) && bytes[0]) {
-            r->line_number += bytes[0] == '\n';
-            bytes++;
-            count--;
-        }
-        if (count > 0 && bytes[0] == '{')
-            r->form = &trace_form_prometheus;
+    for (; !r->begun && count > 0 && memchr(BLANKS, bytes[0], sizeof(BLANKS) - 1); bytes++, count--)
+        r->line_number += bytes[0] == '\n';
+    if (!r->begun && count > 0) {
+        r->begun = true;
+        r->form = bytes[0] == '{' ? &trace_form_prometheus : NULL;
     }
     if (r->form == &trace_form_prometheus)
         return feed_text(r, bytes, count, err);
@@ -271,41 +235,24 @@ int trace_reader_feed(struct trace_reader *r, const char *bytes, size_t count, s
 
 /* -- the end -- */
 
-/* What is unknown lies on the line between its neighbours. */
-static size_t fill_gaps(struct trace *t)
-{
-    size_t filled = 0;
-    for (size_t n = 0; n < t->count; n++) {
-        if (!isnan(t->rates[n]))
-            continue;
-        size_t next = n;
-        while (next < t->count && isnan(t->rates[next]))
-            next++;
-        double before = n > 0 ? t->rates[n - 1] : 0;
-        double after = next < t->count ? t->rates[next] : before;
-        size_t length = next - n;
-        for (size_t k = 0; k < length; k++)
-            t->rates[n + k] = before + (after - before) * (double)(k + 1) / (double)(length + 1);
-        filled += length;
-        n = next;
-    }
-    return filled;
-}
-
 int trace_reader_end(struct trace_reader *r, struct trace *ret, struct err *err)
 {
+    struct trace *t = &r->trace;
     int rc = r->line_bytes > 0 ? end_line(r, err) : 0;
     if (rc == 0 && !r->form)
-        rc = err_set(err, -EINVAL, "%s: nothing in it", r->trace.name);
+        rc = r->strange_lines > 0 ? refuse(r, err)
+                                  : err_set(err, -EINVAL, "%s: nothing in it", t->name);
     if (rc == 0)
         rc = r->form->end(r, err);
-    if (rc == 0 && r->trace.count == 0)
-        rc = err_set(err, -EINVAL, "%s: no row in it that can be used", r->trace.name);
+    if (rc == 0 && t->count == 0)
+        rc = err_set(err, -EINVAL, "%s: no row in it that can be used", t->name);
+    if (rc == 0 && trace_length_us(t) > TRACE_LENGTH_US_MAX)
+        rc = err_set(err, -E2BIG, "%s: longer than %d years", t->name, TRACE_YEARS_MAX);
     if (rc < 0)
         return rc;
-    fill_gaps(&r->trace);
-    *ret = r->trace;
-    r->trace.rates = NULL;
-    r->trace.count = 0;
+    trace_fill_gaps(t);
+    *ret = *t;
+    t->rates = NULL;
+    t->count = 0;
     return 0;
 }

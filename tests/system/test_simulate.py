@@ -224,6 +224,19 @@ def test_no_oracle_where_it_would_be_no_bound():
     assert any("oracle" in note for note in out["notes"])
 
 
+def test_a_limit_on_latency_is_one_on_the_wait_in_a_fluid():
+    args = ["--trace", "-", "--capacity", "20", "--slots", "4", "--against", "static_mean"]
+    latency = simulate(*args, "--slo-latency", "400ms", stdin=waves())
+    wait = simulate(*args, "--slo-wait", "200ms", stdin=waves())
+    assert latency["runs"] == wait["runs"]
+    assert latency["runs"][1]["score"]["violations"] > 0
+
+
+def test_everybody_takes_part_once():
+    out = simulate("--trace", "-", "--against", "hpa,hpa,all", stdin=flat(minutes=5))
+    assert sorted(run["policy"] for run in out["runs"]) == sorted(["plimsoll", *PEERS])
+
+
 def test_money_and_energy():
     out = simulate("--trace", "-", "--cost", "0.5", "--watts", "200", "--carbon", "400",
                    stdin=waves())
@@ -244,6 +257,16 @@ def test_money_and_energy():
     (["--trace", WC98, "--service-time", "lognormal:x"], "lognormal:CV"),
     (["--trace", WC98, "--start-failures", "3"], "--start-failures"),
     (["--trace", WC98, "--from", "20d"], "nothing of the load is left"),
+    (["--trace", WC98, "--boot", "2d"], "within a day"),
+    (["--trace", WC98, "--noisy", "200%"], "noisy"),
+    (["--trace", WC98, "--capacity", "0"], "more than 0"),
+    (["--trace", WC98, "--resample", "0s"], "more than 0"),
+    (["--trace", WC98, "--slo-wait", "0s"], "more than 0"),
+    (["--trace", WC98, "--slo-latency", "1ms"], "--slo-latency must be longer"),
+    (["--trace", WC98, "--balance", "nonsense"], "--balance needs --fidelity request"),
+    (["--trace", WC98, "--service-time", "exponential"], "--service-time needs --fidelity request"),
+    (["--trace", WC98, "--fidelity", "request", "--balance", "nonsense", "--for", "1h"],
+     "nonsense"),
 ])
 def test_what_is_wrong_is_said(wrong, text):
     p = cli("simulate", *wrong)

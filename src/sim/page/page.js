@@ -110,7 +110,8 @@ const columns = [
 
 function draw_score() {
     const table = document.getElementById("score");
-    const used = columns.filter(c => c[0] === "violations" || data.runs.some(run => run.score[c[0]]));
+    const used = columns.filter(
+        ([key]) => key === "violations" || data.runs.some(run => run.score[key]));
     const head = element(element(table, "thead"), "tr");
     element(head, "th", "policy", { scope: "col" });
     for (const [, name, , help] of used)

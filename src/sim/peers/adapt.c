@@ -2,7 +2,7 @@
  * 15 times slower to release. Source: Ali-Eldin, Tordsson, Elmroth, "An adaptive hybrid elasticity
  * controller for cloud infrastructures", NOMS 2012, and its authors' code. What of that is
  * ambiguous is read as: the result is added to the count, and never leaves less than the need + 2
- * when it releases. */
+ * when it releases; with nothing to do in advance and no need above the count it holds. */
 #include "sim/peers/research.h"
 
 #define SLOWER_IN 15

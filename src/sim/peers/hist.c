@@ -1,7 +1,8 @@
 /* Hist: a histogram of the load for each hour of the day; the 95th percentile of this hour's, plus
  * the mean of what was lacking lately; when it lacks too often, the need + 2. Source: Urgaonkar et
  * al., "Agile dynamic provisioning of multi-tier Internet applications", ACM TAAS 3(1), 2008, and
- * the code of a comparison by others. */
+ * the code of a comparison by others. What was too many counts as an error of 0, as the paper has
+ * it. */
 #include "base/us.h"
 #include "sim/peers/research.h"
 

@@ -23,7 +23,7 @@ struct rig {
     void *self;
     struct policy_setup setup;
     struct fleet fleet;
-    int64_t now_s;
+    int64_t now_s, wall_us; /* wall_us: when it was 0 */
 };
 
 /* What is seen in each of the next seconds. */
@@ -61,7 +61,7 @@ static inline void rig_run(struct rig *r, int64_t until_s, const struct rig_load
         fleet_advance(&r->fleet, now_us);
         const struct policy_view v = {
             .now_us = now_us,
-            .wall_us = now_us,
+            .wall_us = r->wall_us + now_us,
             .step_us = US_PER_S,
             .arrivals = load->arrivals,
             .answered = load->arrivals,

@@ -20,7 +20,11 @@
 
 static double rates[] = { 10, 20 };
 static const struct trace trace = {
-    .name = "shop </script>", .step_us = 60 * US_PER_S, .count = 2, .rates = rates
+    .name = "shop </script>",
+    .start_wall_us = INT64_C(1700000460) * US_PER_S,
+    .step_us = 60 * US_PER_S,
+    .count = 2,
+    .rates = rates,
 };
 static const struct policy_ops policy = { .name = "plain", .help = "as \"it\" is" };
 static const struct run_options options = {
@@ -121,13 +125,15 @@ static void test_data_is_whole(void **state)
 {
     char *page = write_page("t", NULL, NULL, 0);
     json_t *data = data_of(page), *run, *points;
-    double violations, cost, seconds, hours;
+    double violations, cost, seconds, hours, start;
     const char *name, *help;
-    int rc = json_unpack(data, "{s:F, s:F, s:[{s:s, s:s, s:{s:F}, s:o}], s:[{s:F}]}", "cost", &cost,
-                         "seconds", &seconds, "runs", "name", &name, "help", &help, "score",
-                         "violations", &violations, "points", &points, "dots", "hours", &hours);
+    int rc = json_unpack(data, "{s:F, s:F, s:F, s:[{s:s, s:s, s:{s:F}, s:o}], s:[{s:F}]}", "cost",
+                         &cost, "start_wall_s", &start, "seconds", &seconds, "runs", "name", &name,
+                         "help", &help, "score", "violations", &violations, "points", &points,
+                         "dots", "hours", &hours);
     assert_int_equal(rc, 0);
-    assert_true(cost == 0.25 && seconds == 120 && violations == 0.125 && hours == 3);
+    assert_true(cost == 0.25 && seconds == 120 && start == 1700000460 && violations == 0.125 &&
+                hours == 3);
     assert_string_equal(name, "plain");
     assert_string_equal(help, "as \"it\" is");
     assert_true(json_is_null(json_array_get(json_object_get(points, "load"), 1)));

@@ -96,6 +96,21 @@ static const struct {
       10,
       60,
       { { 119, { .utilisation = 0.75 }, 10 }, { 120, { .utilisation = 0.75 }, 11 } } },
+    { "aws_target",
+      "on the target, and not a hair above it",
+      10,
+      60,
+      { { 900, { .utilisation = 0.7 }, 10 } } },
+    { "aws_step",
+      "its bound belongs to the further step: 10 over",
+      10,
+      60,
+      { { 119, { .utilisation = 0.7 }, 10 }, { 120, { .utilisation = 0.7 }, 11 } } },
+    { "aws_step",
+      "its bound belongs to the further step: 10 under",
+      10,
+      60,
+      { { 119, { .utilisation = 0.3 }, 10 }, { 120, { .utilisation = 0.3 }, 9 } } },
     { "aws_step", "20 over: 30 percent more", 10, 60, { { 120, { .utilisation = 0.95 }, 13 } } },
     { "aws_step",
       "just under the threshold: nothing; 10 under: a tenth less",
@@ -184,6 +199,18 @@ static const struct {
         { 3600, { .arrivals = 450 }, 5 } } },
 };
 
+/* The clock of a load may stand anywhere. */
+static void test_before_1970(void **state)
+{
+    static const struct rig_load load = { .arrivals = 300 };
+    struct rig r;
+    rig_begin(&r, "hist", 5, 0, NULL);
+    r.wall_us = -5 * US_PER_HOUR;
+    rig_run(&r, 120, &load);
+    assert_int_equal(rig_desired(&r), 3);
+    rig_end(&r);
+}
+
 static void test_steps(void **state)
 {
     for (size_t n = 0; n < ARRAY_LEN(cases); n++) {
@@ -265,6 +292,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_before_1970),
         cmocka_unit_test(test_conpaas_sees_a_line),
         cmocka_unit_test(test_fixed_fleets),
         cmocka_unit_test(test_every_policy_survives_nonsense),

@@ -259,6 +259,41 @@ static void test_plimsoll_in_a_bad_world(void **state)
     run_result_done(&other);
 }
 
+/* Four times as slow hold what they serve four times as long: 10 full ones have 200 in flight. */
+static void test_slow_ones_hold_more(void **state)
+{
+    double rates[] = { 250, 250 };
+    const struct trace t = { .step_us = 5 * US_PER_S, .count = 2, .rates = rates };
+    struct run_options o = options_of(&t, &still);
+    struct run_result r;
+    o.initial = 10;
+    o.fleet.noisy_share = 1;
+    o.fleet.noisy_slowdown = 4;
+    o.points_max = 10;
+    simulate(&o, &r);
+    assert_float_equal(r.points[1].in_flight, 200, 1e-9);
+    assert_float_equal(r.points[1].latency_p99_s, 0.8, 1e-9);
+    run_result_done(&r);
+}
+
+/* 1.1 / (1.1 / 15) is a hair above 15. */
+static void test_counts_without_rounding(void **state)
+{
+    double rates[] = { 1.1, 1.1 };
+    const struct trace t = { .step_us = 60 * US_PER_S, .count = 2, .rates = rates };
+    static const char *const fixed[] = { "static_mean", "static_peak", "oracle" };
+    for (size_t n = 0; n < ARRAY_LEN(fixed); n++) {
+        struct run_options o = options_of(&t, policy_find(fixed[n]));
+        struct run_result r;
+        o.capacity = trace_mean(&t) / 15;
+        o.initial = 15;
+        simulate(&o, &r);
+        assert_float_equal(r.score.instance_hours * 3600, 15 * 120, 1e-6);
+        assert_float_equal(r.score.tau_u, 0, 0);
+        run_result_done(&r);
+    }
+}
+
 static void test_bill(void **state)
 {
     double rates[] = { 90, 90 };
@@ -301,6 +336,10 @@ static void test_refused_options(void **state)
     o = options_of(&good, &still);
     o.fleet.start_failures = 2;
     assert_int_equal(run_simulate(&o, &r, &err), -EINVAL);
+    o = options_of(&good, &still);
+    o.fidelity = RUN_REQUEST;
+    o.slots = 2.5;
+    assert_int_equal(run_simulate(&o, &r, &err), -EINVAL);
 }
 
 int main(void)
@@ -314,6 +353,8 @@ int main(void)
         cmocka_unit_test(test_peers_keep_min_and_max),
         cmocka_unit_test(test_plimsoll_follows),
         cmocka_unit_test(test_plimsoll_in_a_bad_world),
+        cmocka_unit_test(test_slow_ones_hold_more),
+        cmocka_unit_test(test_counts_without_rounding),
         cmocka_unit_test(test_bill),
         cmocka_unit_test(test_refused_options),
     };
