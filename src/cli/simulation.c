@@ -148,8 +148,10 @@ static int read_recorded(const struct options *o, const char *service, struct si
     recorded_done(&r);
     s->bad_rows = trace_fill_gaps(&s->trace);
     if (s->bad_rows > 0)
-        simulation_note(s, "%llu of %zu minutes are not recorded: their load is taken from the line "
-                        "between their neighbours", (unsigned long long)s->bad_rows, s->trace.count);
+        simulation_note(s,
+                        "%llu of %zu minutes are not recorded: their load is taken from the line "
+                        "between their neighbours",
+                        (unsigned long long)s->bad_rows, s->trace.count);
     return 0;
 }
 
@@ -202,6 +204,9 @@ static int change_load(const struct options *o, struct trace *t, struct err *err
     if (!quiet)
         trace_scale(t, scale);
     trace_scale_time(t, speed);
+    if (trace_length_us(t) > TRACE_LENGTH_US_MAX)
+        return err_set(err, -EINVAL, "--time-scale: the load would last longer than %d years",
+                       TRACE_YEARS_MAX);
     return resample(t, step_us, err);
 }
 
@@ -272,19 +277,20 @@ static int read_policy(const struct options *o, struct simulation *s, struct err
 static int read_histogram(const char *path, struct run_histogram *ret, struct err *err)
 {
     char line[256];
-    bool header = true; /* may come */
+    bool begun = false;
     _cleanup_fclose_ FILE *f = fopen(path, "re");
     if (!f)
         return err_set(err, -errno, "%s: %s", path, strerror(errno));
     for (unsigned row = 1; fgets(line, sizeof(line), f); row++) {
         const char *comma = strchr(line, ',');
         double below, share;
-        bool words = line[strspn(line, "0123456789.+-")] == line[0];
-        if (line[0] == '#' || line[strspn(line, " \t\r\n")] == '\0' || (header && words)) {
-            header &= line[0] == '#' || !words;
+        const char *text = line + strspn(line, " \t\r\n");
+        bool header = !begun && (*text < '0' || *text > '9');
+        if (*text == '#' || *text == '\0')
             continue;
-        }
-        header = false;
+        begun = true;
+        if (header)
+            continue;
         if (ret->count == ARRAY_LEN(ret->bucket))
             return err_set(err, -E2BIG, "%s: more than %zu rows", path, ARRAY_LEN(ret->bucket));
         struct slice first = { line, comma ? (size_t)(comma - line) : 0 };

@@ -16,8 +16,6 @@ static int read_all(const uint8_t *data, size_t size, size_t piece, struct trace
 {
     struct err err = { 0 };
     struct trace_reader *r = trace_reader_new("fuzz");
-    const struct trace_bad *bad;
-    size_t kept;
     int rc = 0;
     assert(r);
     for (size_t at = 0; rc == 0 && at < size; at += piece)
@@ -25,8 +23,10 @@ static int read_all(const uint8_t *data, size_t size, size_t piece, struct trace
     if (rc == 0)
         rc = trace_reader_end(r, ret, &err);
     assert(rc == 0 || err.text[0] != '\0');
-    *ret_bad = trace_reader_bad(r, &bad, &kept);
-    assert(kept <= *ret_bad && kept <= TRACE_BAD_MAX);
+    const struct trace_losses *l = trace_reader_losses(r);
+    for (size_t n = 0; n < MIN(l->said, TRACE_SAID_MAX); n++)
+        assert(l->first[n].text[0] != '\0');
+    *ret_bad = l->bad_rows;
     trace_reader_free(r);
     return rc;
 }

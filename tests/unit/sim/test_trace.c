@@ -37,7 +37,7 @@ static int read_text(const char *text, size_t piece, struct trace *ret,
 static const struct {
     const char *about, *text;
     int64_t step_us, start_wall_us;
-    size_t count, bad;
+    size_t count, bad, missing;
     double rates[RATES_MAX];
 } good[] = {
     { "as traces/ has them",
@@ -46,12 +46,14 @@ static const struct {
       INT64_C(897264000) * US_PER_S,
       3,
       0,
+      0,
       { 1, 2.5, 0 } },
     { "other names, other columns, quotes, CR, no last newline",
       "host,\"timestamp\",requests\r\na,1500000000,60\r\na,1500000060,120",
       60 * US_PER_S,
       INT64_C(1500000000) * US_PER_S,
       2,
+      0,
       0,
       { 1, 2 } },
     { "milliseconds since 1970, steps of half a second",
@@ -60,12 +62,14 @@ static const struct {
       INT64_C(1500000000) * US_PER_S,
       2,
       0,
+      0,
       { 1, 2 } },
     { "ISO 8601 with a zone",
       "time,value\n2024-02-29T23:59:00+01:00,4\n2024-03-01 00:00:00+0100,8\n",
       60 * US_PER_S,
       INT64_C(1709247540) * US_PER_S,
       2,
+      0,
       0,
       { 4, 8 } },
     { "bad rows lie on the line between their neighbours, and are told",
@@ -74,6 +78,7 @@ static const struct {
       0,
       4,
       3,
+      0,
       { 1, 2, 3, 4 } },
     { "rows that do not fit into the steps",
       "t,rps\n0,1\n10,2\n10,3\n5,4\n15,5\n20,6\n30\n",
@@ -81,6 +86,7 @@ static const struct {
       0,
       3,
       4,
+      0,
       { 1, 2, 6 } },
     { "a Prometheus answer, two series",
       "{\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{},"
@@ -89,6 +95,7 @@ static const struct {
       15 * US_PER_S,
       INT64_C(1435781430) * US_PER_S,
       4,
+      1,
       1,
       { 1.5, 2, 3, 4 } },
     { "an access log, a little out of order",
@@ -103,7 +110,139 @@ static const struct {
       INT64_C(971211335) * US_PER_S,
       4,
       3,
+      0,
       { 1, 2, 0, 1 } },
+    { "microseconds since 1970",
+      "t,rps\n1700000000000000,1\n1700000060000000,2\n",
+      60 * US_PER_S,
+      INT64_C(1700000000) * US_PER_S,
+      2,
+      0,
+      0,
+      { 1, 2 } },
+    { "nanoseconds since 1970",
+      "t,rps\n1700000000000000000,1\n1700000060000000000,2\n",
+      60 * US_PER_S,
+      INT64_C(1700000000) * US_PER_S,
+      2,
+      0,
+      0,
+      { 1, 2 } },
+    { "times that no calendar has",
+      "t,rps\n1600000000,1\n1600000001,2\n1e300,3\n-1,4\n2024-02-30,5\n1969-12-31,6\n",
+      US_PER_S,
+      INT64_C(1600000000) * US_PER_S,
+      2,
+      4,
+      0,
+      { 1, 2 } },
+    { "a start before 1970 is none",
+      "# start=0001-01-01\nt,rps\n0,1\n1,2\n",
+      US_PER_S,
+      0,
+      2,
+      0,
+      0,
+      { 1, 2 } },
+    { "the step is what most rows are apart: a bad row between the first two",
+      "t,requests\n0,600\noops\n60,600\n120,600\n",
+      60 * US_PER_S,
+      0,
+      3,
+      1,
+      0,
+      { 10, 10, 10 } },
+    { "the step is what most rows are apart: a header once more",
+      "t,requests\n0,600\nt,requests\n60,600\n120,600\n",
+      60 * US_PER_S,
+      0,
+      3,
+      1,
+      0,
+      { 10, 10, 10 } },
+    { "the step is what most rows are apart: a gap after the first row",
+      "t,rps\n0,1\n120,3\n180,4\n240,5\n",
+      60 * US_PER_S,
+      0,
+      5,
+      0,
+      1,
+      { 1, 2, 3, 4, 5 } },
+    { "quoted fields",
+      "time,name,rps\n0,\"a,5,b\",100\n1,\"a \"\"5\"\", b\" , \"7\"\n2,\"a,100\n3,a,b,4\n",
+      US_PER_S,
+      0,
+      2,
+      2,
+      0,
+      { 100, 7 } },
+    { "semicolons, a byte order mark, a title",
+      "\xef\xbb\xbfMy load\nt;host;rps\n0;a,b;10\n60;c;11\n",
+      60 * US_PER_S,
+      0,
+      2,
+      1,
+      0,
+      { 10, 11 } },
+    { "tabs, and a field that is empty",
+      "x\tt\trps\n\t0\t10\n\t1\t11\n",
+      US_PER_S,
+      0,
+      2,
+      0,
+      0,
+      { 10, 11 } },
+    { "a date that is far away",
+      "t,rps\n0,10\n86400,11\n7776000000,12\n",
+      US_PER_DAY,
+      0,
+      2,
+      1,
+      0,
+      { 10, 11 } },
+    { "Prometheus: gaps are each series' own, a second value is bad",
+      "{\"data\":{\"resultType\":\"matrix\",\"result\":[{\"values\":[[1000,\"10\"],[1060,\"10\"],"
+      "[1120,\"10\"],[1180,\"10\"],[1180,\"10\"]]},{\"values\":[[1000,\"20\"],[1060,\"NaN\"],"
+      "[1180,\"20\"]]}]}}",
+      60 * US_PER_S,
+      1000 * US_PER_S,
+      4,
+      2,
+      1,
+      { 30, 30, 30, 30 } },
+    { "Prometheus: series that are scraped a little apart",
+      "{\"result\":[{\"values\":[[1000,\"1\"],[1060,\"2\"]]},{\"values\":[[1007,\"10\"],[1067,"
+      "\"20\"]]},"
+      "{\"values\":[[1050,\"100\"],[1110,\"100\"]]}]}",
+      60 * US_PER_S,
+      1000 * US_PER_S,
+      3,
+      0,
+      0,
+      { 11, 122, 100 } },
+    { "an access log that is cut at its begin, with brackets, notes and dates that are not",
+      "1 +0000] \"GET / HTTP/1.0\" 200 2326\n"
+      "[::1] - a[b] [10/Oct/2000:13:55:36 -0700] \"GET / HTTP/1.0\" 200 2326\n"
+      "# a note\n"
+      "[::1] - - [31/Feb/2001:13:55:36 -0700] \"GET / HTTP/1.0\" 200 2326\n"
+      "[::1] - - [10/Oct/2000:13:55:37 -0700] \"GET / HTTP/1.0\" 200 2326\n",
+      US_PER_S,
+      INT64_C(971211336) * US_PER_S,
+      2,
+      2,
+      0,
+      { 1, 1 } },
+    { "an access log with a line that is days ahead",
+      "h - - [10/Oct/2000:13:55:36 -0700] \"\"\n"
+      "h - - [20/Oct/2000:13:55:37 -0700] \"\"\n"
+      "h - - [10/Oct/2000:13:55:37 -0700] \"\"\n"
+      "h - - [12/Oct/2000:13:55:37 -0700] \"\"\n",
+      US_PER_S,
+      INT64_C(971211336) * US_PER_S,
+      2,
+      2,
+      0,
+      { 1, 1 } },
 };
 
 static void check_good(size_t n, size_t piece)
@@ -111,16 +250,16 @@ static void check_good(size_t n, size_t piece)
     struct trace t;
     struct trace_reader *r;
     struct err err = { 0 };
-    const struct trace_bad *bad;
-    size_t kept;
     if (read_text(good[n].text, piece, &t, &r, &err) < 0)
         fail_msg("%s: %s", good[n].about, err.text);
-    if (trace_reader_bad(r, &bad, &kept) != good[n].bad)
-        fail_msg("%s: %llu bad rows", good[n].about,
-                 (unsigned long long)trace_reader_bad(r, &bad, &kept));
-    assert_int_equal(kept, good[n].bad);
-    for (size_t k = 0; k < kept; k++)
-        assert_true(bad[k].line > 0 && bad[k].reason[0] != '\0');
+    const struct trace_losses *l = trace_reader_losses(r);
+    if (l->bad_rows != good[n].bad || l->missing_steps != good[n].missing)
+        fail_msg("%s: %llu bad rows, %llu missing steps", good[n].about,
+                 (unsigned long long)l->bad_rows, (unsigned long long)l->missing_steps);
+    assert_true(l->said <= TRACE_SAID_MAX);
+    for (size_t k = 0; k < l->said; k++)
+        assert_true(l->first[k].text[0] != '\0' &&
+                    (k == 0 || l->first[k].line >= l->first[k - 1].line));
     assert_int_equal(t.step_us, good[n].step_us);
     assert_int_equal(t.start_wall_us, good[n].start_wall_us);
     assert_int_equal(t.count, good[n].count);
@@ -139,18 +278,86 @@ static void test_good(void **state)
             check_good(n, pieces[p]);
 }
 
+static const struct {
+    const char *text;
+    uint64_t line;
+    const char *said;
+} places[] = {
+    { "# x\n\nt,rps\n0,1\n1,2\n2,many\n", 6, "\"many\" is no rate" },
+    { "t,rps\n0,1\n1,2\n3,2\n", 4, "1 step is missing before this row" },
+    { "t,rps\n0,1\n1,2\n4,2\n", 4, "2 steps are missing before this row" },
+    { "t,rps\n0,1\n1,2\n1,2\n3\n", 4, "not later than the row before" },
+    { "t,rps\n0,1\n1,2\n1e18,2\n", 4, "not a whole" },
+    { "t,rps\n0,1\n1,2\n1e30,2\n", 4, "\"1e30\" is no time" },
+    { "t,rps\n0,1\n1,2\n2\n", 4, "fewer columns" },
+    { "t,rps\n0,1\n1,2\n2,3,4\n", 4, "more columns" },
+    { "t,rps\n0,1\n1,2\n2,\"4\n", 4, "a quote that is not closed" },
+    { "h [10/Oct/2000:13:55:36 -0700]\nh [10/Oct/2000:13:55:36]\n", 2, "no [day" },
+    { "h [10/Oct/2000:13:55:36 -0700]\nh [14/Oct/2000:13:55:36 -0700]\n", 2, "a day later" },
+    { "{\"result\":[{\"values\":[[1,\"1\"],[2,\"1\"],[3,\"x\"]]}]}", 0,
+      "series 1, value 3: no rate" },
+    { "{\"result\":[{\"values\":[[1,\"1\"],[2,\"1\"],[4,\"1\"]]}]}", 0,
+      "1 step is missing in series 1" },
+};
+
 static void test_places(void **state)
 {
+    for (size_t n = 0; n < ARRAY_LEN(places); n++) {
+        struct trace t;
+        struct trace_reader *r;
+        struct err err = { 0 };
+        if (read_text(places[n].text, 3, &t, &r, &err) < 0)
+            fail_msg("%s: %s", places[n].text, err.text);
+        const struct trace_losses *l = trace_reader_losses(r);
+        if (l->said == 0 || l->first[0].line != places[n].line ||
+            !strstr(l->first[0].text, places[n].said))
+            fail_msg("%s: %llu: %s", places[n].text, (unsigned long long)l->first[0].line,
+                     l->first[0].text);
+        trace_done(&t);
+        trace_reader_free(r);
+    }
+}
+
+/* Names and notes go into JSON: well-formed, and cut between characters. */
+static void test_note_is_utf8(void **state)
+{
+    static const struct {
+        const char *note, *expected;
+    } cases[] = {
+        { "x", "x" },
+        { "caf\xc3\xa9", "caf\xc3\xa9" },
+        { "caf\xe9!", "caf\xef\xbf\xbd!" },
+        { "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+        { "\xf0\x9f\x98", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+    };
+    for (size_t n = 0; n < ARRAY_LEN(cases); n++) {
+        char text[64] = "# ";
+        struct trace t;
+        struct trace_reader *r;
+        struct err err;
+        strcat(strcat(text, cases[n].note), "\nt,rps\n0,1\n1,1\n");
+        assert_int_equal(read_text(text, 2, &t, &r, &err), 0);
+        assert_string_equal(t.note, cases[n].expected);
+        trace_done(&t);
+        trace_reader_free(r);
+    }
+}
+
+static void test_cut_names_and_notes(void **state)
+{
+    char name[101] = "", text[1000] = "#";
     struct trace t;
-    struct trace_reader *r;
-    struct err err = { 0 };
-    const struct trace_bad *bad;
-    size_t kept;
-    assert_int_equal(read_text("# x\n\nt,rps\n0,1\n1,2\n2,many\n", 3, &t, &r, &err), 0);
-    assert_int_equal(trace_reader_bad(r, &bad, &kept), 1);
-    assert_int_equal(bad[0].line, 6);
-    assert_string_equal(bad[0].reason, "\"many\" is no rate");
-    assert_string_equal(t.note, "x");
+    struct err err;
+    for (int n = 0; n < 50; n++)
+        strcat(name, "\xc3\xa9");
+    for (int n = 0; n < 5; n++)
+        strcat(text, name);
+    strcat(text, "\nt,rps\n0,1\n1,1\n");
+    struct trace_reader *r = trace_reader_new(name);
+    assert_int_equal(trace_reader_feed(r, text, strlen(text), &err), 0);
+    assert_int_equal(trace_reader_end(r, &t, &err), 0);
+    assert_int_equal(strlen(t.name), 62);  /* of 63 */
+    assert_int_equal(strlen(t.note), 398); /* of 399 */
     trace_done(&t);
     trace_reader_free(r);
 }
@@ -165,6 +372,17 @@ static const struct {
     { "t,rps\n0,1\n", "one row" },
     { "t,rps\nx,y\n", "no row" },
     { "{", "test:1:" },
+    { "t,rps\n0,1\n0,1\n", "later than" },
+    { "t,rps\n0,1\n400000000,1\n", "later than" },
+    { "t,rps\n0,1\n31536000,1\n63072000,1\n94608000,1\n126144000,1\n157680000,1\n"
+      "189216000,1\n220752000,1\n252288000,1\n283824000,1\n315360000,1\n",
+      "longer than 10 years" },
+    { "h - - [10/Oct/1900:13:55:36 -0700] \"\"\n", "no header" },
+    { "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm\nn\no\np\nq\nr\ns\nt\nt,rps\n0,1\n1,1\n",
+      "no header" },
+    { "{\"status\":\"error\",\"error\":\"parse error at char 5\"}", "parse error at char 5" },
+    { "{\"data\":{\"resultType\":\"vector\",\"result\":[{\"value\":[1,\"2\"]}]}}",
+      "instant query" },
     { "{}", "data.result" },
     { "{\"data\":{\"result\":[]}}", "two values" },
     { "{\"data\":{\"result\":[{\"values\":[[0,\"1\"],[0.001,\"1\"],[90000000,\"1\"]]}]}}",
@@ -190,8 +408,6 @@ static void test_long_lines_and_many_bad_rows(void **state)
     struct trace t;
     struct err err = { 0 };
     char line[10000];
-    const struct trace_bad *bad;
-    size_t kept;
     static const char head[] = "1.2.3.4 - - [10/Oct/2000:13:55:36 -0700] \"GET /";
     memset(line, 'a', sizeof(line));
     memcpy(line, head, sizeof(head) - 1);
@@ -202,13 +418,48 @@ static void test_long_lines_and_many_bad_rows(void **state)
         assert_int_equal(trace_reader_feed(r, "[]/\n", 4, &err), 0);
     assert_int_equal(trace_reader_end(r, &t, &err), 0);
     assert_float_equal(t.rates[0], 3, 0);
-    assert_int_equal(trace_reader_bad(r, &bad, &kept), 100);
-    assert_int_equal(kept, TRACE_BAD_MAX);
+    assert_int_equal(trace_reader_losses(r)->bad_rows, 100);
+    assert_int_equal(trace_reader_losses(r)->said, 100);
+    assert_int_equal(trace_reader_losses(r)->first[TRACE_SAID_MAX - 1].line, 3 + TRACE_SAID_MAX);
+    trace_done(&t);
+    trace_reader_free(r);
+}
+
+/* What is cut is not taken for a number. */
+static void test_long_row(void **state)
+{
+    static const char head[] = "t,rps\n0,1\n1,2\n2,", tail[] = ",12345\n3,4\n";
+    char text[6000] = "";
+    struct trace t;
+    struct trace_reader *r;
+    struct err err = { 0 };
+    memset(text, 'x', sizeof(text) - 1);
+    memcpy(text, head, sizeof(head) - 1);
+    memcpy(text + sizeof(text) - sizeof(tail), tail, sizeof(tail));
+    assert_int_equal(read_text(text, 1000, &t, &r, &err), 0);
+    const struct trace_losses *l = trace_reader_losses(r);
+    assert_int_equal(l->bad_rows, 1);
+    assert_int_equal(l->first[0].line, 4);
+    assert_string_equal(l->first[0].text, "longer than 4096 bytes");
+    assert_int_equal(t.count, 4);
+    assert_float_equal(t.rates[2], 3, 1e-9);
     trace_done(&t);
     trace_reader_free(r);
 }
 
 /* -- what can be done with one -- */
+
+static void test_fill_gaps(void **state)
+{
+    double rates[] = { NAN, 2, NAN, NAN, 5, NAN };
+    static const double filled[] = { 2, 2, 3, 4, 5, 5 };
+    struct trace t = { .step_us = US_PER_S, .count = ARRAY_LEN(rates), .rates = rates };
+    assert_int_equal(trace_fill_gaps(&t), 4);
+    for (size_t n = 0; n < ARRAY_LEN(rates); n++)
+        assert_float_equal(rates[n], filled[n], 1e-12);
+    trace_scale_time(&t, 1e-300);
+    assert_true(trace_length_us(&t) > TRACE_LENGTH_US_MAX);
+}
 
 static double ramp[] = { 0, 10, 20, 30, 40, 50 };
 static const struct trace ramps = { .step_us = 10 * US_PER_S, .count = 6, .rates = ramp };
@@ -286,10 +537,17 @@ static void test_grow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),    cmocka_unit_test(test_places),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_long_lines_and_many_bad_rows),
-        cmocka_unit_test(test_rate_at), cmocka_unit_test(test_slice_and_resample),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_long_lines_and_many_bad_rows),
+        cmocka_unit_test(test_rate_at),
+        cmocka_unit_test(test_slice_and_resample),
         cmocka_unit_test(test_grow),
+        cmocka_unit_test(test_note_is_utf8),
+        cmocka_unit_test(test_cut_names_and_notes),
+        cmocka_unit_test(test_long_row),
+        cmocka_unit_test(test_fill_gaps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
