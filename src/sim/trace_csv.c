@@ -165,8 +165,9 @@ static int place(struct trace_reader *r, const struct trace_row *row)
     int64_t at = find_place(r, row);
     if (at < 0)
         return 0;
-    if ((size_t)at > r->csv.next)
-        trace_reader_say_missing(r, row->line, (size_t)at - r->csv.next, "before this row");
+    size_t missing = (size_t)at - r->csv.next; /* for some of which bad rows were named */
+    if (missing > row->untimed)
+        trace_reader_say_missing(r, row->line, missing - row->untimed, "before this row");
     r->csv.next = (size_t)at + 1;
     if (isnan(row->value))
         return 0;
@@ -195,7 +196,6 @@ static bool read_row(struct trace_reader *r, struct slice line, struct trace_row
 {
     struct slice words[TRACE_COLUMNS_MAX];
     size_t count = split(line, r->csv.separator, words);
-    ret->line = r->line_number;
     if (count != r->csv.columns) {
         trace_reader_say_bad(r, ret->line, "%s",
                              count == 0               ? "a quote that is not closed"
@@ -218,7 +218,8 @@ static bool read_row(struct trace_reader *r, struct slice line, struct trace_row
 
 static int csv_line(struct trace_reader *r, struct slice line, struct err *err)
 {
-    struct trace_row row;
+    struct trace_row row = { .line = r->line_number,
+                             .untimed = r->losses.bad_rows - r->csv.bad_seen };
     int rc = 0;
     bool known = r->csv.first_count == TRACE_FIRST_ROWS;
     if (!read_row(r, line, &row) || (r->csv.first_count == 0 && isnan(row.value)))
@@ -229,6 +230,7 @@ static int csv_line(struct trace_reader *r, struct slice line, struct err *err)
         r->csv.first[r->csv.first_count++] = row;
     if (!known && r->csv.first_count == TRACE_FIRST_ROWS)
         rc = place_first(r);
+    r->csv.bad_seen = r->losses.bad_rows;
     if (rc == -EDOM)
         return err_set(err, -EINVAL, "%s: none of the first rows is later than the one before",
                        r->trace.name);

@@ -22,10 +22,12 @@ struct trace_form {
 #define TRACE_RATE_MAX 1e12
 #define TRACE_COLUMNS_MAX 64
 #define TRACE_FIRST_ROWS 64 /* the step is what most of them are apart */
+#define TRACE_AHEAD_LINES 16
 
 struct trace_row {
     uint64_t line;
     double at_s, value; /* value NaN = the row was bad but for its time */
+    uint64_t untimed;   /* bad rows before it of which not even the time is known */
 };
 
 struct trace_reader {
@@ -45,13 +47,17 @@ struct trace_reader {
         bool counts;
         struct trace_row first[TRACE_FIRST_ROWS];
         size_t first_count;
-        size_t next; /* the step that the next row should be */
+        size_t next;       /* the step that the next row should be */
+        uint64_t bad_seen; /* bad rows up to the last that had a time */
     } csv;
     struct { /* access log */
         int64_t first_s;
-        bool begun;
-        int64_t ahead_s;     /* a line that jumped ahead, and nothing says yet that it is right */
-        uint64_t ahead_line; /* 0 = there is none */
+        /* Lines that jumped ahead, until enough agree or the lines come back. */
+        struct {
+            uint64_t line;
+            int64_t at_s;
+        } ahead[TRACE_AHEAD_LINES];
+        size_t ahead_count;
     } log;
     char *text; /* JSON */
     size_t text_bytes, text_cap;

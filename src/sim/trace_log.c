@@ -8,7 +8,7 @@
 #include "sim/trace_int.h"
 
 #define DISORDER_S 3600 /* a server writes a line when the answer is out, not in order */
-#define JUMP_S 86400    /* so far ahead, a second line must agree */
+#define JUMP_S 86400    /* so far ahead, other lines must agree */
 #define GAP_S (31 * INT64_C(86400)) /* a longer silence is a wrong date */
 
 static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -96,30 +96,37 @@ static int count_at(struct trace_reader *r, int64_t at_s)
     return rc;
 }
 
+/* -- lines that jump ahead -- */
+
 static void drop_ahead(struct trace_reader *r)
 {
-    if (r->log.ahead_line > 0)
-        trace_reader_say_bad(r, r->log.ahead_line, "a day later than the lines around it");
-    r->log.ahead_line = 0;
+    for (size_t n = 0; n < r->log.ahead_count; n++)
+        trace_reader_say_bad(r, r->log.ahead[n].line, "a day later than the lines around it");
+    r->log.ahead_count = 0;
 }
 
-/* One wrong date would take all that follows for too early. The line can be counted when none is
- * held back afterwards. */
-static int confirm(struct trace_reader *r, int64_t at_s, bool jumps)
+static int count_ahead(struct trace_reader *r)
 {
-    bool agrees = jumps && r->log.ahead_line > 0 && at_s <= r->log.ahead_s + DISORDER_S &&
-                  at_s >= r->log.ahead_s - DISORDER_S;
-    if (agrees) {
-        r->log.ahead_line = 0;
-        return count_at(r, r->log.ahead_s);
-    }
-    drop_ahead(r);
-    if (jumps) {
-        r->log.ahead_s = at_s;
-        r->log.ahead_line = r->line_number;
-    }
-    return 0;
+    int rc = 0;
+    for (size_t n = 0; rc == 0 && n < r->log.ahead_count; n++)
+        rc = count_at(r, r->log.ahead[n].at_s);
+    r->log.ahead_count = 0;
+    return rc;
 }
+
+/* One wrong date would make all that follows too early: such lines wait until so many follow one
+ * another. */
+static int hold_ahead(struct trace_reader *r, int64_t at_s)
+{
+    size_t held = r->log.ahead_count;
+    if (held > 0 && at_s < r->log.ahead[held - 1].at_s - DISORDER_S)
+        drop_ahead(r);
+    r->log.ahead[r->log.ahead_count].line = r->line_number;
+    r->log.ahead[r->log.ahead_count++].at_s = at_s;
+    return r->log.ahead_count == TRACE_AHEAD_LINES ? count_ahead(r) : 0;
+}
+
+/* -- lines -- */
 
 static bool log_begins(struct trace_reader *r, struct slice line)
 {
@@ -143,9 +150,10 @@ static int log_line(struct trace_reader *r, struct slice line, struct err *err)
         trace_reader_say_bad(r, r->line_number, "more than 31 days later than lines before it");
         return 0;
     }
-    int rc = confirm(r, at_s, any && at_s > newest_s + JUMP_S);
-    if (rc == 0 && r->log.ahead_line == 0)
-        rc = count_at(r, at_s);
+    bool jumps = any && at_s > newest_s + JUMP_S;
+    if (!jumps)
+        drop_ahead(r);
+    int rc = jumps ? hold_ahead(r, at_s) : count_at(r, at_s);
     if (rc == -E2BIG)
         return err_set(err, rc, "%s:%llu: more than %zu seconds", r->trace.name,
                        (unsigned long long)r->line_number, TRACE_COUNT_MAX);
@@ -154,10 +162,15 @@ static int log_line(struct trace_reader *r, struct slice line, struct err *err)
 
 static int log_end(struct trace_reader *r, struct err *err)
 {
+    int rc = 0;
+    if (r->log.ahead_count > 1)
+        rc = count_ahead(r);
     drop_ahead(r);
     r->trace.step_us = US_PER_S;
     r->trace.start_wall_us = r->log.first_s * US_PER_S;
-    return 0;
+    return rc == -E2BIG
+               ? err_set(err, rc, "%s: more than %zu seconds", r->trace.name, TRACE_COUNT_MAX)
+               : rc;
 }
 
 const struct trace_form trace_form_log = {

@@ -12,8 +12,9 @@
 #include "base/util.h"
 #include "sim/trace_int.h"
 
-#define BAD_VALUE (-1.0) /* stands where a value was that has been told; NaN where there was none \
-                          */
+#define BAD_VALUE                                                                   \
+    (-1.0) /* stands where a value was that has been told; NaN where there was none \
+            */
 
 struct span {
     int64_t first_ms, last_ms, step_ms; /* step_ms: the smallest there is; 0 = none yet */

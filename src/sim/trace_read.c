@@ -148,7 +148,9 @@ static int find_form(struct trace_reader *r, struct slice line, struct err *err)
     }
     if (r->form)
         return 0;
-    trace_reader_say_bad(r, r->line_number, "neither a header nor a line of an access log");
+    trace_reader_say_bad(
+        r, r->line_number,
+        "no header, and no [day/month/year:hour:minute:second zone] of 1970 to 9999");
     return ++r->strange_lines < STRANGE_LINES_MAX ? 0 : refuse(r, err);
 }
 

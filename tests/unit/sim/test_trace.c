@@ -77,7 +77,7 @@ static const struct {
       US_PER_S,
       0,
       4,
-      3,
+      2,
       0,
       { 1, 2, 3, 4 } },
     { "rows that do not fit into the steps",
@@ -168,6 +168,14 @@ static const struct {
       0,
       1,
       { 1, 2, 3, 4, 5 } },
+    { "a bad row is not missing as well",
+      "t,rps\n0,1\n1,2\nx,3\n3,4\n4,5\n7\n7,8\n",
+      US_PER_S,
+      0,
+      8,
+      2,
+      1,
+      { 1, 2, 3, 4, 5, 6, 7, 8 } },
     { "quoted fields",
       "time,name,rps\n0,\"a,5,b\",100\n1,\"a \"\"5\"\", b\" , \"7\"\n2,\"a,100\n3,a,b,4\n",
       US_PER_S,
@@ -232,15 +240,17 @@ static const struct {
       2,
       0,
       { 1, 1 } },
-    { "an access log with a line that is days ahead",
+    { "an access log with lines that are days ahead",
       "h - - [10/Oct/2000:13:55:36 -0700] \"\"\n"
       "h - - [20/Oct/2000:13:55:37 -0700] \"\"\n"
+      "h - - [20/Oct/2000:13:55:37 -0700] \"\"\n"
+      "h - - [24/Oct/2000:13:55:37 -0700] \"\"\n"
       "h - - [10/Oct/2000:13:55:37 -0700] \"\"\n"
       "h - - [12/Oct/2000:13:55:37 -0700] \"\"\n",
       US_PER_S,
       INT64_C(971211336) * US_PER_S,
       2,
-      2,
+      4,
       0,
       { 1, 1 } },
 };
@@ -287,7 +297,8 @@ static const struct {
     { "t,rps\n0,1\n1,2\n3,2\n", 4, "1 step is missing before this row" },
     { "t,rps\n0,1\n1,2\n4,2\n", 4, "2 steps are missing before this row" },
     { "t,rps\n0,1\n1,2\n1,2\n3\n", 4, "not later than the row before" },
-    { "t,rps\n0,1\n1,2\n1e18,2\n", 4, "not a whole" },
+    { "t,rps\n0,1\n1,2\n1e18,2\n", 4, "more than 100000 steps" },
+    { "t,rps\n0,1\n1,2\n2.5,2\n", 4, "not a whole" },
     { "t,rps\n0,1\n1,2\n1e30,2\n", 4, "\"1e30\" is no time" },
     { "t,rps\n0,1\n1,2\n2\n", 4, "fewer columns" },
     { "t,rps\n0,1\n1,2\n2,3,4\n", 4, "more columns" },
@@ -425,6 +436,30 @@ static void test_long_lines_and_many_bad_rows(void **state)
     trace_reader_free(r);
 }
 
+/* A silence of days is one when enough lines come after it. */
+static void test_log_goes_on_days_later(void **state)
+{
+    static const struct {
+        int lines;
+        size_t count;
+    } cases[] = { { 1, 1 }, { 2, 259201 }, { 16, 259201 }, { 17, 259201 } };
+    for (size_t n = 0; n < ARRAY_LEN(cases); n++) {
+        char text[1000] = "h [10/Oct/2000:13:55:36 -0700]\n";
+        struct trace t;
+        struct trace_reader *r;
+        struct err err;
+        for (int k = 0; k < cases[n].lines; k++)
+            strcat(text, "h [13/Oct/2000:13:55:36 -0700]\n");
+        assert_int_equal(read_text(text, 50, &t, &r, &err), 0);
+        assert_int_equal(t.count, cases[n].count);
+        if (t.count > 1)
+            assert_float_equal(t.rates[t.count - 1], cases[n].lines, 0);
+        assert_int_equal(trace_reader_losses(r)->bad_rows, t.count == 1);
+        trace_done(&t);
+        trace_reader_free(r);
+    }
+}
+
 /* What is cut is not taken for a number. */
 static void test_long_row(void **state)
 {
@@ -545,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_slice_and_resample),
         cmocka_unit_test(test_grow),
         cmocka_unit_test(test_note_is_utf8),
+        cmocka_unit_test(test_log_goes_on_days_later),
         cmocka_unit_test(test_cut_names_and_notes),
         cmocka_unit_test(test_long_row),
         cmocka_unit_test(test_fill_gaps),
