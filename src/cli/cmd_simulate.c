@@ -13,7 +13,7 @@
 #include "cli/score_json.h"
 #include "cli/show.h"
 #include "cli/simulation.h"
-#include "sim/page.h"
+#include "sim/page/page.h"
 #include "sys/mem.h"
 
 #define RUNS_MAX 24

@@ -10,7 +10,7 @@
 #include "cli/test_report.h"
 #include "config/config.h"
 #include "controller/controller.h"
-#include "sim/policytest.h"
+#include "sim/policytest/policytest.h"
 #include "sys/mem.h"
 
 #define ARENA_BYTES ((size_t)512 << 20)

@@ -17,10 +17,10 @@
 #include "cli/simulation.h"
 #include "config/config.h"
 #include "controller/controller.h"
-#include "sim/page.h"
-#include "sim/tune.h"
-#include "sim/tune_chart.h"
-#include "sim/tune_slo.h"
+#include "sim/page/page.h"
+#include "sim/tune/tune.h"
+#include "sim/tune/tune_chart.h"
+#include "sim/tune/tune_slo.h"
 #include "sys/mem.h"
 
 #define RUNS_DEFAULT 200

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "sim/policytest.h"
+#include "sim/policytest/policytest.h"
 
 struct test_totals {
     uint32_t tests, failed;

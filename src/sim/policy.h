@@ -8,7 +8,7 @@
 
 #include "core/model.h"
 #include "sim/fleet.h"
-#include "sim/trace.h"
+#include "sim/trace/trace.h"
 
 /* Known before the run begins. */
 struct policy_setup {

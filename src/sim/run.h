@@ -9,7 +9,7 @@
 #include "sim/fleet.h"
 #include "sim/policy.h"
 #include "sim/score.h"
-#include "sim/trace.h"
+#include "sim/trace/trace.h"
 
 enum run_fidelity {
     RUN_TICK,    /* a fluid queue, a second at a time */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/us.h"
-#include "sim/policytest.h"
+#include "sim/policytest/policytest.h"
 #include "sys/mem.h"
 
 #define SERVICES_MAX 3

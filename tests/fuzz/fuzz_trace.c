@@ -12,7 +12,7 @@
 #include "sim/default_policy.h"
 #include "sim/policy.h"
 #include "sim/run.h"
-#include "sim/trace.h"
+#include "sim/trace/trace.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

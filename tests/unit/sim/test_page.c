@@ -15,7 +15,7 @@
 
 #include "base/us.h"
 #include "base/util.h"
-#include "sim/page.h"
+#include "sim/page/page.h"
 #include "sim/run.h"
 
 static double rates[] = { 10, 20 };

@@ -13,7 +13,7 @@
 
 #include "base/str.h"
 #include "base/us.h"
-#include "sim/policytest.h"
+#include "sim/policytest/policytest.h"
 #include "sys/mem.h"
 
 #define HEAD                                                                            \

@@ -14,7 +14,7 @@
 #include "base/us.h"
 #include "base/util.h"
 #include "core/queueing.h"
-#include "sim/request_world.h"
+#include "sim/request/request_world.h"
 
 /* A load that stays as it is. */
 struct steady {

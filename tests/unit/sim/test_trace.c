@@ -13,7 +13,7 @@
 #include "base/rng.h"
 #include "base/us.h"
 #include "base/util.h"
-#include "sim/trace.h"
+#include "sim/trace/trace.h"
 
 /* Feeds `text` in pieces of `piece` bytes. The reader is the caller's to free, with its bad rows.
  */

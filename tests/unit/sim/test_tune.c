@@ -15,12 +15,12 @@
 #include "base/us.h"
 #include "base/util.h"
 #include "config/config.h"
-#include "sim/tune.h"
-#include "sim/tune_chart.h"
-#include "sim/tune_search.h"
-#include "sim/tune_slo.h"
-#include "sim/tune_space.h"
-#include "sim/tune_yaml.h"
+#include "sim/tune/tune.h"
+#include "sim/tune/tune_chart.h"
+#include "sim/tune/tune_search.h"
+#include "sim/tune/tune_slo.h"
+#include "sim/tune/tune_space.h"
+#include "sim/tune/tune_yaml.h"
 #include "sys/mem.h"
 
 static const struct schema_node *parse(struct arena *arena, const char *text)
