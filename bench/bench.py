@@ -32,6 +32,7 @@ LOADGEN = peers.BUILD / "examples" / "loadgen" / "loadgen"
 IDLE_CONNECTIONS = 5000
 SMALL_CONNECTIONS = 128
 CONNECTIONS = 9000
+PACED_MAX = 38000  # what the generator can do on one core beside the backend
 
 
 def status(directory):
@@ -198,7 +199,7 @@ def measure(args, directory):
                 cpu, rps = saturate(p, args.seconds)
                 result[p.name]["cpu"].append(cpu)
                 result[p.name]["rps"].append(rps)
-        rate = 0.7 * statistics.median(result["HAProxy"]["rps"])
+        rate = min(0.7 * statistics.median(result["HAProxy"]["rps"]), PACED_MAX)
         for _ in range(args.rounds):
             for p in running:
                 p50, p99 = paced(p, rate, args.seconds, directory)
@@ -244,7 +245,8 @@ def report(args, result, rate, steps, restart):
     lines += [
         "", f"Idle connection: memory (Pss) with {IDLE_CONNECTIONS} idle keep-alive clients and room for as "
         f"many, less that of a fresh one with room for {SMALL_CONNECTIONS}, divided by them.",
-        "", f"p50 and p99: open loop at {rate:.0f} requests a second, 70 % of HAProxy's saturation, "
+        "", f"p50 and p99: open loop at {rate:.0f} requests a second, 70 % of HAProxy's saturation "
+        f"but no more than {PACED_MAX}, "
         "counted from the intended moment of sending.", "",
         "| goal | measured | |", "|---|---|---|",
         f"| CPU a request at most nginx's | {ours['cpu'] / nginx['cpu']:.2f} x nginx, "
