@@ -52,7 +52,8 @@ check: deps all asan clang lint
 
 check-sanitize: deps asan tsan
 	PLIMSOLL_BUILD=$(abspath $(ASAN)) PLIMSOLL_TEST_SLOW=3 $(PYTEST) tests/system
-	PLIMSOLL_BUILD=$(abspath $(TSAN)) PLIMSOLL_TEST_SLOW=6 $(PYTEST) tests/system
+	TSAN_OPTIONS=suppressions=$(abspath tests/tsan.supp) PLIMSOLL_BUILD=$(abspath $(TSAN)) \
+		PLIMSOLL_TEST_SLOW=6 $(PYTEST) tests/system
 
 lint: all
 	@tests/lint/run $(BUILD)
