@@ -12,43 +12,19 @@
 #include "base/util.h"
 #include "sim/page/page_assets.h"
 #include "sim/run.h"
+#include "sim/utf8.h"
 
 #define GOAL_ANY_S 1e8 /* a limit that long is none */
 
 /* -- texts and numbers --------------------------------------------------------------------------
  */
 
-/* How many bytes of well-formed UTF-8 stand here; 0 = none do. Unicode 15, table 3-7. */
-static size_t utf8_length(const unsigned char *p)
-{
-    static const struct {
-        unsigned char first_from, first_to, second_from, second_to, bytes;
-    } forms[] = {
-        { 0x01, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-        { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-    };
-    for (size_t n = 0; n < ARRAY_LEN(forms); n++) {
-        if (p[0] < forms[n].first_from || p[0] > forms[n].first_to)
-            continue;
-        size_t bytes = forms[n].bytes;
-        if (bytes > 1 && (p[1] < forms[n].second_from || p[1] > forms[n].second_to))
-            return 0;
-        for (size_t k = 2; k < bytes; k++) {
-            if (p[k] < 0x80 || p[k] > 0xbf)
-                return 0;
-        }
-        return bytes;
-    }
-    return 0;
-}
-
 /* '<' is escaped too: "</script>" and "<!--" would end or change the element around it. */
 static void put_text(FILE *out, const char *text)
 {
     fputc('"', out);
     for (const unsigned char *p = (const unsigned char *)text; *p;) {
-        size_t bytes = utf8_length(p);
+        size_t bytes = utf8_length(slice_of((const char *)p));
         if (bytes == 0)
             fputs("\\ufffd", out);
         else if (bytes == 1 && (*p < 0x20 || strchr("\"\\<>&\x7f", *p)))
