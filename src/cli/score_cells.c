@@ -51,7 +51,7 @@ static int run_one(struct score_cell *cell, size_t policy)
         .capacity = SCORE_CAPACITY,
         .slots = SCORE_SLOTS,
         .fleet = { .boot_us = cell->boot_us },
-        .allowed_violations = cell->scores[cell->peer].violations,
+        .allowed_violations = cell->allowed,
         .seed = 1,
     };
     int rc = run_simulate(&o, &result, NULL);
@@ -122,8 +122,10 @@ int score_fill(struct score_cell *cells, size_t count, struct err *err)
     size_t oracle = score_place(policy_find("oracle"));
     size_t hpa = score_place(policy_find("hpa")), knative = score_place(policy_find("knative"));
     int rc = run_jobs(cells, count, 0, oracle);
-    for (size_t n = 0; n < count; n++)
+    for (size_t n = 0; n < count; n++) {
         cells[n].peer = better(cells[n].scores, hpa, knative);
+        cells[n].allowed = cells[n].scores[cells[n].peer].violations;
+    }
     if (rc == 0)
         rc = run_jobs(cells, count, oracle, 1);
     if (rc < 0)

@@ -19,6 +19,7 @@ struct score_cell {
     int64_t boot_us;
     struct score scores[SCORE_POLICIES_MAX]; /* as policy_all */
     size_t peer;                             /* the better of hpa and knative: its place */
+    double allowed;                          /* its violations: what the oracle may have */
     bool closes;                             /* there is a gap between it and the oracle */
     double gap;                              /* share of it that plimsoll closes */
     bool good; /* no more violations than the peer, and half of the gap */
