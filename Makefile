@@ -10,9 +10,10 @@ PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
 
 PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcurl4-openssl-dev \
            libmicrohttpd-dev libjansson-dev libfyaml-dev libsqlite3-dev libsystemd-dev \
-           libxxhash-dev libcmocka-dev libpq-dev libhiredis-dev tzdata
+           libxxhash-dev libcmocka-dev libpq-dev libhiredis-dev libncurses-dev tzdata
 PACKAGES_CHECK = clang chromium libclang-rt-14-dev python3-pytest clang-format prometheus \
-                 redis-server postgresql
+                 prometheus-alertmanager redis-server postgresql docker.io etcd-server etcd-client \
+                 busybox-static iproute2 iptables openssh-server openssl tmux
 PACKAGES_BENCH = nginx haproxy wrk
 
 all: $(BUILD)/plimsoll

@@ -2,7 +2,8 @@
  * for a while with every request; what comes on top waits. It can also be told to behave badly,
  * which is what the system tests use it for.
  *
- * PORT or SOCKET (or the first argument) says where to listen. More in the environment:
+ * PORT or SOCKET (or the first argument) says where to listen, HOST on which address (default
+ * 127.0.0.1; 0.0.0.0 in a container). More in the environment:
  *   APP_CONCURRENCY  workers (default 4)        APP_SERVICE_MS  time per request (default 20)
  *   APP_CPU_US       of which busy (default 200) APP_BODY_BYTES  length of the answer to GET /
  *   APP_START_MS     before it listens          APP_READY=never /healthz stays 503
@@ -298,7 +299,9 @@ static int listen_tcp(long port)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
     int one = 1;
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const char *host = getenv("HOST");
+    if (inet_pton(AF_INET, host ? host : "127.0.0.1", &a.sin_addr) != 1)
+        return -1;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0)
         return -1;

@@ -123,7 +123,7 @@ static int run_reference(const struct options *o)
         return command_fail(COMMAND_FAILED, "out of memory");
     struct str out;
     str_init(&out, buf, REFERENCE_BYTES_MAX);
-    config_print_reference(controller_sections(), controller_source_sections(), &out);
+    config_print_reference(controller_sections(), &out);
     if (options_flag(o, "json")) {
         _cleanup_json_ json_t *root = json_pack("{s:s}", "markdown", out.p);
         json_dumpf(root, stdout, JSON_COMPACT);

@@ -6,8 +6,53 @@
 #include "base/table.h"
 #include "config/tables.h"
 
+const void *config_top(const struct config *config, const struct schema_section *section)
+{
+    for (uint32_t i = 0; i < config->top_count; i++)
+        if (config->tops[i] == section)
+            return config->top_confs[i];
+    return NULL;
+}
+
+/* The sections that others bring, each into a struct of its own. Report. */
+static int read_tops(struct schema_context *ctx, const struct schema_node *root,
+                     const struct schema_section *const *tops, struct config *config)
+{
+    int rc = 0;
+    config->tops = tops;
+    while (tops && tops[config->top_count])
+        config->top_count++;
+    config->top_confs = ARENA_ARRAY(ctx->arena, void *, config->top_count);
+    if (!config->top_confs)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < config->top_count && rc != -ENOMEM; i++) {
+        const struct node_pair *pair = node_find(root, tops[i]->name);
+        void *conf = config->top_confs[i] = arena_alloc(ctx->arena, tops[i]->size_bytes);
+        if (!conf)
+            return -ENOMEM;
+        int read =
+            schema_read_named(ctx, tops[i]->name, tops[i],
+                              pair && !node_is_null(pair->value) ? pair->value : NULL, conf);
+        rc = read < 0 ? read : rc;
+    }
+    return rc;
+}
+
+static int read_top(struct schema_context *ctx, const struct schema_node *root,
+                    const struct schema_section *const *tops, struct config *config)
+{
+    struct schema_section joined;
+    int rc = config_join_drivers(ctx, &config_section_top, tops, &joined);
+    if (rc == 0)
+        rc = schema_read(ctx, &joined, root, config);
+    if (rc == -ENOMEM)
+        return rc;
+    int more = read_tops(ctx, root, tops, config);
+    return more < 0 ? more : rc;
+}
+
 int config_read_root(struct schema_context *ctx, const struct schema_node *root,
-                     const struct config_drivers *drivers, struct config *config)
+                     const struct config_sections *sections, struct config *config)
 {
     struct err err = { 0 };
     ctx->model = &config->model;
@@ -16,7 +61,7 @@ int config_read_root(struct schema_context *ctx, const struct schema_node *root,
                            schema_fail(ctx, root, &err, "a configuration is a map of keys, not %s",
                                        node_kind_name(root)),
                            &err);
-    int rc = schema_read(ctx, &config_section_top, root, config);
+    int rc = read_top(ctx, root, sections->tops, config);
     if (rc == -ENOMEM)
         return rc;
     int shared = config_read_budgets(ctx, config->budgets_node, &config->model);
@@ -24,8 +69,7 @@ int config_read_root(struct schema_context *ctx, const struct schema_node *root,
         shared = config_read_carbon(ctx, config, &config->model.carbon);
     if (shared == -ENOMEM)
         return shared;
-    int services = config_read_services(ctx, config->services_node, drivers->provisioners,
-                                        drivers->sources, config);
+    int services = config_read_services(ctx, config->services_node, sections, config);
     if (services == -ENOMEM)
         return services;
     rc = rc < 0 ? rc : shared < 0 ? shared : services;
@@ -36,19 +80,19 @@ int config_read_root(struct schema_context *ctx, const struct schema_node *root,
 int config_read_policies(struct schema_context *ctx, const struct schema_node *root,
                          struct config *config)
 {
-    static const struct config_drivers none = { 0 };
+    static const struct config_sections none = { 0 };
     return config_read_root(ctx, root, &none, config);
 }
 
 struct reading {
-    const struct config_drivers drivers;
+    const struct config_sections *sections;
     struct config *config;
 };
 
 static int read_document(struct schema_context *ctx, const struct schema_node *root, void *to)
 {
     struct reading *r = to;
-    return config_read_root(ctx, root, &r->drivers, r->config);
+    return config_read_root(ctx, root, r->sections, r->config);
 }
 
 static int new_config(struct arena *arena, const char *path, const char *text, size_t bytes,
@@ -69,12 +113,10 @@ static int new_config(struct arena *arena, const char *path, const char *text, s
 }
 
 int config_parse(struct arena *arena, const char *path, const char *text, size_t bytes,
-                 const struct schema_section *const *sections,
-                 const struct schema_section *const *source_sections, int64_t now_wall_us,
-                 struct config **ret, struct err *errors, size_t errors_cap,
-                 size_t *ret_error_count)
+                 const struct config_sections *sections, int64_t now_wall_us, struct config **ret,
+                 struct err *errors, size_t errors_cap, size_t *ret_error_count)
 {
-    struct reading r = { .drivers = { sections, source_sections } };
+    struct reading r = { .sections = sections };
     struct schema_context ctx;
     schema_init(&ctx, arena, path, now_wall_us, errors, errors_cap);
     int rc =

@@ -15,6 +15,13 @@
 enum config_protocol { CONFIG_HTTP, CONFIG_TCP };
 enum config_probe { CONFIG_PROBE_NONE, CONFIG_PROBE_HTTP, CONFIG_PROBE_TCP };
 
+/* The sections that others bring, by where they stand. Each list is NULL-terminated, or NULL. */
+struct config_sections {
+    const struct schema_section *const *provisioners; /* services.NAME: one of them */
+    const struct schema_section *const *sources;      /* services.NAME.sources.NAME: one of them */
+    const struct schema_section *const *tops;         /* at the top of the file: any of them */
+};
+
 struct config_timeouts {
     int64_t header_us;        /* default 10 s */
     int64_t body_us;          /* 30 s */
@@ -131,6 +138,9 @@ struct config {
     int64_t access_log_bytes; /* rotated at this size, default 100 MiB, one kept */
     struct schema_list trust; /* networks, CIDR */
     const struct schema_node *services_node, *budgets_node; /* as written */
+    uint32_t top_count;
+    const struct schema_section *const *tops; /* as handed in */
+    void **top_confs;                         /* of each of them */
     double carbon; /* g CO2 per kWh when no window is open; 0 = unknown */
     const struct schema_node *carbon_windows;
     uint32_t service_count;
@@ -138,22 +148,21 @@ struct config {
     struct model_conf model;
 };
 
-/* Parses `text`. `sections` are the provisioners', `source_sections` the sources' (both
- * NULL-terminated, or NULL for none). On error returns -EINVAL and fills
+/* Parses `text`. On error returns -EINVAL and fills
  * up to `errors_cap` errors with place "path:line:column" and a text; *ret_error_count says how
  * many. `now_wall_us` is where the time zones' coming transitions start from. */
 int config_parse(struct arena *arena, const char *path, const char *text, size_t bytes,
-                 const struct schema_section *const *sections,
-                 const struct schema_section *const *source_sections, int64_t now_wall_us,
-                 struct config **ret, struct err *errors, size_t errors_cap,
-                 size_t *ret_error_count);
+                 const struct config_sections *sections, int64_t now_wall_us, struct config **ret,
+                 struct err *errors, size_t errors_cap, size_t *ret_error_count);
+
+/* What was written in one of `sections.tops`, or its defaults; NULL = there is no such section. */
+const void *config_top(const struct config *config, const struct schema_section *section);
 
 /* The offending line and a caret under the column, for terminals. */
 void config_show_error(const char *text, const struct err *error, struct str *out);
 
 /* The reference of all keys as Markdown. */
-void config_print_reference(const struct schema_section *const *sections,
-                            const struct schema_section *const *source_sections, struct str *out);
+void config_print_reference(const struct config_sections *sections, struct str *out);
 
 /* The same from nodes that are there already (config/read.h), with no driver asked for: `config` is
  * zeroed but for its arena and path. Reports; -EINVAL or -ENOMEM. */

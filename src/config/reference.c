@@ -123,13 +123,12 @@ static void put_drivers(struct printer *p, const struct schema_section *const *s
         char inner[96];
         struct str s;
         str_init(&s, inner, sizeof(inner));
-        str_putf(&s, "%s.%s", path, sections[i]->name);
+        str_putf(&s, "%s%s%s", path, path[0] ? "." : "", sections[i]->name);
         put_section(p, sections[i], inner, depth);
     }
 }
 
-void config_print_reference(const struct schema_section *const *sections,
-                            const struct schema_section *const *source_sections, struct str *out)
+void config_print_reference(const struct config_sections *sections, struct str *out)
 {
     str_put(
         out,
@@ -139,7 +138,8 @@ void config_print_reference(const struct schema_section *const *sections,
         "`80%` or `0.8`. Unknown keys and keys written twice are errors.\n");
     struct printer p = { .out = out };
     put_section(&p, &config_section_top, "", 0);
-    put_drivers(&p, sections, "services.NAME", 2);
-    put_drivers(&p, source_sections, "services.NAME.sources.NAME", 3);
+    put_drivers(&p, sections->provisioners, "services.NAME", 2);
+    put_drivers(&p, sections->sources, "services.NAME.sources.NAME", 3);
+    put_drivers(&p, sections->tops, "", 0);
     put_metrics(out);
 }

@@ -256,15 +256,16 @@ static int check_services_node(struct schema_context *ctx, const struct schema_n
 }
 
 int config_read_services(struct schema_context *ctx, const struct schema_node *node,
-                         const struct schema_section *const *sections,
-                         const struct schema_section *const *source_sections, struct config *config)
+                         const struct config_sections *sections, struct config *config)
 {
-    struct reader r = { .ctx = ctx, .drivers = sections, .sources = source_sections };
+    struct reader r = { .ctx = ctx,
+                        .drivers = sections->provisioners,
+                        .sources = sections->sources };
     struct err err = { 0 };
     size_t entered = schema_enter(ctx, "services");
     int rc = schema_note(ctx, check_services_node(ctx, node, &err), &err);
     if (rc == 0)
-        rc = config_join_drivers(ctx, &config_section_service, sections, &r.with_drivers);
+        rc = config_join_drivers(ctx, &config_section_service, r.drivers, &r.with_drivers);
     uint32_t count = rc == 0 ? node->count : 0;
     config->services = ARENA_ARRAY(ctx->arena, struct config_service, count);
     config->model.services = ARENA_ARRAY(ctx->arena, struct service_conf, count);

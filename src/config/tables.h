@@ -12,11 +12,6 @@
 #define CONFIG_HOST_BYTES_MAX 127
 #define CONFIG_PATH_BYTES_MAX 127
 
-/* What drivers bring: each NULL-terminated, or NULL. */
-struct config_drivers {
-    const struct schema_section *const *provisioners, *const *sources;
-};
-
 extern const struct schema_section config_section_top;     /* struct config */
 extern const struct schema_section config_section_service; /* struct config_service */
 extern const struct schema_section config_section_scale;   /* struct config_scale */
@@ -27,13 +22,11 @@ extern const struct schema_section config_section_source, config_section_budget,
     config_section_share, config_section_carbon_window;
 
 int config_read_root(struct schema_context *ctx, const struct schema_node *root,
-                     const struct config_drivers *drivers, struct config *config);
+                     const struct config_sections *sections, struct config *config);
 
 /* The map of services, drivers' sections included. Reports its errors; -EINVAL or -ENOMEM. */
 int config_read_services(struct schema_context *ctx, const struct schema_node *node,
-                         const struct schema_section *const *sections,
-                         const struct schema_section *const *source_sections,
-                         struct config *config);
+                         const struct config_sections *sections, struct config *config);
 /* `scale` and `sources` of a service whose map has been read; `whole` = without errors. Report. */
 int config_read_scale(struct schema_context *ctx, const struct schema_node *service,
                       struct config_service *s, bool whole);

@@ -89,7 +89,7 @@ static void act_drain(struct controller *c, const struct action *a)
         struct event e = { .type = EVENT_DRAINED,
                            .service = (int32_t)a->service,
                            .number = a->number };
-        controller_emit(c, &e, NULL);
+        controller_emit(c, &e);
     } else if (!c->gauges) /* no proxy: nothing is in flight that could be known */
         log_debug("%s: draining without a proxy", id);
 }

@@ -82,7 +82,7 @@ int controller_apply(struct controller *c, struct arena *arena, struct config *c
     unlisten(c, old, config);
     log_set_level((enum log_level)config->log_level);
     struct event e = { .type = EVENT_CONFIG, .service = -1, .conf = &config->model };
-    controller_emit(c, &e, NULL);
+    controller_emit(c, &e);
     controller_pump(c);
     c->publish = true;
     controller_open_access_log(c);

@@ -9,7 +9,7 @@
 
 #include "base/fmt.h"
 #include "controller/controller_int.h"
-#include "drivers/process.h"
+#include "drivers/process/process.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
@@ -251,7 +251,7 @@ static void command_operator(struct controller *c, const struct admin_command *c
     controller_note(c, STORE_EVENT_OPERATOR, cmd->service, id, "asked for: %s%s%s",
                     operator_op_name(e.op), count,
                     cmd->type == ADMIN_SCALE && cmd->flag ? ", also over max" : "");
-    controller_emit(c, &e, NULL);
+    controller_emit(c, &e);
     controller_pump(c);
     if (control_view(c->control, cmd->slot, &v))
         reply->body = json_pack("{s:i}", "desired", v.desired);

@@ -24,8 +24,7 @@ int controller_main(const struct controller_options *options);
 
 /* The sections that the drivers bring to the configuration, NULL-terminated: those of a service
  * that say how it is run, and those of its `sources`. */
-const struct schema_section *const *controller_sections(void);
-const struct schema_section *const *controller_source_sections(void);
+const struct config_sections *controller_sections(void);
 
 /* Reads a configuration file ("-" = standard input) with the drivers' sections. 0; -EINVAL with up
  * to `errors_cap` errors; another -errno when the file cannot be read (one error). */

@@ -14,7 +14,7 @@
 #include "config/config.h"
 #include "controller/controller.h"
 #include "core/control.h"
-#include "drivers/feed.h"
+#include "drivers/source/feed.h"
 #include "link/gauges.h"
 #include "link/msg.h"
 #include "store/journal.h"
@@ -37,6 +37,7 @@ struct fleet_instance {
     int64_t pid;
     uint32_t gauge; /* slot in the gauges; UINT32_MAX = none left */
     char address[DRIVER_ADDRESS_MAX];
+    char ref[DRIVER_REF_MAX]; /* what the engine calls it; "" = as we do */
     double cpu; /* newest samples, for people; -1 = unknown */
     double memory_bytes;
 };
@@ -54,8 +55,9 @@ struct fleet {
 };
 
 struct queued_event {
-    struct event event;
+    struct event event; /* its texts lie beside it */
     char address[DRIVER_ADDRESS_MAX];
+    char ref[DRIVER_REF_MAX];
 };
 
 /* Where a start-up is: nothing is decided before the engine has said what runs. */
@@ -164,7 +166,7 @@ uv_poll_t *watch_open(struct controller *c, int fd, uv_poll_cb ready);
 void watch_close(uv_poll_t **watch); /* *watch may be NULL; the descriptor stays the caller's */
 
 /* step.c: events in, actions out. */
-void controller_emit(struct controller *c, const struct event *e, const char *address);
+void controller_emit(struct controller *c, const struct event *e);
 void controller_pump(struct controller *c);
 /* Into the store's events, and the log. `service` and `instance` may be "". */
 void controller_note(struct controller *c, enum store_event_kind kind, const char *service,

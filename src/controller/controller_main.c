@@ -122,8 +122,7 @@ static int open_drivers(struct controller *c, struct err *err)
                                   .state_dir = c->options->state_dir,
                                   .identity = c->identity,
                                   .ctx = c,
-                                  .emit = (void (*)(void *, const struct event *,
-                                                    const char *))controller_emit,
+                                  .emit = (void (*)(void *, const struct event *))controller_emit,
                                   .keeper = keeper_link_send,
                                   .note = controller_note_trouble };
     for (size_t i = 0; provision_all[i]; i++) {
@@ -150,8 +149,8 @@ static int take_config(struct controller *c, struct err *err)
     struct config *config;
     size_t count;
     struct event restart = { .type = EVENT_RESTART, .service = -1, .flag = c->first_start };
-    controller_emit(c, &(struct event){ .type = EVENT_LEASE, .service = -1 }, NULL);
-    controller_emit(c, &restart, NULL);
+    controller_emit(c, &(struct event){ .type = EVENT_LEASE, .service = -1 });
+    controller_emit(c, &restart);
     if (c->recovered && !c->first_start) {
         for (uint32_t i = 0; i < c->config->service_count; i++)
             for (uint32_t k = 0; k < c->config->services[i].listener_count; k++) {

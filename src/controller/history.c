@@ -56,7 +56,7 @@ static int tell(struct controller *c, const struct service_view *v, enum metric 
                          .count = (uint32_t)count,
                          .values = values };
     struct event e = { .type = EVENT_HISTORY, .service = (int32_t)v->slot, .history = &h };
-    controller_emit(c, &e, NULL);
+    controller_emit(c, &e);
     controller_pump(c); /* the values' memory goes with this function's caller */
     return 0;
 }

@@ -9,23 +9,26 @@
 #include "balance/balance.h"
 #include "controller/controller_int.h"
 #include "core/series.h"
+#include "drivers/lease/lease.h"
 #include "sys/clock.h"
 #include "sys/mem.h"
 
-const struct schema_section *const *controller_sections(void)
+const struct config_sections *controller_sections(void)
 {
-    static const struct schema_section *sections[CONTROLLER_PROVISIONERS_MAX + 1];
-    for (size_t i = 0; provision_all[i]; i++)
-        sections[i] = provision_all[i]->section;
-    return sections;
-}
-
-const struct schema_section *const *controller_source_sections(void)
-{
-    static const struct schema_section *sections[CONTROLLER_FEEDS_MAX + 1];
+    static const struct schema_section *provisioners[CONTROLLER_PROVISIONERS_MAX + 1];
+    static const struct schema_section *sources[CONTROLLER_FEEDS_MAX + 1];
+    static const struct schema_section *tops[CONTROLLER_PROVISIONERS_MAX + 3];
+    static const struct config_sections sections = { provisioners, sources, tops };
+    size_t n = 0;
+    for (size_t i = 0; provision_all[i]; i++) {
+        provisioners[i] = provision_all[i]->section;
+        if (provision_all[i]->engine)
+            tops[n++] = provision_all[i]->engine;
+    }
     for (size_t i = 0; feed_all[i]; i++)
-        sections[i] = feed_all[i]->section;
-    return sections;
+        sources[i] = feed_all[i]->section;
+    tops[n++] = &lease_section;
+    return &sections;
 }
 
 static int read_all(int fd, struct arena *arena, char **ret_text, size_t *ret_bytes)
@@ -95,8 +98,8 @@ int controller_parse_config(struct arena *arena, const char *path, const char *t
                             size_t *ret_error_count)
 {
     int rc =
-        config_parse(arena, path, text, bytes, controller_sections(), controller_source_sections(),
-                     clock_wall_us(), ret, errors, errors_cap, ret_error_count);
+        config_parse(arena, path, text, bytes, controller_sections(), clock_wall_us(), ret, errors,
+                     errors_cap, ret_error_count);
     if (rc == 0)
         controller_complete_config(*ret);
     return rc;

@@ -9,7 +9,7 @@ static void go_live(struct controller *c)
 {
     char status[128];
     c->phase = PHASE_LIVE;
-    controller_emit(c, &(struct event){ .type = EVENT_LEASE, .service = -1, .flag = true }, NULL);
+    controller_emit(c, &(struct event){ .type = EVENT_LEASE, .service = -1, .flag = true });
     if (c->gauges)
         fleet_take_gauges(&c->fleet, c->gauges);
     c->publish = true;
@@ -86,7 +86,7 @@ void controller_stop_next(struct controller *c)
         struct event e = { .type = EVENT_OPERATOR, .service = -1, .op = OPERATOR_STOP };
         uv_timer_stop(&c->finish_timer);
         c->phase = PHASE_STOPPING;
-        controller_emit(c, &e, NULL);
+        controller_emit(c, &e);
         controller_pump(c);
     }
     if (c->phase == PHASE_STOPPING && c->all_stopped) {

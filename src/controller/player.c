@@ -54,7 +54,7 @@ static int parse(struct player *p, const struct journal_config *jc, struct arena
     size_t count;
     mem_arena_init(ret_arena, 64 * 1024 * 1024);
     int rc = config_parse(ret_arena, jc->path, jc->text, jc->text_bytes, controller_sections(),
-                          controller_source_sections(), jc->wall_us, ret, errors, 1, &count);
+                          jc->wall_us, ret, errors, 1, &count);
     if (rc < 0) {
         arena_done(ret_arena);
         return rc;

@@ -75,7 +75,7 @@ static void ring(struct controller *c, uint32_t slot)
         .in_flight = atomic_load_explicit(&g->in_flight, memory_order_relaxed),
         .queued = atomic_load_explicit(&g->queued, memory_order_relaxed),
     };
-    controller_emit(c, &e, NULL);
+    controller_emit(c, &e);
 }
 
 static void on_bell_timer(uv_timer_t *timer);
@@ -205,7 +205,7 @@ static void on_drained(struct controller *c, const struct link_msg *m)
                        .service = slot_of(c, m->name),
                        .number = (uint32_t)m->number };
     if (e.service >= 0)
-        controller_emit(c, &e, NULL);
+        controller_emit(c, &e);
 }
 
 static void on_ejected(struct controller *c, const struct link_msg *m)

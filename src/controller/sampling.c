@@ -84,7 +84,7 @@ static void sample_service(struct controller *c, const struct service_view *v)
                        .service = (int32_t)v->slot,
                        .samples = sink.samples,
                        .sample_count = (uint32_t)sink.count };
-    controller_emit(c, &e, NULL);
+    controller_emit(c, &e);
     controller_pump(c); /* the samples' memory is used again for the next service */
 }
 
@@ -98,7 +98,7 @@ void sampling_tick(struct controller *c)
     for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++)
         if (control_view(c->control, slot, &v))
             sample_service(c, &v);
-    controller_emit(c, &(struct event){ .type = EVENT_TICK, .service = -1 }, NULL);
+    controller_emit(c, &(struct event){ .type = EVENT_TICK, .service = -1 });
     controller_pump(c);
     if (c->publish)
         proxy_link_publish(c); /* one that failed before */

@@ -39,7 +39,7 @@ void controller_note_trouble(void *ctx, uint32_t slot, bool trouble, const char 
                     service_name(c, (int32_t)slot), "", "%s", text);
 }
 
-void controller_emit(struct controller *c, const struct event *e, const char *address)
+void controller_emit(struct controller *c, const struct event *e)
 {
     if (c->event_count == CONTROLLER_EVENTS_MAX) {
         log_error("too many events at once: %s dropped", event_type_name(e->type));
@@ -52,7 +52,8 @@ void controller_emit(struct controller *c, const struct event *e, const char *ad
         q->event.now_us = clock_now_us();
     if (q->event.wall_us == 0)
         q->event.wall_us = clock_wall_us();
-    str_copy(q->address, sizeof(q->address), address ? address : "");
+    str_copy(q->address, sizeof(q->address), e->address ? e->address : "");
+    str_copy(q->ref, sizeof(q->ref), e->ref ? e->ref : "");
 }
 
 /* What an event says of an instance's outer side. */
@@ -66,6 +67,7 @@ static void note_instance(struct controller *c, const struct queued_event *q)
             return;
         i->pid = e->pid;
         str_copy(i->address, sizeof(i->address), q->address);
+        str_copy(i->ref, sizeof(i->ref), q->ref);
     }
     char id[MODEL_NAME_MAX + 16];
     fmt(id, sizeof(id), "%s-%u", service_name(c, e->service), e->number);
@@ -182,7 +184,7 @@ static void step(struct controller *c, const struct queued_event *q)
 static void on_wake(uv_timer_t *timer)
 {
     struct controller *c = timer->data;
-    controller_emit(c, &(struct event){ .type = EVENT_TICK, .service = -1 }, NULL);
+    controller_emit(c, &(struct event){ .type = EVENT_TICK, .service = -1 });
     controller_pump(c);
 }
 
@@ -207,6 +209,8 @@ void controller_pump(struct controller *c)
         struct queued_event q = c->events[c->event_head];
         c->event_head = (c->event_head + 1) % CONTROLLER_EVENTS_MAX;
         c->event_count--;
+        q.event.address = q.address[0] ? q.address : NULL;
+        q.event.ref = q.ref[0] ? q.ref : NULL;
         if (journal_needs_rotation(c->journal, q.event.now_us))
             controller_rotate_journal(c);
         step(c, &q);

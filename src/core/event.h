@@ -25,12 +25,15 @@ enum event_type {
     EVENT_DRIVER,    /* flag = the engine answers again; else text */
     EVENT_CONFIG,    /* conf */
     EVENT_OPERATOR,  /* op, service, number, count */
-    EVENT_LEASE,     /* flag = held */
+    EVENT_LEASE,     /* flag = held; token */
     EVENT_RESTART,   /* the controller was away: an unknown interval ends now. Comes first, before a
                         CONFIG even: nothing is started or stopped until FOUND_ALL (30 s at most).
                         A clock that has begun anew (another boot) is recognised. flag = a person
                         started it again: a stop that was asked for is over */
     EVENT_HISTORY,   /* what the store remembers of one metric of a service: history */
+    EVENT_LEAVING, /* the engine ends this instance, by a choice of its own: out of the pool, and
+                      EXITED follows */
+    EVENT_RESIZED, /* flag = it has the shape that was asked for: shape; else text */
     EVENT_TYPE_MAX,
 };
 
@@ -72,6 +75,8 @@ struct event {
     int32_t status;
     int64_t pid;
     uint64_t template;
+    uint64_t shape; /* of FOUND and RESIZED; 0 = the engine does not say */
+    uint64_t token; /* EVENT_LEASE: the fencing token; 0 = the lease has none */
     uint32_t in_flight, queued; /* EVENT_DOORBELL */
     enum operator_op op;
     char text[160];
@@ -79,6 +84,9 @@ struct event {
     const struct sample *samples;
     const struct model_conf *conf;
     const struct history *history;
+    /* STARTED, FOUND: where it is reached and what the engine calls it; NULL = nothing. Carried
+     * along for those who keep events; nothing is decided by them. */
+    const char *address, *ref;
 };
 
 const char *event_type_name(enum event_type t);

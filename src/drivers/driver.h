@@ -15,16 +15,33 @@
 #include "link/msg.h"
 
 #define DRIVER_ADDRESS_MAX 128 /* as snapshot_instance.address */
+#define DRIVER_REF_MAX 80      /* what an engine calls an instance */
 
 /* What the controller offers to drivers. */
 struct driver_env {
     uv_loop_t *loop;
     const char *state_dir;
     const char *identity; /* of the state directory: prefix of tokens */
+    /* Who the things in an engine belong to: the name of the cluster, or one of the state
+     * directory's own. 1 to 40 of a-z, 0-9 and "-"; the same for every controller that may lead. It
+     * goes into names and labels there, and what has another one is somebody else's. */
+    const char *owner;
     void *ctx;
     /* A completion or a finding. Times are filled in by the controller. Never calls back into the
-     * driver. The address of an instance (STARTED, FOUND) goes along; NULL otherwise. */
-    void (*emit)(void *ctx, const struct event *e, const char *address);
+     * driver. Of an instance (STARTED, FOUND) `address` and `ref` go along. */
+    void (*emit)(void *ctx, const struct event *e);
+    /* Is the lease proven to be ours at this very moment? To be asked last before anything is
+     * changed in an engine, at the point from which the request can no longer be held back. False:
+     * it is dropped without a word, for another controller decides now. */
+    bool (*may_act)(void *ctx);
+    /* The lease's fencing token: larger for each leader. Goes along with what is changed, where an
+     * engine can keep it. */
+    uint64_t (*token)(void *ctx);
+    /* For engines that name instances themselves: the number under which the one with this `ref` is
+     * known, or a new one that nobody has or had. Remembered with its FOUND or STARTED. */
+    uint32_t (*number_of)(void *ctx, uint32_t slot, const char *ref);
+    /* What `discover` would say has changed. */
+    void (*discovered)(void *ctx);
     /* To the keeper: 0 or -errno. */
     int (*keeper)(void *ctx, const struct link_msg *m);
     /* Something a person should know of a service: a trouble, or that it is over. */
@@ -50,7 +67,23 @@ struct driver_service {
     uint64_t template;
     bool serves;      /* its instances must be reached: it has a listener, or a probe */
     int64_t drain_us; /* what its requests get to end in */
+    bool wants_usage; /* a rule looks at cpu or memory; else they are for people, now and then */
     struct driver_probe probe;
+};
+
+struct source_service;
+struct source_sink;
+
+/* A service that an engine describes, as it would stand under `services` in the file. What is wrong
+ * with it is told with the place that the driver gives each line, and the rest goes on without it.
+ */
+struct driver_discovery {
+    const char *name;
+    const char *text; /* YAML, indented by two: "  shop:\n    listen: ..." */
+    /* Where the n-th line of `text` comes from, for people: "label plimsoll.min of service shop";
+     * the lines' number is line_count. */
+    const char *const *places;
+    size_t line_count;
 };
 
 enum provision_caps {
@@ -63,8 +96,15 @@ struct provision_ops {
     const char *name; /* "process" */
     unsigned caps;
     const struct schema_section *section; /* "run" */
+    /* At the top of the file: how the engine is reached. NULL = nothing to say. It is told before
+     * the services, at first and whenever it has changed; `conf` lives until the next. */
+    const struct schema_section *engine;
+    void (*set_engine)(void *self, const void *conf);
     /* Hash of everything in the section that an instance is made of. */
     uint64_t (*template)(const void *conf, bool serves);
+    /* Hash of what can be changed while it runs (PROVISION_CAN_RESIZE), which is not in the
+     * template; NULL = nothing can. */
+    uint64_t (*shape)(const void *conf);
     /* Most time from START to ready, and other facts that core wants from the section. */
     int64_t (*start_within_us)(const void *conf);
     int (*open)(const struct driver_env *env, void **ret, struct err *err);
@@ -75,13 +115,26 @@ struct provision_ops {
     /* Start an instance: STARTED (with address) or START_FAILED follows, then PROBE events for as
      * long as it lives: quick ones until the first passes, then every interval. EXITED ends it. */
     void (*start)(void *self, const struct driver_service *service, uint32_t number);
-    /* End it: TERM, grace, KILL. EXITED follows. Twice is harmless. */
+    /* End it: TERM, grace, KILL. EXITED follows. Twice is harmless. Without
+     * PROVISION_CAN_CHOOSE_VICTIM it means: one fewer; the engine's choice is told with LEAVING as
+     * soon as it is known, and with EXITED. */
     void (*stop)(void *self, uint32_t slot, uint32_t number);
+    /* Give it the shape of the service as configured now: RESIZED follows. NULL as in `caps`. */
+    void (*resize)(void *self, const struct driver_service *service, uint32_t number);
     /* Say what runs: FOUND for each instance, then FOUND_ALL for each service, leaving ones too.
      * What belongs to none of them is ended after the drain it was started with. */
     void (*list)(void *self);
     /* Probe it now (the proxy complained). */
     void (*probe)(void *self, uint32_t slot, uint32_t number);
+    /* CPU and memory of instances, as the engine knows them. NULL = they have a pid here, and /proc
+     * says it. */
+    void (*sample)(void *self, const struct source_service *service, int64_t now_us,
+                   struct source_sink *sink);
+    /* Somebody reads STATE/log/NAME.log: what the engine keeps of the instance's output goes there,
+     * and goes on for some minutes. NULL = it is written there anyway. */
+    void (*follow_log)(void *self, uint32_t slot, uint32_t number);
+    /* The services that the engine itself describes (labels), as they stand. NULL = none. */
+    size_t (*discover)(void *self, struct driver_discovery *items, size_t cap);
     /* The keeper said something; true = it was for this driver. NULL = not interested. */
     bool (*keeper_msg)(void *self, const struct link_msg *m);
     void (*close)(void *self);
@@ -123,7 +176,8 @@ struct feed_ops; /* feed.h */
 extern const struct provision_ops *const provision_all[]; /* NULL-terminated */
 extern const struct source_ops *const source_all[];
 extern const struct feed_ops *const feed_all[];
-extern const struct provision_ops provision_process;
+extern const struct provision_ops provision_process, provision_docker, provision_swarm,
+    provision_exec;
 extern const struct source_ops source_proxy, source_proc;
 extern const struct feed_ops source_prometheus, source_http, source_redis, source_postgres,
     source_exec, source_push;

@@ -31,14 +31,15 @@ static const struct schema_section run_section = {
     .size_bytes = sizeof(struct run),
     .keys = run_keys,
 };
-static const struct schema_section *const sections[] = { &run_section, NULL };
+static const struct schema_section *const provisioners[] = { &run_section, NULL };
 static const struct schema_key push_keys[] = { { 0 } };
 static const struct schema_section push_section = {
     .name = "push",
     .size_bytes = 1,
     .keys = push_keys,
 };
-static const struct schema_section *const source_sections[] = { &push_section, NULL };
+static const struct schema_section *const sources[] = { &push_section, NULL };
+static const struct config_sections sections = { .provisioners = provisioners, .sources = sources };
 
 static void check_config(const struct config *c)
 {
@@ -86,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(text, data, size);
     text[size] = '\0';
     mem_arena_init(&arena, (size_t)64 << 20);
-    int rc = config_parse(&arena, "fuzz", text, size, sections, source_sections, NOW_US, &config,
+    int rc = config_parse(&arena, "fuzz", text, size, &sections, NOW_US, &config,
                           errors, ARRAY_LEN(errors), &count);
     if (rc == 0)
         check_config(config);

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "drivers/statsd.h"
+#include "drivers/source/statsd.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

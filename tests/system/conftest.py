@@ -1,5 +1,6 @@
 import pytest
 
+from engines import docker, docker_session  # noqa: F401  fixtures
 from plimsoll import APP, PROGRAM, Plimsoll
 
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "config/schema.h"
+#include "config/config.h"
 
 struct test_ready {
     const char *http;
@@ -132,3 +132,6 @@ static const struct schema_section test_push_section = {
 
 static const struct schema_section *const test_source_sections[] = { &test_redis_section,
                                                                      &test_push_section, NULL };
+
+static const struct config_sections test_all_sections = { .provisioners = test_sections,
+                                                          .sources = test_source_sections };

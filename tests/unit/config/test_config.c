@@ -33,7 +33,7 @@ static int parse(const char *text)
     arena_done(&f.arena);
     mem_arena_init(&f.arena, (size_t)64 << 20);
     f.config = NULL;
-    return config_parse(&f.arena, "c.yaml", text, strlen(text), test_sections, test_source_sections,
+    return config_parse(&f.arena, "c.yaml", text, strlen(text), &test_all_sections,
                         NOW_US, &f.config, f.errors, ARRAY_LEN(f.errors), &f.error_count);
 }
 
@@ -495,8 +495,7 @@ static void test_allocations_fail(void **state)
     for (size_t cap = 0; rc == -ENOMEM; cap += 97) {
         arena_done(&f.arena);
         mem_arena_init(&f.arena, cap);
-        rc = config_parse(&f.arena, "c.yaml", example, strlen(example), test_sections,
-                          test_source_sections, NOW_US, &f.config, f.errors, ARRAY_LEN(f.errors),
+        rc = config_parse(&f.arena, "c.yaml", example, strlen(example), &test_all_sections, NOW_US, &f.config, f.errors, ARRAY_LEN(f.errors),
                           &f.error_count);
         if (rc == 0)
             break;
@@ -512,8 +511,7 @@ static void test_too_long(void **state)
 {
     arena_done(&f.arena);
     mem_arena_init(&f.arena, 1 << 20);
-    int rc = config_parse(&f.arena, "c.yaml", "", CONFIG_TEXT_MAX + 1, test_sections,
-                          test_source_sections, NOW_US, &f.config, f.errors, ARRAY_LEN(f.errors),
+    int rc = config_parse(&f.arena, "c.yaml", "", CONFIG_TEXT_MAX + 1, &test_all_sections, NOW_US, &f.config, f.errors, ARRAY_LEN(f.errors),
                           &f.error_count);
     assert_int_equal(rc, -EINVAL);
     assert_non_null(strstr(f.errors[0].text, "at most 4194304"));

@@ -24,7 +24,7 @@ static struct config *parse(struct arena *arena, const char *text)
     size_t count;
     struct config *config = NULL;
     mem_arena_init(arena, (size_t)16 << 20);
-    if (config_parse(arena, "c.yaml", text, strlen(text), test_sections, test_source_sections,
+    if (config_parse(arena, "c.yaml", text, strlen(text), &test_all_sections,
                      NOW_US, &config, errors, ARRAY_LEN(errors), &count) < 0)
         fail_msg("%s: %s", errors[0].place, errors[0].text);
     return config;
@@ -146,7 +146,7 @@ static void test_reference(void **state)
     static char text[65536];
     struct str out;
     str_init(&out, text, sizeof(text));
-    config_print_reference(test_sections, test_source_sections, &out);
+    config_print_reference(&test_all_sections, &out);
     assert_false(out.cut);
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
         if (!strstr(text, wanted[i]))

@@ -156,13 +156,14 @@ static void fake_on_timer(uv_timer_t *timer)
     }
 }
 
-static void fake_emit(void *ctx, const struct event *e, const char *address)
+static void fake_emit(void *ctx, const struct event *e)
 {
     if (fake.event_count == FAKE_EVENTS_MAX)
         return;
     fake.events[fake.event_count] = *e;
     snprintf(fake.addresses[fake.event_count++], sizeof(fake.addresses[0]), "%s",
-             address ? address : "");
+             e->address ? e->address : "");
+    fake.events[fake.event_count - 1].address = NULL; /* as long as the call only */
 }
 
 static void fake_open_driver(const char *state_dir)

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/us.h"
-#include "drivers/feed.h"
+#include "drivers/source/feed.h"
 #include "sys/clock.h"
 
 #define PATIENCE_US (20 * US_PER_S)

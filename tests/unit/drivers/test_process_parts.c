@@ -21,7 +21,7 @@
 #include "base/us.h"
 #include "base/util.h"
 #include "config/config.h"
-#include "drivers/process.h"
+#include "drivers/process/process.h"
 
 static struct arena arena;
 static struct link_start start;
@@ -41,13 +41,14 @@ static int tear_down(void **state)
 /* The section of a service with these lines under `run:`, or NULL with the first error. */
 static const struct process_conf *parse(const char *run, struct err *err)
 {
-    static const struct schema_section *const sections[] = { &process_section, NULL };
+    static const struct schema_section *const provisioners[] = { &process_section, NULL };
+    static const struct config_sections sections = { .provisioners = provisioners };
     static struct err errors[4];
     struct config *config;
     char text[2048];
     size_t count = 0;
     int n = snprintf(text, sizeof(text), "services: {shop: {listen: 80, run: {%s}}}\n", run);
-    int rc = config_parse(&arena, "t.yaml", text, (size_t)n, sections, NULL, 0, &config, errors, 4,
+    int rc = config_parse(&arena, "t.yaml", text, (size_t)n, &sections, 0, &config, errors, 4,
                           &count);
     if (rc < 0) {
         if (err)

@@ -12,7 +12,7 @@
 
 #include "base/us.h"
 #include "config/config.h"
-#include "drivers/process.h"
+#include "drivers/process/process.h"
 #include "unit/drivers/app.h"
 #include "unit/drivers/fake_keeper.h"
 

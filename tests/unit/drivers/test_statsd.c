@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "drivers/endpoint.h"
-#include "drivers/statsd.h"
+#include "drivers/source/endpoint.h"
+#include "drivers/source/statsd.h"
 
 static void test_lines(void **state)
 {

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
-#include "drivers/dialog.h"
-#include "drivers/feed.h"
+#include "drivers/source/dialog.h"
+#include "drivers/source/feed.h"
 #include "sys/mem.h"
 
 #define REPLY_BYTES_MAX ((size_t)256 * 1024)

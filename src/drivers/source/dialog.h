@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <uv.h>
 
-#include "drivers/endpoint.h"
+#include "drivers/source/endpoint.h"
 
 struct dialog;
 

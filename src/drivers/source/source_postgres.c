@@ -10,7 +10,7 @@
 
 #include "base/fmt.h"
 #include "base/us.h"
-#include "drivers/feed.h"
+#include "drivers/source/feed.h"
 
 struct postgres_conf {
     const char *connection, *query;

@@ -2,9 +2,9 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "drivers/feed.h"
+#include "drivers/source/feed.h"
 #include "drivers/fetch.h"
-#include "drivers/json_pointer.h"
+#include "drivers/source/json_pointer.h"
 
 struct http_conf {
     const char *url, *pointer;

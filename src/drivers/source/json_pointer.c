@@ -1,5 +1,5 @@
 /* A walk along the pointer's tokens, "~1" and "~0" undone (RFC 6901, sections 3 and 4). */
-#include "drivers/json_pointer.h"
+#include "drivers/source/json_pointer.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Reading addresses; whether somebody is there is others' to find out. */
-#include "drivers/endpoint.h"
+#include "drivers/source/endpoint.h"
 
 #include <errno.h>
 #include <string.h>

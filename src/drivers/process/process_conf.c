@@ -10,7 +10,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "base/util.h"
-#include "drivers/process.h"
+#include "drivers/process/process.h"
 
 static const char *const listen_names[] = { "auto", "port", "socket", NULL };
 static const char *const core_names[] = { "keep", "none", "unlimited", NULL };

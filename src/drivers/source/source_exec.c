@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
-#include "drivers/feed.h"
+#include "drivers/source/feed.h"
 #include "sys/mem.h"
 
 #define OUTPUT_MAX 4096

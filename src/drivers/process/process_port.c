@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "drivers/process.h"
+#include "drivers/process/process.h"
 #include "sys/mem.h"
 
 static bool can_bind(int family, uint16_t port)

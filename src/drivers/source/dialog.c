@@ -1,6 +1,6 @@
 /* A dialog's memory lives until its handle is closed and its look-up is over; the listener is let
  * go at once. */
-#include "drivers/dialog.h"
+#include "drivers/source/dialog.h"
 
 #include <netdb.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
-#include "drivers/process.h"
+#include "drivers/process/process.h"
 #include "sys/mem.h"
 
 #define TEXT_MAX 32768

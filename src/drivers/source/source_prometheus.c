@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "drivers/feed.h"
+#include "drivers/source/feed.h"
 #include "drivers/fetch.h"
 #include "sys/mem.h"
 

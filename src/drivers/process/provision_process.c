@@ -15,7 +15,7 @@
 #include "base/fmt.h"
 #include "base/num.h"
 #include "base/us.h"
-#include "drivers/process_int.h"
+#include "drivers/process/process_int.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/mem.h"
@@ -112,7 +112,8 @@ void process_emit(struct process *p, const struct event *e)
         return;
     copy.service = (int32_t)p->slot;
     copy.number = p->number;
-    p->driver->env.emit(p->driver->env.ctx, &copy, with_address ? p->address : NULL);
+    copy.address = with_address ? p->address : NULL;
+    p->driver->env.emit(p->driver->env.ctx, &copy);
 }
 
 int process_tell_keeper(struct process_driver *d, const struct link_msg *m)
@@ -344,7 +345,7 @@ static void process_stop(void *self, uint32_t slot, uint32_t number)
                            .number = number,
                            .flag = true,
                            .text = "was not running" };
-        d->env.emit(d->env.ctx, &e, NULL);
+        d->env.emit(d->env.ctx, &e);
         return;
     }
     if (p->state == PROCESS_ASKED)
@@ -528,7 +529,7 @@ static void on_list_end(struct process_driver *d)
 {
     for (size_t i = 0; i < d->service_count; i++) {
         struct event e = { .type = EVENT_FOUND_ALL, .service = (int32_t)d->services[i].slot };
-        d->env.emit(d->env.ctx, &e, NULL);
+        d->env.emit(d->env.ctx, &e);
     }
 }
 

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/us.h"
-#include "drivers/process_int.h"
+#include "drivers/process/process_int.h"
 #include "sys/log.h"
 
 #define LOOK_EVERY_US (2 * US_PER_S)

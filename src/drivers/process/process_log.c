@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "drivers/process.h"
+#include "drivers/process/process.h"
 #include "sys/mem.h"
 
 #define KEPT_MAX 100

@@ -13,9 +13,9 @@
 #include "base/table.h"
 #include "base/us.h"
 #include "config/read.h"
-#include "drivers/feed.h"
+#include "drivers/source/feed.h"
 #include "drivers/fetch.h"
-#include "drivers/statsd.h"
+#include "drivers/source/statsd.h"
 #include "sys/clock.h"
 
 #define FINGERPRINT_BYTES 16384

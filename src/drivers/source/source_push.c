@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/us.h"
-#include "drivers/endpoint.h"
-#include "drivers/feed.h"
-#include "drivers/statsd.h"
+#include "drivers/source/endpoint.h"
+#include "drivers/source/feed.h"
+#include "drivers/source/statsd.h"
 #include "sys/clock.h"
 
 struct push_conf {

@@ -6,7 +6,7 @@
 #include "core/model.h"
 #include "drivers/driver.h"
 #include "drivers/probe.h"
-#include "drivers/process.h"
+#include "drivers/process/process.h"
 #include "drivers/proctree.h"
 
 struct rotation;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "drivers/statsd.h"
+#include "drivers/source/statsd.h"
 
 /* What stands before `at`; `rest` becomes what stands behind. False = it is not there. */
 static bool cut(struct slice *rest, char at, struct slice *ret)

@@ -10,7 +10,7 @@
 #include "base/fmt.h"
 #include "base/us.h"
 #include "config/config.h"
-#include "drivers/process_int.h"
+#include "drivers/process/process_int.h"
 #include "sys/clock.h"
 #include "sys/mem.h"
 

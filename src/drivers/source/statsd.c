@@ -1,12 +1,12 @@
 /* The UDP side of StatsD: ports, and who hears what comes on them. */
-#include "drivers/statsd.h"
+#include "drivers/source/statsd.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/list.h"
-#include "drivers/endpoint.h"
+#include "drivers/source/endpoint.h"
 
 struct statsd {
     uv_loop_t *loop;
