@@ -30,9 +30,8 @@ static int read_tops(struct schema_context *ctx, const struct schema_node *root,
         void *conf = config->top_confs[i] = arena_alloc(ctx->arena, tops[i]->size_bytes);
         if (!conf)
             return -ENOMEM;
-        int read =
-            schema_read_named(ctx, tops[i]->name, tops[i],
-                              pair && !node_is_null(pair->value) ? pair->value : NULL, conf);
+        int read = schema_read_named(ctx, tops[i]->name, tops[i],
+                                     pair && !node_is_null(pair->value) ? pair->value : NULL, conf);
         rc = read < 0 ? read : rc;
     }
     return rc;

@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "controller/controller.h"
 #include "core/control.h"
+#include "drivers/lease/lease.h"
 #include "drivers/source/feed.h"
 #include "link/gauges.h"
 #include "link/msg.h"
@@ -159,6 +160,7 @@ struct controller {
     char config_trouble[256]; /* the newest reload that failed; "" = none */
     struct totals totals;
     struct spending spending;
+    struct members *members; /* members.c's; NULL = not open yet */
 };
 
 /* watch.c: descriptors on the loop. */
@@ -273,3 +275,33 @@ void controller_detach(struct controller *c);
 
 /* backend.c: what admin may see and do. */
 const struct admin_backend *controller_backend(struct controller *c);
+
+/* members.c: the other controllers of the group, each with a proxy in front of the same pool. All
+ * of it also does when we are alone, and then costs nothing. */
+int members_open(struct controller *c, struct err *err);
+void members_close(struct controller *c);
+/* Who is there and who leads, whenever the lease driver says so; `leader` NULL = nobody. */
+void members_set(struct controller *c, const struct lease_member *leader,
+                 const struct lease_member *items, size_t count);
+/* Once a second: whoever leads asks the others what their proxies count. */
+void members_tick(struct controller *c);
+/* Adds what the others have of a service at the moment, as far as it is known. */
+void members_demand(struct controller *c, uint32_t slot, uint32_t *in_flight, uint32_t *queued);
+/* ...and of one instance. */
+uint32_t members_instance_demand(struct controller *c, uint32_t slot, uint32_t number);
+/* When our own proxy is to ring, so that together all notice when demand passes the core's mark. */
+uint32_t members_mark(struct controller *c, uint32_t slot, uint32_t mark);
+/* Our proxy rang, and another one decides: it is told. */
+void members_ring(struct controller *c, uint32_t slot);
+/* Our proxy has nothing in flight on the instance any more. True: nobody else's has either, and it
+ * is for us to say so; false: EVENT_DRAINED follows when they have, or another one sends it. */
+bool members_drained(struct controller *c, uint32_t slot, uint32_t number);
+/* What our proxy counts, for the one who leads; what another member's rang with. */
+json_t *members_report(struct controller *c);
+void members_rung(struct controller *c, const struct admin_command *bell,
+                  struct admin_reply *reply);
+/* For status. */
+void members_facts(struct controller *c, struct admin_facts *f);
+
+/* usage.c: does a rule of the service look at its instances' CPU or memory? */
+bool controller_wants_usage(const struct service_conf *conf);

@@ -87,8 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(text, data, size);
     text[size] = '\0';
     mem_arena_init(&arena, (size_t)64 << 20);
-    int rc = config_parse(&arena, "fuzz", text, size, &sections, NOW_US, &config,
-                          errors, ARRAY_LEN(errors), &count);
+    int rc = config_parse(&arena, "fuzz", text, size, &sections, NOW_US, &config, errors,
+                          ARRAY_LEN(errors), &count);
     if (rc == 0)
         check_config(config);
     else

@@ -1,7 +1,7 @@
 /* A Docker Engine's API: requests, answers and streams over a Unix socket or TCP (with TLS), on the
  * controller's loop, never blocking. Shared by the docker and the swarm driver; knows neither
- * containers nor services. The API's version is negotiated before the first request: the newest that
- * both sides know. */
+ * containers nor services. The API's version is negotiated before the first request: the newest
+ * that both sides know. */
 #pragma once
 
 #include <jansson.h>
@@ -16,8 +16,8 @@
 
 /* The sections `docker` and `swarm` at the top of the file have these keys. */
 struct engine_conf {
-    const char *host; /* "unix:///var/run/docker.sock" (default; $DOCKER_HOST wins over the default),
-                         "tcp://10.0.0.1:2376" */
+    const char *host; /* "unix:///var/run/docker.sock" (default; $DOCKER_HOST wins over the
+                         default), "tcp://10.0.0.1:2376" */
     const char *ca, *cert, *key; /* files; with any of them TCP is TLS */
     int64_t timeout_us;          /* of an answer's headers, default 10 s */
 };
@@ -31,10 +31,10 @@ enum engine_method { ENGINE_GET, ENGINE_POST, ENGINE_DELETE };
 
 struct engine_request {
     enum engine_method method;
-    const char *path; /* "/containers/json?all=1", without version */
-    json_t *body;     /* borrowed; NULL = none */
-    const char *auth; /* X-Registry-Auth, base64; NULL = none */
-    bool acts;        /* changes something: held back when `may_act` says no (driver.h) */
+    const char *path;   /* "/containers/json?all=1", without version */
+    json_t *body;       /* borrowed; NULL = none */
+    const char *auth;   /* X-Registry-Auth, base64; NULL = none */
+    bool acts;          /* changes something: held back when `may_act` says no (driver.h) */
     int64_t timeout_us; /* of the whole; 0 = the conf's; US_NEVER for a stop with a long grace */
 };
 

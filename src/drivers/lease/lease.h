@@ -42,8 +42,8 @@ struct lease_listener {
     void *ctx;
     /* Gained with its token, or lost with the reason: resigned, expired, not provable any more. */
     void (*held)(void *ctx, bool held, uint64_t token, const char *why);
-    /* Who leads and who is there, whenever that changes. `leader` NULL = nobody, as far as is known;
-     * it is one of the members, or a member that has gone. */
+    /* Who leads and who is there, whenever that changes. `leader` NULL = nobody, as far as is
+     * known; it is one of the members, or a member that has gone. */
     void (*group)(void *ctx, const struct lease_member *leader, const struct lease_member *members,
                   size_t count);
     /* Something a person should know: a trouble, or that it is over. */

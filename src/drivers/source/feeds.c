@@ -13,8 +13,8 @@
 #include "base/table.h"
 #include "base/us.h"
 #include "config/read.h"
-#include "drivers/source/feed.h"
 #include "drivers/fetch.h"
+#include "drivers/source/feed.h"
 #include "drivers/source/statsd.h"
 #include "sys/clock.h"
 

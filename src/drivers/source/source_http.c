@@ -2,8 +2,8 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "drivers/source/feed.h"
 #include "drivers/fetch.h"
+#include "drivers/source/feed.h"
 #include "drivers/source/json_pointer.h"
 
 struct http_conf {

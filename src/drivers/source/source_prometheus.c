@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "drivers/source/feed.h"
 #include "drivers/fetch.h"
+#include "drivers/source/feed.h"
 #include "sys/mem.h"
 
 struct prometheus_conf {

@@ -57,8 +57,8 @@ static int check_file(const char *directory, const char *name)
     size_t n = read_file(path, text, sizeof(text));
     split_expectation(text, place, sizeof(place), fragment, sizeof(fragment));
     mem_arena_init(&arena, (size_t)16 << 20);
-    int rc = config_parse(&arena, name, text, n, &test_all_sections, NOW_US,
-                          &config, errors, ARRAY_LEN(errors), &count);
+    int rc = config_parse(&arena, name, text, n, &test_all_sections, NOW_US, &config, errors,
+                          ARRAY_LEN(errors), &count);
     snprintf(want, sizeof(want), "%s:%s", name, place);
     if (rc == -EINVAL && count > 0 && strcmp(errors[0].place, want) == 0 &&
         strstr(errors[0].text, fragment))

@@ -33,8 +33,8 @@ static int parse(const char *text)
     arena_done(&f.arena);
     mem_arena_init(&f.arena, (size_t)64 << 20);
     f.config = NULL;
-    return config_parse(&f.arena, "c.yaml", text, strlen(text), &test_all_sections,
-                        NOW_US, &f.config, f.errors, ARRAY_LEN(f.errors), &f.error_count);
+    return config_parse(&f.arena, "c.yaml", text, strlen(text), &test_all_sections, NOW_US,
+                        &f.config, f.errors, ARRAY_LEN(f.errors), &f.error_count);
 }
 
 static struct config *parse_ok(const char *text)
@@ -495,8 +495,8 @@ static void test_allocations_fail(void **state)
     for (size_t cap = 0; rc == -ENOMEM; cap += 97) {
         arena_done(&f.arena);
         mem_arena_init(&f.arena, cap);
-        rc = config_parse(&f.arena, "c.yaml", example, strlen(example), &test_all_sections, NOW_US, &f.config, f.errors, ARRAY_LEN(f.errors),
-                          &f.error_count);
+        rc = config_parse(&f.arena, "c.yaml", example, strlen(example), &test_all_sections, NOW_US,
+                          &f.config, f.errors, ARRAY_LEN(f.errors), &f.error_count);
         if (rc == 0)
             break;
         assert_int_equal(rc, -ENOMEM);
@@ -511,8 +511,8 @@ static void test_too_long(void **state)
 {
     arena_done(&f.arena);
     mem_arena_init(&f.arena, 1 << 20);
-    int rc = config_parse(&f.arena, "c.yaml", "", CONFIG_TEXT_MAX + 1, &test_all_sections, NOW_US, &f.config, f.errors, ARRAY_LEN(f.errors),
-                          &f.error_count);
+    int rc = config_parse(&f.arena, "c.yaml", "", CONFIG_TEXT_MAX + 1, &test_all_sections, NOW_US,
+                          &f.config, f.errors, ARRAY_LEN(f.errors), &f.error_count);
     assert_int_equal(rc, -EINVAL);
     assert_non_null(strstr(f.errors[0].text, "at most 4194304"));
 }

@@ -24,8 +24,8 @@ static struct config *parse(struct arena *arena, const char *text)
     size_t count;
     struct config *config = NULL;
     mem_arena_init(arena, (size_t)16 << 20);
-    if (config_parse(arena, "c.yaml", text, strlen(text), &test_all_sections,
-                     NOW_US, &config, errors, ARRAY_LEN(errors), &count) < 0)
+    if (config_parse(arena, "c.yaml", text, strlen(text), &test_all_sections, NOW_US, &config,
+                     errors, ARRAY_LEN(errors), &count) < 0)
         fail_msg("%s: %s", errors[0].place, errors[0].text);
     return config;
 }

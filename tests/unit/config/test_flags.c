@@ -33,8 +33,8 @@ static struct config *build(const struct config_flags *flags)
         fail_msg("%s", err.text);
     arena_done(&arena);
     mem_arena_init(&arena, (size_t)16 << 20);
-    if (config_parse(&arena, "command line", text, out.len, &test_all_sections, 0,
-                     &config, errors, ARRAY_LEN(errors), &count) < 0)
+    if (config_parse(&arena, "command line", text, out.len, &test_all_sections, 0, &config, errors,
+                     ARRAY_LEN(errors), &count) < 0)
         fail_msg("%s: %s\n%s", errors[0].place, errors[0].text, text);
     return config;
 }

@@ -37,9 +37,8 @@ static struct config *parse(const char *text)
     arena_done(&f.arena);
     mem_arena_init(&f.arena, (size_t)64 << 20);
     f.config = NULL;
-    int rc =
-        config_parse(&f.arena, "c.yaml", text, strlen(text), &test_all_sections,
-                     NOW_US, &f.config, f.errors, ARRAY_LEN(f.errors), &f.error_count);
+    int rc = config_parse(&f.arena, "c.yaml", text, strlen(text), &test_all_sections, NOW_US,
+                          &f.config, f.errors, ARRAY_LEN(f.errors), &f.error_count);
     if (rc < 0)
         fail_msg("%s: %s", f.errors[0].place, f.errors[0].text);
     return f.config;

@@ -48,8 +48,8 @@ static const struct process_conf *parse(const char *run, struct err *err)
     char text[2048];
     size_t count = 0;
     int n = snprintf(text, sizeof(text), "services: {shop: {listen: 80, run: {%s}}}\n", run);
-    int rc = config_parse(&arena, "t.yaml", text, (size_t)n, &sections, 0, &config, errors, 4,
-                          &count);
+    int rc =
+        config_parse(&arena, "t.yaml", text, (size_t)n, &sections, 0, &config, errors, 4, &count);
     if (rc < 0) {
         if (err)
             *err = errors[0];

@@ -241,8 +241,8 @@ static int read_policy(void *context, struct arena *arena, const char *text, siz
     struct config *config;
     struct err errors[4];
     size_t count;
-    int rc = config_parse(arena, "candidate", text, bytes, &(struct config_sections){ 0 }, 0, &config, errors,
-                          ARRAY_LEN(errors), &count);
+    int rc = config_parse(arena, "candidate", text, bytes, &(struct config_sections){ 0 }, 0,
+                          &config, errors, ARRAY_LEN(errors), &count);
     if (rc < 0)
         fail_msg("%s: %s", errors[0].place, errors[0].text);
     *ret = config->model;
