@@ -17,6 +17,35 @@
 #include "store/store.h"
 
 struct admin;
+struct journal_chunk;
+
+/* Another controller, or this one, in a group that shares a lease. */
+struct admin_member_facts {
+    const char *name, *url;
+    bool self, leads;
+    int64_t age_us;      /* since it was last heard by us, who lead; -1 = never */
+    bool silent;         /* ...which is too long */
+    const char *trouble; /* "" = it answers */
+};
+#define ADMIN_MEMBERS_MAX 64
+
+/* The lease, and who may hold it. */
+struct admin_group_facts {
+    const char *driver; /* "file", "etcd" */
+    bool held;
+    uint64_t token;                                       /* 0 = the lease has none */
+    const char *leader;                                   /* "" = nobody, as far as is known */
+    struct admin_member_facts members[ADMIN_MEMBERS_MAX]; /* none on one machine */
+    size_t member_count;
+};
+
+/* An engine that services are run by. */
+struct admin_engine_facts {
+    const char *name;    /* the driver's */
+    bool up;             /* it answers, as far as is known */
+    const char *trouble; /* "" = none */
+};
+#define ADMIN_ENGINES_MAX 8
 
 /* What there is to know beside the core's views. Texts stay the backend's and are read at once;
  * NULL counts as "". */
@@ -24,6 +53,7 @@ struct admin_facts {
     const char *state_dir;
     const char *config_path;
     const char *lease;                             /* "held", "not held" */
+    int64_t now_us;                                /* the core's, at this moment */
     bool stopping;                                 /* everything is being drained and stopped */
     int64_t since_wall_us;                         /* when the controller started */
     int64_t keeper_pid, controller_pid, proxy_pid; /* 0 = away */
@@ -35,6 +65,9 @@ struct admin_facts {
     uint64_t journal_dropped;
     const char *troubles[16]; /* a sentence each; the store's is added by admin itself */
     size_t trouble_count;
+    struct admin_group_facts group;
+    struct admin_engine_facts engines[ADMIN_ENGINES_MAX];
+    size_t engine_count;
 };
 
 #define ADMIN_LATENCY_BUCKETS 16
@@ -113,6 +146,7 @@ enum admin_command_type {
     ADMIN_DRAIN,   /* service, number */
     ADMIN_PROTECT, /* service, number; flag = on */
     ADMIN_PUSH,    /* service, metrics */
+    ADMIN_BELL,    /* member, service, in_flight, queued: that member's proxy rang */
     ADMIN_RELOAD,
     ADMIN_DIFF,
     ADMIN_STOP, /* flag = detach */
@@ -127,6 +161,8 @@ struct admin_command {
     int32_t count;
     bool flag;
     const json_t *metrics; /* an object: values by their sources' names, of any type */
+    const char *member;
+    uint32_t in_flight, queued;
 };
 
 struct admin_reply {
@@ -149,6 +185,11 @@ struct admin_backend {
     /* Path of the instance's log, running or not; -ENOENT. */
     int (*log_path)(void *ctx, const char *service, uint32_t number, char *buf, size_t cap);
     void (*command)(void *ctx, const struct admin_command *c, struct admin_reply *reply);
+    /* What this member's proxy counts, for the one who leads; new, NULL = no memory. */
+    json_t *(*gauges)(void *ctx);
+    /* As journal_tail(). */
+    int (*journal)(void *ctx, uint64_t segment, uint64_t offset, struct journal_chunk *ret);
+    json_t *(*alerts)(void *ctx); /* {"alerts": [...], "targets": [...]}; new */
 };
 
 struct admin_options {

@@ -51,8 +51,11 @@ struct admin_answer {
     const char *type; /* NULL = JSON */
     char *body;       /* malloc'd */
     size_t body_bytes;
-    char log_offset[24]; /* "" = no X-Log-Offset */
-    const char *allow;   /* of a 405 */
+    struct admin_header {
+        const char *name; /* NULL = no more */
+        char value[24];
+    } headers[2];
+    const char *allow; /* of a 405 */
 };
 
 struct admin_route {
@@ -60,6 +63,7 @@ struct admin_route {
     const char *pattern; /* * stands for one segment */
     void (*handle)(struct admin_request *q, struct admin_answer *a);
     bool changes;
+    bool secret; /* looking at it needs the token as well: what it shows may have secrets in it */
     enum admin_command_type command; /* of those that change */
     const char *help;
 };
@@ -79,6 +83,7 @@ const struct admin_route *admin_routes(size_t *ret_count);
  * the answer says so. */
 bool admin_query_number(struct admin_request *q, struct admin_answer *a, const char *key,
                         int64_t min, int64_t max, int64_t fallback, int64_t *ret);
+void admin_answer_header(struct admin_answer *a, const char *name, uint64_t value);
 const char *admin_query_text(struct admin_request *q, const char *key); /* NULL = absent */
 /* "shop-3" in two. */
 bool admin_split_instance(const char *id, char *service, size_t service_cap, uint32_t *ret_number);
@@ -95,8 +100,14 @@ void admin_get_ready(struct admin_request *q, struct admin_answer *a);
 json_t *admin_sources_json(const struct admin_service_facts *f);
 void admin_get_status(struct admin_request *q, struct admin_answer *a);
 void admin_get_metrics(struct admin_request *q, struct admin_answer *a);
+/* group.c */
+void admin_get_gauges(struct admin_request *q, struct admin_answer *a);
+void admin_get_journal(struct admin_request *q, struct admin_answer *a);
+/* alerts.c */
+void admin_get_alerts(struct admin_request *q, struct admin_answer *a);
 /* change.c */
 void admin_post_scale(struct admin_request *q, struct admin_answer *a);
+void admin_post_bell(struct admin_request *q, struct admin_answer *a);
 void admin_post_metrics(struct admin_request *q, struct admin_answer *a);
 void admin_post_service(struct admin_request *q, struct admin_answer *a);
 void admin_post_instance(struct admin_request *q, struct admin_answer *a);

@@ -122,6 +122,30 @@ void admin_post_metrics(struct admin_request *q, struct admin_answer *a)
     json_decref(body);
 }
 
+static bool get_demand(const json_t *body, const char *key, uint32_t *ret, struct admin_answer *a)
+{
+    const json_t *value = json_object_get(body, key);
+    json_int_t n = json_integer_value(value);
+    if (!json_is_integer(value) || n < 0 || n > UINT32_MAX) {
+        admin_answer_error(a, 400, "\"%s\" is a number of requests", key);
+        return false;
+    }
+    *ret = (uint32_t)n;
+    return true;
+}
+
+void admin_post_bell(struct admin_request *q, struct admin_answer *a)
+{
+    static const char *const keys[] = { "service", "in_flight", "queued", NULL };
+    struct admin_command c = { .type = q->route->command, .member = q->name };
+    json_t *body = body_of(q, a, keys);
+    const char *service = json_string_value(json_object_get(body, "service"));
+    if (body && get_demand(body, "in_flight", &c.in_flight, a) &&
+        get_demand(body, "queued", &c.queued, a) && get_service(q, &c, service ? service : "", a))
+        pass_on(q, &c, a);
+    json_decref(body);
+}
+
 void admin_post_service(struct admin_request *q, struct admin_answer *a)
 {
     static const char *const keys[] = { NULL };

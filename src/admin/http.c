@@ -59,6 +59,15 @@ void admin_reply_error(struct admin_reply *r, unsigned status, const char *forma
     r->body = json_pack("{s:s}", "error", text);
 }
 
+void admin_answer_header(struct admin_answer *a, const char *name, uint64_t value)
+{
+    struct admin_header *h = a->headers;
+    while (h->name)
+        h++;
+    h->name = name;
+    fmt(h->value, sizeof(h->value), "%llu", (unsigned long long)value);
+}
+
 const char *admin_query_text(struct admin_request *q, const char *key)
 {
     return MHD_lookup_connection_value(q->connection, MHD_GET_ARGUMENT_KIND, key);
@@ -155,9 +164,10 @@ static bool may(struct admin_request *q, struct admin_answer *a)
         admin_answer_error(a, 401, "this is not the token");
     else if (!host_is_ours(q))
         admin_answer_error(a, 403, "the Host header names neither this address nor localhost");
-    else if (q->route->changes && q->side->token[0])
-        admin_answer_error(a, 401, "changing needs the token: Authorization: Bearer TOKEN");
-    else if (q->route->changes)
+    else if ((q->route->changes || q->route->secret) && q->side->token[0])
+        admin_answer_error(a, 401, "%s needs the token: Authorization: Bearer TOKEN",
+                           q->route->changes ? "changing" : "this");
+    else if (q->route->changes || q->route->secret)
         answer_looking_only(q, a);
     else
         return true;
@@ -191,8 +201,8 @@ static enum MHD_Result send_answer(struct admin_request *q, struct admin_answer 
     MHD_add_response_header(r, "Content-Type", a->type ? a->type : "application/json");
     MHD_add_response_header(r, "Cache-Control", "no-store");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    if (a->log_offset[0])
-        MHD_add_response_header(r, "X-Log-Offset", a->log_offset);
+    for (size_t i = 0; i < ARRAY_LEN(a->headers) && a->headers[i].name; i++)
+        MHD_add_response_header(r, a->headers[i].name, a->headers[i].value);
     if (a->allow)
         MHD_add_response_header(r, "Allow", a->allow);
     if (status == 401)

@@ -48,6 +48,8 @@ struct metric_def {
 
 GETTER(get_start, (double)l->program->since_wall_us / 1e6)
 GETTER(get_lease, !l->program->lease || strcmp(l->program->lease, "held") == 0)
+GETTER(get_token, l->program->group.token ? (double)l->program->group.token : NAN)
+GETTER(get_members, MAX(l->program->group.member_count, (size_t)1))
 GETTER(get_connections, l->program->proxy_connections)
 GETTER(get_accepted, l->program->connections_accepted)
 GETTER(get_refused, l->program->connections_refused)
@@ -140,6 +142,28 @@ static void put_processes(FILE *f, const struct metric_def *m, const struct look
                 { "proxy", l->program->proxy_pid } };
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         fprintf(f, "%s{process=\"%s\"} %d\n", m->name, all[i].name, all[i].pid != 0);
+}
+
+static void put_program(FILE *f, const char *name, const char *key, const char *label, double value)
+{
+    fprintf(f, "%s{", name);
+    put_label(f, key, label);
+    fputc('}', f);
+    put_value(f, value);
+}
+
+static void put_silent(FILE *f, const struct metric_def *m, const struct look *l)
+{
+    const struct admin_group_facts *g = &l->program->group;
+    for (size_t i = 0; i < g->member_count; i++)
+        if (!g->members[i].self && g->held)
+            put_program(f, m->name, "member", g->members[i].name, g->members[i].silent);
+}
+
+static void put_engines(FILE *f, const struct metric_def *m, const struct look *l)
+{
+    for (size_t i = 0; i < l->program->engine_count; i++)
+        put_program(f, m->name, "engine", l->program->engines[i].name, l->program->engines[i].up);
 }
 
 static void put_budget(FILE *f, const char *name, const char *budget, const char *period,
@@ -259,6 +283,11 @@ static const struct metric_def metrics[] = {
     GAUGE(PROGRAM, "start_time_seconds", get_start, "When the controller started, Unix time."),
     SPECIAL(PROGRAM, "process_up", "gauge", put_processes, "1 while the process is there."),
     GAUGE(PROGRAM, "lease_held", get_lease, "1 while this controller may act."),
+    GAUGE(PROGRAM, "lease_token", get_token, "The lease's fencing token; absent without one."),
+    GAUGE(PROGRAM, "members", get_members, "Controllers that share the lease, this one included."),
+    SPECIAL(PROGRAM, "member_silent", "gauge", put_silent,
+            "1 while another member has told the one that leads nothing for too long."),
+    SPECIAL(PROGRAM, "engine_up", "gauge", put_engines, "1 while the engine answers."),
     GAUGE(PROGRAM, "troubles", get_troubles, "How many things are wrong; see plimsoll status."),
     GAUGE(PROGRAM, "client_connections", get_connections, "Client connections open now."),
     COUNTER(PROGRAM, "client_connections_accepted_total", get_accepted,
@@ -353,10 +382,10 @@ static void put_each_instance(FILE *f, const struct metric_def *m, struct look *
 static void put_metric(FILE *f, const struct metric_def *m, struct look *looks, size_t count)
 {
     fprintf(f, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
-    if (m->scope == PROGRAM && m->get) {
+    if (m->scope == PROGRAM && m->get && !isnan(m->get(&looks[count]))) {
         fputs(m->name, f);
         put_value(f, m->get(&looks[count]));
-    } else if (m->scope == PROGRAM) {
+    } else if (m->scope == PROGRAM && m->put) {
         m->put(f, m, &looks[count]);
     }
     for (size_t i = 0; i < count; i++) {

@@ -9,9 +9,13 @@
     {                                        \
         "GET", path, handler, .help = (text) \
     }
-#define POST(path, handler, which, text)         \
-    {                                            \
-        "POST", path, handler, true, which, text \
+#define SECRET(path, handler, text)                           \
+    {                                                         \
+        "GET", path, handler, .help = (text), .secret = true, \
+    }
+#define POST(path, handler, which, text)                                           \
+    {                                                                              \
+        "POST", path, handler, .changes = true, .command = (which), .help = (text) \
     }
 
 static const struct admin_route routes[] = {
@@ -25,10 +29,17 @@ static const struct admin_route routes[] = {
     GET("/v1/series", admin_get_series,
         "?service= &metric= &from= &to= &step=1|10|60 &instance=: measured values"),
     GET("/v1/logs/*", admin_get_logs, "?bytes= &offset=: an instance's output"),
+    GET("/v1/alerts", admin_get_alerts, "what is wrong by `alerts`, and who was told"),
+    SECRET("/v1/gauges", admin_get_gauges,
+           "what this member's proxy counts, for the one that leads"),
+    SECRET("/v1/journal", admin_get_journal,
+           "?segment= &offset=: events and decisions, for those that stand by"),
     POST("/v1/services/*/scale", admin_post_scale, ADMIN_SCALE,
          "{\"count\": N | \"auto\", \"force\": bool}"),
     POST("/v1/services/*/metrics", admin_post_metrics, ADMIN_PUSH,
          "{NAME: number}: values for its pushed sources"),
+    POST("/v1/members/*/bell", admin_post_bell, ADMIN_BELL,
+         "{\"service\", \"in_flight\", \"queued\"}: a member's proxy rang"),
     POST("/v1/services/*/pause", admin_post_service, ADMIN_PAUSE, "keep the count as it is"),
     POST("/v1/services/*/resume", admin_post_service, ADMIN_RESUME, "let the rules decide again"),
     POST("/v1/services/*/restart", admin_post_service, ADMIN_RESTART,

@@ -24,13 +24,13 @@ static json_t *pid_json(int64_t pid)
 }
 
 static json_t *instance_json(struct admin_backend *b, const struct service_view *v,
-                             const struct instance *i)
+                             const struct instance *i, int64_t now_us)
 {
     struct admin_instance_facts f = { .cpu = NAN, .memory_bytes = NAN };
     char id[MODEL_NAME_MAX + 12];
     b->instance_facts(b->ctx, v->slot, i->number, &f);
     snprintf(id, sizeof(id), "%s-%u", v->conf->name, i->number);
-    int64_t since_us = clock_wall_us() - (clock_now_us() - i->state_us);
+    int64_t since_us = clock_wall_us() - (now_us - i->state_us);
     json_t *memory =
         isfinite(f.memory_bytes) ? json_integer((json_int_t)f.memory_bytes) : json_null();
     return json_pack("{s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:b}", "id", id, "number",
@@ -41,12 +41,12 @@ static json_t *instance_json(struct admin_backend *b, const struct service_view 
                      "protected", i->protected_);
 }
 
-static json_t *instances_json(struct admin_backend *b, const struct service_view *v)
+static json_t *instances_json(struct admin_backend *b, const struct service_view *v, int64_t now_us)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < v->instance_count; i++)
         if (v->instances[i].state != INSTANCE_GONE)
-            json_array_append_new(list, instance_json(b, v, &v->instances[i]));
+            json_array_append_new(list, instance_json(b, v, &v->instances[i], now_us));
     return list;
 }
 
@@ -104,7 +104,7 @@ static json_t *cost_json(const struct admin_cost_facts *c)
                      number_or_null(c->grams_today));
 }
 
-static json_t *service_json(struct admin_backend *b, const struct service_view *v)
+static json_t *service_json(struct admin_backend *b, const struct service_view *v, int64_t now_us)
 {
     struct admin_service_facts f = {
         .rps = NAN, .p50_ms = NAN, .p95_ms = NAN, .p99_ms = NAN, .cost = ADMIN_COST_UNKNOWN
@@ -117,7 +117,7 @@ static json_t *service_json(struct admin_backend *b, const struct service_view *
         "rps", number_or_null(f.rps), "p50_ms", number_or_null(f.p50_ms), "p95_ms",
         number_or_null(f.p95_ms), "p99_ms", number_or_null(f.p99_ms), "listen",
         texts_json(f.listen, f.listen_count), "sources", admin_sources_json(&f), "cost",
-        cost_json(&f.cost), "instances", instances_json(b, v));
+        cost_json(&f.cost), "instances", instances_json(b, v, now_us));
     json_object_update(json, load);
     json_decref(load);
     return json;
@@ -182,6 +182,35 @@ static json_t *troubles_json(const struct admin *admin, const struct admin_facts
     return list;
 }
 
+static json_t *member_json(const struct admin_member_facts *m)
+{
+    json_t *age = m->age_us < 0 ? json_null() : json_real((double)m->age_us / 1e6);
+    return json_pack("{s:o, s:o, s:b, s:b, s:o, s:b, s:o}", "name", text_json(m->name), "url",
+                     text_json(m->url), "self", m->self, "leads", m->leads, "heard_s", age,
+                     "silent", m->silent, "trouble", text_json(m->trouble));
+}
+
+static json_t *group_json(const struct admin_group_facts *g)
+{
+    json_t *members = json_array();
+    for (size_t i = 0; i < g->member_count; i++)
+        json_array_append_new(members, member_json(&g->members[i]));
+    bool known = g->leader && g->leader[0];
+    return json_pack("{s:s, s:b, s:o, s:o, s:o}", "driver", g->driver ? g->driver : "file", "held",
+                     g->held, "token", g->token ? json_integer((json_int_t)g->token) : json_null(),
+                     "leader", known ? text_json(g->leader) : json_null(), "members", members);
+}
+
+static json_t *engines_json(const struct admin_facts *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->engine_count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:b, s:o}", "name", f->engines[i].name, "up",
+                                              f->engines[i].up, "trouble",
+                                              text_json(f->engines[i].trouble)));
+    return list;
+}
+
 void admin_get_status(struct admin_request *q, struct admin_answer *a)
 {
     struct admin_backend *b = &q->side->admin->backend;
@@ -195,19 +224,24 @@ void admin_get_status(struct admin_request *q, struct admin_answer *a)
         if (!control_view(c, slot, &v))
             continue;
         *(v.conf->mode == SERVICE_ADVISE ? &advising : &acting) += 1;
-        json_array_append_new(services, service_json(b, &v));
+        json_array_append_new(services, service_json(b, &v, f.now_us));
     }
     bool stopping = f.stopping || control_stopping(c);
     const char *mode = stopping ? "stopping" : advising && !acting ? "advise" : "auto";
     json_t *proxy = pid_json(f.proxy_pid);
     json_object_set_new(proxy, "connections", json_integer(f.proxy_connections));
-    admin_answer_json(a, 200,
-                      json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                                "version", PLIMSOLL_VERSION, "state", text_json(f.state_dir),
-                                "config", text_json(f.config_path), "mode", mode, "since",
-                                codec_time(f.since_wall_us), "lease",
-                                text_json(f.lease ? f.lease : "held"), "keeper",
-                                pid_json(f.keeper_pid), "controller", pid_json(f.controller_pid),
-                                "proxy", proxy, "troubles", troubles_json(q->side->admin, &f),
-                                "budgets", budgets_json(c), "services", services));
+    json_t *alerts = b->alerts(b->ctx);
+    admin_answer_json(
+        a, 200,
+        json_pack(
+            "{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O?, s:O?}",
+            "version", PLIMSOLL_VERSION, "state", text_json(f.state_dir), "config",
+            text_json(f.config_path), "mode", mode, "since", codec_time(f.since_wall_us), "lease",
+            text_json(f.lease ? f.lease : "held"), "group", group_json(&f.group), "engines",
+            engines_json(&f), "keeper", pid_json(f.keeper_pid), "controller",
+            pid_json(f.controller_pid), "proxy", proxy, "troubles",
+            troubles_json(q->side->admin, &f), "budgets", budgets_json(c), "services", services,
+            "alerts", json_object_get(alerts, "alerts"), "alert_targets",
+            json_object_get(alerts, "targets")));
+    json_decref(alerts);
 }

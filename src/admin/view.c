@@ -143,7 +143,7 @@ static int read_log(const char *path, int64_t from, int64_t bytes, struct admin_
     a->type = "text/plain; charset=utf-8";
     a->body = text;
     a->body_bytes = (size_t)n - skip;
-    snprintf(a->log_offset, sizeof(a->log_offset), "%lld", (long long)(from + n));
+    admin_answer_header(a, "X-Log-Offset", (uint64_t)(from + n));
     return 0;
 }
 

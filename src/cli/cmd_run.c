@@ -179,17 +179,17 @@ static int prepare_text(struct run *r, const struct options *o, struct str *yaml
     log_set_level((enum log_level)config->log_level);
     rc = settle_state(r, o, config->state, &err);
     if (rc == 0)
-        rc = keeper_is_free(r->state, &err);
+        rc = options_flag(o, "standby") ? keeper_stand_by(r->state, &err)
+                                        : keeper_is_free(r->state, &err);
     if (rc == 0)
         rc = write_config(r, yaml, &err);
     return rc < 0 ? command_fail_err(COMMAND_FAILED, &err) : 0;
 }
 
-static int prepare_file(struct run *r, const struct options *o, const char *path)
+/* 0, with the state directory settled, or an exit status. */
+static int check_file(struct run *r, const struct options *o)
 {
     struct err err = { 0 };
-    if (absolute(path, r->config, sizeof(r->config), &err) < 0)
-        return command_fail_err(COMMAND_USAGE, &err);
     _cleanup_arena_ struct arena arena;
     mem_arena_init(&arena, LOAD_ARENA_BYTES);
     struct config *config = NULL;
@@ -197,6 +197,20 @@ static int prepare_file(struct run *r, const struct options *o, const char *path
         return COMMAND_USAGE;
     log_set_level((enum log_level)config->log_level);
     return settle_state(r, o, config->state, &err) < 0 ? command_fail_err(COMMAND_FAILED, &err) : 0;
+}
+
+static int prepare_file(struct run *r, const struct options *o, const char *path)
+{
+    struct err err = { 0 };
+    if (absolute(path, r->config, sizeof(r->config), &err) < 0)
+        return command_fail_err(COMMAND_USAGE, &err);
+    int rc = check_file(r, o);
+    if (rc != 0 || !options_flag(o, "standby"))
+        return rc;
+    if (keeper_stand_by(r->state, &err) < 0)
+        return command_fail_err(COMMAND_FAILED, &err);
+    return check_file(r,
+                      o); /* it may have been changed since, and what runs is better left alone */
 }
 
 /* Checks the configuration where the person looks, and settles r->config and r->state. */
@@ -239,6 +253,7 @@ static const struct option_spec own_options[] = {
     { "config", 'c', "FILE", "the configuration; \"-\" is standard input" },
     { "state", 0, "DIR", "where state is kept" },
     { "admin", 0, "ADDR", "HTTP address for looking (default 127.0.0.1:7575), or off" },
+    { "standby", 0, NULL, "when another plimsoll has the state directory: wait, then take over" },
     { "listen", 0, "ADDR", "where clients connect: :8080, 127.0.0.1:80, unix:/path; repeatable" },
     { "min", 0, "N", "fewest instances; 0 = none when idle" },
     { "max", 0, "N", "most instances" },
@@ -262,11 +277,16 @@ const struct command command_run = {
     .details =
         "The command finds its port in PORT, or wherever its arguments say {port}; {socket}\n"
         "gives it a Unix socket instead. Ctrl-C or SIGTERM drains and stops everything, a\n"
-        "second time at once; SIGHUP reads the configuration again.\n",
+        "second time at once; SIGHUP reads the configuration again.\n"
+        "\n"
+        "With --standby a second plimsoll on the same state directory waits for the first to\n"
+        "end, even by kill -9, and takes over its sockets and instances. Until then it serves\n"
+        "nothing and writes nothing.\n",
     .examples =
         "  plimsoll run --listen :8080 --max 8 -- node server.js\n"
         "  plimsoll run --listen :8080 --min 0 --target concurrency=20 -- ./app --port {port}\n"
-        "  plimsoll run /etc/plimsoll.yaml\n",
+        "  plimsoll run /etc/plimsoll.yaml\n"
+        "  plimsoll run --standby /etc/plimsoll.yaml\n",
     .options = own_options,
     .takes_command = true,
     .words_max = 1,

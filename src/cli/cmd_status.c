@@ -1,4 +1,4 @@
-/* plimsoll status: what runs, and how much is on it. */
+/* plimsoll status: what runs, and how much is on it; once, or on the whole screen. */
 #include <stdio.h>
 #include <string.h>
 
@@ -6,6 +6,61 @@
 #include "base/str.h"
 #include "cli/remote.h"
 #include "cli/show.h"
+#include "cli/watch.h"
+
+/* Who leads, where there is more than one controller. */
+static void print_group(const json_t *group)
+{
+    const json_t *members = json_object_get(group, "members"), *member;
+    const char *leader = show_text(group, "leader");
+    size_t i;
+    char text[512];
+    if (json_array_size(members) == 0)
+        return;
+    printf("leader %s%s", leader[0] ? leader : "unknown",
+           json_is_true(json_object_get(group, "held")) ? " (this one)" : "");
+    if (json_is_integer(json_object_get(group, "token")))
+        printf(", token %lld", (long long)show_i64(group, "token"));
+    printf("\n");
+    json_array_foreach(members, i, member)
+    {
+        show_member(text, sizeof(text), member);
+        printf("member %s\n", text);
+    }
+}
+
+static void print_engines(const json_t *engines)
+{
+    const json_t *engine;
+    size_t i;
+    json_array_foreach(engines, i, engine)
+    {
+        const char *trouble = show_text(engine, "trouble");
+        if (!json_is_true(json_object_get(engine, "up")))
+            printf("engine %s does not answer%s%s\n", show_text(engine, "name"),
+                   trouble[0] ? ": " : "", trouble);
+    }
+}
+
+static void print_alerts(const json_t *root)
+{
+    const json_t *alert, *target;
+    size_t i;
+    char text[512];
+    json_array_foreach(json_object_get(root, "alerts"), i, alert)
+    {
+        show_alert(text, sizeof(text), alert);
+        if (strcmp(show_text(alert, "state"), "firing") == 0)
+            printf("alert: %s\n", text);
+    }
+    json_array_foreach(json_object_get(root, "alert_targets"), i, target)
+    {
+        const char *trouble = show_text(target, "trouble");
+        if (trouble[0])
+            printf("alerts cannot be told to %s, tried %lld times: %s\n", show_text(target, "name"),
+                   (long long)show_i64(target, "failures"), trouble);
+    }
+}
 
 static void print_head(const json_t *root)
 {
@@ -24,6 +79,9 @@ static void print_head(const json_t *root)
         printf("stopping: everything is being drained and stopped\n");
     json_array_foreach(json_object_get(root, "troubles"), i, trouble)
         printf("trouble: %s\n", json_string_value(trouble));
+    print_group(json_object_get(root, "group"));
+    print_engines(json_object_get(root, "engines"));
+    print_alerts(root);
 }
 
 /* What does not fit into a column: mode, operator, trouble. */
@@ -215,6 +273,8 @@ static void print_budgets(const json_t *budgets)
 static int run(const struct options *o)
 {
     _cleanup_json_ json_t *root = NULL;
+    if (options_flag(o, "watch"))
+        return watch(o);
     int rc = remote_simple(o, "GET", "/v1/status", NULL, &root);
     if (rc != 0 || !root)
         return rc;
@@ -227,13 +287,22 @@ static int run(const struct options *o)
     return COMMAND_OK;
 }
 
+static const struct option_spec own_options[] = {
+    { "watch", 'w', NULL, "on the whole screen, until q" },
+    { 0 },
+};
+
 const struct command command_status = {
     .name = "status",
     .summary = "what runs, and how much is on it",
     .arguments = "",
     .examples = "  plimsoll status\n"
+                "  plimsoll status --watch\n"
                 "  plimsoll status --json\n"
                 "  plimsoll status --state /srv/shop/state\n",
+    .details = "With --watch: arrows choose a service, w shows why it runs as many as it does, "
+               "e the\nevents, i its instances, ESC goes back, q ends.\n",
+    .options = own_options,
     .remote = true,
     .run = run,
 };

@@ -27,6 +27,7 @@ struct remote {
     char socket[PATH_MAX];    /* "" = by address */
     char base[PATH_MAX];      /* "http://127.0.0.1:7575" */
     char authorization[1024]; /* "" = no token */
+    long timeout_s;
 };
 
 const struct option_spec remote_options[] = {
@@ -115,6 +116,7 @@ int remote_open(const struct options *o, struct remote **ret)
         free(c);
         return command_fail_err(COMMAND_USAGE, &err);
     }
+    c->timeout_s = TIMEOUT_S;
     c->curl = curl_easy_init();
     if (!c->curl) {
         free(c);
@@ -130,6 +132,11 @@ void remote_close(struct remote *c)
         return;
     curl_easy_cleanup(c->curl);
     free(c);
+}
+
+void remote_set_timeout(struct remote *c, int seconds)
+{
+    c->timeout_s = seconds;
 }
 
 bool remote_is_local(const struct remote *c)
@@ -216,7 +223,7 @@ int remote_ask(struct remote *c, const char *method, const char *path, const cha
     curl_easy_setopt(c->curl, CURLOPT_URL, url);
     curl_easy_setopt(c->curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, TIMEOUT_S);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, c->timeout_s);
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &answer);

@@ -30,6 +30,8 @@ static inline void remote_closep(struct remote **c)
 }
 #define _cleanup_remote_ _cleanup_(remote_closep)
 
+/* How long one answer may take; 30 s at first. */
+void remote_set_timeout(struct remote *c, int seconds);
 bool remote_is_local(const struct remote *c); /* over a Unix socket: its pids are this machine's */
 
 /* One request. Returns 0 when anything was answered, -ENOENT when nobody is there (nothing said

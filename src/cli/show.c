@@ -172,3 +172,29 @@ void show_source(char *buf, size_t cap, const json_t *source)
         json_is_number(number) ? value : "unknown", trouble[0] ? ": " : "", trouble,
         age[0] ? ", for " : "", age);
 }
+
+void show_alert(char *buf, size_t cap, const json_t *alert)
+{
+    char age[64];
+    const char *service = show_text(alert, "service");
+    show_age(age, sizeof(age), show_text(alert, "since"));
+    fmt(buf, cap, "%s%s%s %s %s: %s", service, service[0] ? ": " : "", show_text(alert, "kind"),
+        show_text(alert, "state"), age, show_text(alert, "text"));
+}
+
+void show_member(char *buf, size_t cap, const json_t *member)
+{
+    char heard[64] = "";
+    const char *trouble = show_text(member, "trouble");
+    const json_t *heard_s = json_object_get(member, "heard_s");
+    bool silent = json_is_true(json_object_get(member, "silent"));
+    if (silent && json_is_number(heard_s))
+        num_format_duration_short(heard, sizeof(heard),
+                                  (int64_t)(json_number_value(heard_s) * 1e6));
+    fmt(buf, cap, "%s%s%s%s%s%s%s%s%s", show_text(member, "name"),
+        show_text(member, "url")[0] ? " " : "", show_text(member, "url"),
+        json_is_true(json_object_get(member, "leads")) ? ", leads" : "",
+        json_is_true(json_object_get(member, "self")) ? ", this one" : "",
+        silent ? ", silent for " : "", silent && !heard[0] ? "ever" : heard, trouble[0] ? ": " : "",
+        trouble);
+}

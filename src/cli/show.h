@@ -40,3 +40,7 @@ void show_bytes(char *buf, size_t cap, int64_t bytes);
 /* "backlog (redis) 12", or what is wrong with it. */
 void show_source(char *buf, size_t cap, const json_t *source);
 void show_number(char *buf, size_t cap, const json_t *value, int decimals);
+/* "shop: pool-at-max for 5m: 10 of at most 10 instances, ..." */
+void show_alert(char *buf, size_t cap, const json_t *alert);
+/* "b http://10.0.0.2:7575: silent for 7s: connection refused", and who it is in the group. */
+void show_member(char *buf, size_t cap, const json_t *member);

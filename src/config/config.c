@@ -14,6 +14,17 @@ const void *config_top(const struct config *config, const struct schema_section 
     return NULL;
 }
 
+bool config_discovers(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->top_count; i++) {
+        const struct schema_key *key = schema_find_key(config->tops[i], "discover");
+        if (key && key->type == SCHEMA_BOOL &&
+            *(const bool *)((const char *)config->top_confs[i] + key->offset))
+            return true;
+    }
+    return false;
+}
+
 /* The sections that others bring, each into a struct of its own. Report. */
 static int read_tops(struct schema_context *ctx, const struct schema_node *root,
                      const struct schema_section *const *tops, struct config *config)
@@ -50,6 +61,23 @@ static int read_top(struct schema_context *ctx, const struct schema_node *root,
     return more < 0 ? more : rc;
 }
 
+/* None at all is fine when they are discovered. */
+static int check_services(struct schema_context *ctx, const struct schema_node *root,
+                          struct config *config)
+{
+    struct err err = { 0 };
+    const struct schema_node *node = config->services_node;
+    bool none = !node || node_is_null(node) || (node->kind == NODE_MAP && node->count == 0);
+    if (none && config_discovers(config))
+        config->services_node = NULL;
+    else if (!node)
+        return schema_note(ctx,
+                           schema_fail(ctx, root, &err, "services: is missing; a map of at "
+                                                        "least one service"),
+                           &err);
+    return 0;
+}
+
 int config_read_root(struct schema_context *ctx, const struct schema_node *root,
                      const struct config_sections *sections, struct config *config)
 {
@@ -68,10 +96,11 @@ int config_read_root(struct schema_context *ctx, const struct schema_node *root,
         shared = config_read_carbon(ctx, config, &config->model.carbon);
     if (shared == -ENOMEM)
         return shared;
+    int missing = check_services(ctx, root, config);
     int services = config_read_services(ctx, config->services_node, sections, config);
     if (services == -ENOMEM)
         return services;
-    rc = rc < 0 ? rc : shared < 0 ? shared : services;
+    rc = rc < 0 ? rc : shared < 0 ? shared : missing < 0 ? missing : services;
     int whole = config_check_whole(ctx, root, config, rc == 0);
     return rc < 0 ? rc : whole;
 }
@@ -118,6 +147,7 @@ int config_parse(struct arena *arena, const char *path, const char *text, size_t
     struct reading r = { .sections = sections };
     struct schema_context ctx;
     schema_init(&ctx, arena, path, now_wall_us, errors, errors_cap);
+    ctx.join = config_join_documents;
     int rc =
         new_config(arena, path, text, bytes > CONFIG_TEXT_MAX ? 0 : bytes, now_wall_us, &r.config);
     if (rc < 0)

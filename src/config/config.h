@@ -158,6 +158,9 @@ int config_parse(struct arena *arena, const char *path, const char *text, size_t
 /* What was written in one of `sections.tops`, or its defaults; NULL = there is no such section. */
 const void *config_top(const struct config *config, const struct schema_section *section);
 
+/* Does a section at the top bring services, by a key `discover` that is on? */
+bool config_discovers(const struct config *config);
+
 /* The offending line and a caret under the column, for terminals. */
 void config_show_error(const char *text, const struct err *error, struct str *out);
 

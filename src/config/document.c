@@ -85,22 +85,33 @@ static int finish(struct schema_context *ctx, int rc, size_t *ret_error_count)
     return rc == 0 && ctx->error_count > 0 ? -EINVAL : rc;
 }
 
+static int parse(struct schema_context *ctx, const char *text, size_t bytes,
+                 const struct schema_node **ret)
+{
+    const struct schema_node *const *roots = ret;
+    size_t count = 1;
+    struct node_place at;
+    struct err err = { 0 };
+    int rc = ctx->join ? node_parse_all(ctx->arena, text, bytes, &roots, &count, &at, &err)
+                       : node_parse(ctx->arena, text, bytes, ret, &at, &err);
+    if (rc == -EINVAL) {
+        schema_place(ctx, at.line, at.column, &err);
+        schema_report(ctx, &err);
+    }
+    return rc == 0 && ctx->join ? ctx->join(ctx, roots, count, ret) : rc;
+}
+
 static int read_nodes(struct schema_context *ctx, const char *text, size_t bytes,
                       schema_reader read, void *to)
 {
     const struct schema_node *root;
-    struct node_place at;
     struct err err = { 0 };
     if (bytes > CONFIG_TEXT_MAX)
         return schema_note(
             ctx,
             schema_fail(ctx, NULL, &err, "%zu bytes; at most %zu are read", bytes, CONFIG_TEXT_MAX),
             &err);
-    int rc = node_parse(ctx->arena, text, bytes, &root, &at, &err);
-    if (rc == -EINVAL) {
-        schema_place(ctx, at.line, at.column, &err);
-        schema_report(ctx, &err);
-    }
+    int rc = parse(ctx, text, bytes, &root);
     return rc < 0 ? rc : read(ctx, root, to);
 }
 

@@ -218,6 +218,11 @@ static int put_service(const struct config_flags *f, struct str *out, struct err
 
 static int check_shape(const struct config_flags *f, struct err *err)
 {
+    if (f->swarm)
+        return f->command_count == 0 && f->listen_count == 0
+                   ? 0
+                   : err_set(err, -EINVAL, "--swarm takes the services from their labels in the "
+                                           "Swarm; leave out --listen and the command");
     if (f->command_count == 0 || f->command[0][0] == '\0')
         return err_set(err, -EINVAL,
                        "nothing to run; put the command behind \"--\", as in "
@@ -234,7 +239,10 @@ int config_from_flags(const struct config_flags *flags, struct str *out, struct 
         return rc;
     put_line(out, "admin", flags->admin);
     put_line(out, "state", flags->state);
-    rc = put_service(flags, out, err);
+    if (flags->swarm)
+        str_put(out, "swarm:\n  discover: true\n");
+    else
+        rc = put_service(flags, out, err);
     if (rc < 0)
         return rc;
     if (out->cut)

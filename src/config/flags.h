@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -11,7 +12,7 @@
 /* As typed, all of them; NULL = not given. Only the shape is checked here (KEY=VALUE, a word among
  * few); values are config_parse()'s business. */
 struct config_flags {
-    const char *const *listen; /* ":8080", ...; at least one */
+    const char *const *listen; /* ":8080", ...; at least one, but for `swarm` */
     size_t listen_count;
     const char *name;     /* default: the command's program, as a name */
     const char *protocol; /* http, tcp */
@@ -28,7 +29,8 @@ struct config_flags {
     const char *state;
     const char *const *env; /* "KEY=VALUE" */
     size_t env_count;
-    const char *const *command; /* program and arguments; at least one */
+    bool swarm; /* the services are those of a Docker Swarm that say so by labels: no command */
+    const char *const *command; /* program and arguments; at least one, but for `swarm` */
     size_t command_count;
 };
 

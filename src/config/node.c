@@ -18,9 +18,9 @@ struct builder {
     struct err *err;
     uint32_t node_count;
     uint32_t depth;
-    uint32_t documents;
+    uint32_t document_count, documents_max;
     uint32_t anchor_count;
-    struct schema_node *root;
+    const struct schema_node **roots; /* one for each document; NULL = empty */
     struct open_node {
         struct schema_node *node;
         const struct schema_node *key; /* map: waits for its value */
@@ -213,7 +213,7 @@ static int remember_anchor(struct builder *b, const char *name, const struct sch
 static int attach(struct builder *b, const struct schema_node *n)
 {
     if (b->depth == 0) {
-        b->root = (struct schema_node *)n;
+        b->roots[b->document_count - 1] = n;
         return 0;
     }
     struct open_node *o = &b->open[b->depth - 1];
@@ -316,14 +316,23 @@ static int on_alias(struct builder *b, struct fy_event *e)
     return fail_at(b, at, "there is no anchor \"&%s\" above this alias", name);
 }
 
+/* Anchors end with their document. */
+static int on_document(struct builder *b, struct fy_event *e)
+{
+    if (b->document_count == b->documents_max && b->documents_max == 1)
+        return fail_at(b, event_place(b, e), "a second document; one file is one configuration");
+    if (b->document_count == b->documents_max)
+        return fail_at(b, event_place(b, e), "more than %d documents", NODE_DOCUMENTS_MAX);
+    b->document_count++;
+    b->anchors = NULL;
+    return 0;
+}
+
 static int on_event(struct builder *b, struct fy_event *e)
 {
     switch (e->type) {
     case FYET_DOCUMENT_START:
-        if (b->documents++ > 0)
-            return fail_at(b, event_place(b, e),
-                           "a second document; one file is one configuration");
-        return 0;
+        return on_document(b, e);
     case FYET_MAPPING_START:
         return on_open(b, e, NODE_MAP);
     case FYET_SEQUENCE_START:
@@ -366,26 +375,26 @@ static int build(struct builder *b, struct fy_diag *diag)
     }
 }
 
-static int finish(struct builder *b, const struct schema_node **ret)
+static void finish(struct builder *b)
 {
     static const struct schema_node nothing = { .kind = NODE_MAP, .line = 1, .column = 1 };
-    const struct schema_node *root = b->root ? b->root : &nothing;
-    if (node_is_null(root))
-        root = &nothing;
-    *ret = root;
-    return 0;
+    b->document_count = MAX(b->document_count, 1u);
+    for (uint32_t i = 0; i < b->document_count; i++)
+        if (!b->roots[i] || node_is_null(b->roots[i]))
+            b->roots[i] = &nothing;
 }
 
-static int run_parser(struct builder *b, struct fy_diag *diag, const char *text, size_t bytes,
-                      const struct schema_node **ret)
+static int run_parser(struct builder *b, struct fy_diag *diag)
 {
     const struct fy_parse_cfg cfg = { .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG, .diag = diag };
     b->parser = fy_parser_create(&cfg);
     if (!b->parser)
         return -ENOMEM;
-    int rc = fy_parser_set_string(b->parser, text, bytes) == 0 ? build(b, diag) : -ENOMEM;
+    int rc = fy_parser_set_string(b->parser, b->text, b->bytes) == 0 ? build(b, diag) : -ENOMEM;
     fy_parser_destroy(b->parser);
-    return rc < 0 ? rc : finish(b, ret);
+    if (rc == 0)
+        finish(b);
+    return rc;
 }
 
 /* Length of the character at p in UTF-8, 0 when it is none. */
@@ -439,15 +448,15 @@ static int check_text(struct builder *b)
     return 0;
 }
 
-int node_parse(struct arena *arena, const char *text, size_t bytes, const struct schema_node **ret,
-               struct node_place *ret_place, struct err *err)
+static int parse(struct builder *b, uint32_t documents_max)
 {
-    struct builder b = {
-        .arena = arena, .text = text, .bytes = bytes, .place = ret_place, .err = err
-    };
     struct fy_diag_cfg cfg;
-    *ret_place = (struct node_place){ 1, 1 };
-    int rc = check_text(&b);
+    *b->place = (struct node_place){ 1, 1 };
+    b->documents_max = documents_max;
+    b->roots = ARENA_ARRAY(b->arena, const struct schema_node *, documents_max);
+    if (!b->roots)
+        return -ENOMEM;
+    int rc = check_text(b);
     if (rc < 0)
         return rc;
     fy_diag_cfg_default(&cfg);
@@ -456,9 +465,36 @@ int node_parse(struct arena *arena, const char *text, size_t bytes, const struct
     if (!diag)
         return -ENOMEM;
     fy_diag_set_collect_errors(diag, true);
-    rc = run_parser(&b, diag, text, bytes, ret);
+    rc = run_parser(b, diag);
     fy_diag_destroy(diag);
     return rc;
+}
+
+int node_parse(struct arena *arena, const char *text, size_t bytes, const struct schema_node **ret,
+               struct node_place *ret_place, struct err *err)
+{
+    struct builder b = {
+        .arena = arena, .text = text, .bytes = bytes, .place = ret_place, .err = err
+    };
+    int rc = parse(&b, 1);
+    if (rc == 0)
+        *ret = b.roots[0];
+    return rc;
+}
+
+int node_parse_all(struct arena *arena, const char *text, size_t bytes,
+                   const struct schema_node *const **ret, size_t *ret_count,
+                   struct node_place *ret_place, struct err *err)
+{
+    struct builder b = {
+        .arena = arena, .text = text, .bytes = bytes, .place = ret_place, .err = err
+    };
+    int rc = parse(&b, NODE_DOCUMENTS_MAX);
+    if (rc < 0)
+        return rc;
+    *ret = b.roots;
+    *ret_count = b.document_count;
+    return 0;
 }
 
 const struct node_pair *node_find(const struct schema_node *map, const char *key)

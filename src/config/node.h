@@ -38,10 +38,17 @@ struct node_place {
     uint32_t line, column;
 };
 
+#define NODE_DOCUMENTS_MAX 1024
+
 /* Reads `text`. An empty document is an empty map. -EINVAL with ret_place set and the reason in
  * err->text; -ENOMEM. */
 int node_parse(struct arena *arena, const char *text, size_t bytes, const struct schema_node **ret,
                struct node_place *ret_place, struct err *err);
+
+/* The same for a text of several documents ("---"): at least one root, in the arena. */
+int node_parse_all(struct arena *arena, const char *text, size_t bytes,
+                   const struct schema_node *const **ret, size_t *ret_count,
+                   struct node_place *ret_place, struct err *err);
 
 /* The pair of a map, or NULL. */
 const struct node_pair *node_find(const struct schema_node *map, const char *key);

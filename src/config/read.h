@@ -15,6 +15,10 @@ struct schema_context {
     const struct service_conf *service; /* whose rules are being read: it has metrics of its own */
     bool proxied;                       /* and the proxy measures it */
 
+    /* Makes one map of a text's documents; NULL = it has one only. Reports. */
+    int (*join)(struct schema_context *ctx, const struct schema_node *const *roots, size_t count,
+                const struct schema_node **ret);
+
     struct err *errors; /* the caller's */
     size_t errors_cap;
     size_t error_count; /* stops at errors_cap */

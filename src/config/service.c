@@ -244,8 +244,8 @@ static int read_service(struct reader *r, const struct node_pair *pair, struct c
 static int check_services_node(struct schema_context *ctx, const struct schema_node *node,
                                struct err *err)
 {
-    if (!node) /* reported as missing */
-        return -EINVAL;
+    if (!node)
+        return 0;
     if (node->kind != NODE_MAP || node->count == 0)
         return schema_fail(ctx, node, err, "is %s; write a map of at least one service",
                            node->kind == NODE_MAP ? "empty" : node_kind_name(node));
@@ -266,7 +266,7 @@ int config_read_services(struct schema_context *ctx, const struct schema_node *n
     int rc = schema_note(ctx, check_services_node(ctx, node, &err), &err);
     if (rc == 0)
         rc = config_join_drivers(ctx, &config_section_service, r.drivers, &r.with_drivers);
-    uint32_t count = rc == 0 ? node->count : 0;
+    uint32_t count = rc == 0 && node ? node->count : 0;
     config->services = ARENA_ARRAY(ctx->arena, struct config_service, count);
     config->model.services = ARENA_ARRAY(ctx->arena, struct service_conf, count);
     if (!config->services || !config->model.services)

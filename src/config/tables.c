@@ -506,8 +506,7 @@ static const struct schema_key top_keys[] = {
       .offset = AT(services_node),
       .parse = schema_keep_node,
       .section = &config_section_service,
-      .required = true,
-      .help = "a map of at least one service" },
+      .help = "a map of at least one service; of none when they are discovered" },
     { 0 },
 };
 const struct schema_section config_section_top = {

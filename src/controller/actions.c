@@ -16,11 +16,22 @@ const struct config_service *controller_service(const struct controller *c, uint
     return NULL;
 }
 
+/* Of a service that has left the configuration, what is there of it knows. */
+static const struct provision_ops *driver_left(const struct controller *c, uint32_t slot)
+{
+    for (size_t k = 0; k < c->fleet.cap; k++)
+        if (c->fleet.items[k].number > 0 && c->fleet.items[k].service == slot &&
+            c->fleet.items[k].driver)
+            return c->fleet.items[k].driver;
+    return provision_all[0];
+}
+
 int controller_provisioner(const struct controller *c, uint32_t slot)
 {
     const struct config_service *s = controller_service(c, slot);
+    const struct provision_ops *left = s ? NULL : driver_left(c, slot);
     for (int i = 0; provision_all[i]; i++)
-        if (!s || provision_all[i]->section == s->driver) /* a service that left: the first knows */
+        if (s ? provision_all[i]->section == s->driver : provision_all[i] == left)
             return i;
     return -1;
 }
@@ -31,7 +42,7 @@ bool controller_driver_service(struct controller *c, uint32_t slot, struct drive
     struct service_view v;
     if (!control_view(c->control, slot, &v))
         return false;
-    if (!s) { /* only the core knows it still */
+    if (!s || c->phase == PHASE_STOPPING) { /* only the core knows it still, or it is over */
         *ret = (struct driver_service){ .slot = slot, .name = v.conf->name };
         return true;
     }
@@ -57,7 +68,9 @@ static void act_start(struct controller *c, const struct action *a)
     if (driver < 0 || !controller_driver_service(c, a->service, &service) || !service.conf)
         return;
     service.template = a->template;
-    fleet_add(&c->fleet, a->service, a->number);
+    struct fleet_instance *i = fleet_add(&c->fleet, a->service, a->number);
+    if (i)
+        i->driver = provision_all[driver];
     provision_all[driver]->start(c->provisioners[driver], &service, a->number);
 }
 
@@ -66,6 +79,15 @@ static void act_stop(struct controller *c, const struct action *a)
     int driver = controller_provisioner(c, a->service);
     if (driver >= 0)
         provision_all[driver]->stop(c->provisioners[driver], a->service, a->number);
+}
+
+static void act_resize(struct controller *c, const struct action *a)
+{
+    struct driver_service service;
+    int driver = controller_provisioner(c, a->service);
+    if (driver >= 0 && provision_all[driver]->resize &&
+        controller_driver_service(c, a->service, &service) && service.conf)
+        provision_all[driver]->resize(c->provisioners[driver], &service, a->number);
 }
 
 static void act_publish(struct controller *c, const struct action *a)
@@ -94,15 +116,19 @@ static void act_drain(struct controller *c, const struct action *a)
         log_debug("%s: draining without a proxy", id);
 }
 
-static void act_record(struct controller *c, const struct action *a)
+void controller_keep_decision(struct controller *c, const struct decision *d)
 {
-    const struct decision *d = a->decision;
-    journal_put_decision(c->journal, d);
     store_put_decision(c->store, d);
     c->totals.service[d->slot].decisions++;
     if (d->before != d->desired)
         controller_note(c, STORE_EVENT_SCALING, d->service, "", "%s %s",
                         d->advise ? "would be scaled" : "scaled", d->summary);
+}
+
+static void act_record(struct controller *c, const struct action *a)
+{
+    journal_put_decision(c->journal, a->decision);
+    controller_keep_decision(c, a->decision);
 }
 
 static void act_alert(struct controller *c, const struct action *a)
@@ -124,8 +150,8 @@ static void act_stopped(struct controller *c, const struct action *a)
 
 static void (*const carry_out[ACTION_TYPE_MAX])(struct controller *, const struct action *) = {
     [ACTION_START] = act_start,     [ACTION_DRAIN] = act_drain,     [ACTION_STOP] = act_stop,
-    [ACTION_PUBLISH] = act_publish, [ACTION_RECORD] = act_record,   [ACTION_ALERT] = act_alert,
-    [ACTION_FORGET] = act_forget,   [ACTION_STOPPED] = act_stopped,
+    [ACTION_RESIZE] = act_resize,   [ACTION_PUBLISH] = act_publish, [ACTION_RECORD] = act_record,
+    [ACTION_ALERT] = act_alert,     [ACTION_FORGET] = act_forget,   [ACTION_STOPPED] = act_stopped,
 };
 
 void controller_act(struct controller *c, const struct action *a)

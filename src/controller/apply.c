@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "controller/controller_int.h"
+#include "controller/discovery.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/mem.h"
@@ -41,6 +42,13 @@ static int listen_all(struct controller *c, const struct config *config, struct 
     return 0;
 }
 
+void controller_drop_arena(struct arena *a)
+{
+    if (a->chunk_free)
+        arena_done(a);
+    *a = (struct arena){ 0 };
+}
+
 static size_t services_of(struct controller *c, size_t driver, struct driver_service *items)
 {
     size_t n = 0;
@@ -58,10 +66,29 @@ void controller_tell_drivers(struct controller *c)
     for (size_t i = 0; provision_all[i]; i++) {
         if (!c->provisioners[i])
             continue;
+        const struct provision_ops *ops = provision_all[i];
+        if (ops->set_engine && c->config)
+            ops->set_engine(c->provisioners[i], config_top(c->config, ops->engine));
         size_t n = services_of(c, i, services);
         provision_all[i]->set_services(c->provisioners[i], services, n);
     }
-    controller_tell_feeds(c);
+    if (controller_leads(c))
+        controller_tell_feeds(c);
+    else
+        feeds_set(c->feeds, NULL, 0);
+}
+
+/* A standby's core has the leader's configuration: only what is this machine's changes. */
+static void hand_to_core(struct controller *c)
+{
+    if (controller_leads(c) || !c->followed) {
+        struct event e = { .type = EVENT_CONFIG, .service = -1, .conf = &c->config->model };
+        controller_emit(c, &e);
+        controller_pump(c);
+    } else {
+        controller_tell_drivers(c);
+        controller_rotate_journal(c, false); /* its head knows what is this machine's */
+    }
 }
 
 int controller_apply(struct controller *c, struct arena *arena, struct config *config,
@@ -81,12 +108,12 @@ int controller_apply(struct controller *c, struct arena *arena, struct config *c
     config->arena = &c->config_arena;
     unlisten(c, old, config);
     log_set_level((enum log_level)config->log_level);
-    struct event e = { .type = EVENT_CONFIG, .service = -1, .conf = &config->model };
-    controller_emit(c, &e);
-    controller_pump(c);
+    hand_to_core(c);
     c->publish = true;
     controller_open_access_log(c);
-    if (old)
+    if (old && c->core_config == old)
+        c->core_arena = old_arena;
+    else if (old)
         arena_done(&old_arena);
     return 0;
 }
@@ -95,7 +122,7 @@ static int load(struct controller *c, struct arena *arena, struct config **ret, 
                 size_t cap, size_t *ret_count)
 {
     mem_arena_init(arena, 64 * 1024 * 1024);
-    int rc = controller_load_config(arena, c->options->config_path, ret, errors, cap, ret_count);
+    int rc = discovery_load(c, arena, ret, errors, cap, ret_count);
     if (rc < 0)
         arena_done(arena);
     return rc;
@@ -148,10 +175,15 @@ int controller_reload(struct controller *c, struct str *changes, struct err *err
 {
     struct arena arena;
     struct config *config;
-    int rc = c->phase == PHASE_LIVE
-                 ? load(c, &arena, &config, errors, cap, ret_error_count)
+    bool may = c->phase == PHASE_LIVE || (c->phase == PHASE_STANDBY && leader_in_group(c));
+    int rc = may ? load(c, &arena, &config, errors, cap, ret_error_count)
                  : err_at(&errors[0], -EBUSY, c->options->config_path, "plimsoll is %s",
-                          c->phase == PHASE_FINDING ? "starting; try again" : "stopping");
+                          c->phase <= PHASE_FINDING ? "starting; try again" : "stopping");
+    if (rc == 0) {
+        rc = leader_check_reload(c, config, &errors[0]);
+        if (rc < 0)
+            arena_done(&arena);
+    }
     if (rc < 0) {
         *ret_error_count = MAX(*ret_error_count, 1u);
         refuse(c, &errors[0]);

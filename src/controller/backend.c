@@ -8,12 +8,14 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
+#include "controller/alerts.h"
 #include "controller/controller_int.h"
 #include "drivers/process/process.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
 #define CHANGES_BYTES_MAX 16384
+#define JOURNAL_BYTES_A_TIME ((size_t)4 * 1024 * 1024)
 
 static const struct control *backend_control(void *ctx)
 {
@@ -54,6 +56,56 @@ static void add_source_troubles(struct controller *c, struct admin_facts *f)
     }
 }
 
+/* Members that say nothing. */
+static void add_member_troubles(struct admin_facts *f)
+{
+    static char texts[4][256];
+    size_t n = 0;
+    for (size_t i = 0; i < f->group.member_count && n < ARRAY_LEN(texts); i++) {
+        const struct admin_member_facts *m = &f->group.members[i];
+        if (!m->silent)
+            continue;
+        fmt(texts[n], sizeof(texts[n]),
+            "member %s is silent, so what its proxy has to do is unknown: it %s", m->name,
+            m->trouble[0] ? m->trouble : "does not answer");
+        add_trouble(f, texts[n++]);
+    }
+}
+
+/* The engines that services are run by, each once; down when one of its services says so. */
+static void put_engines(struct controller *c, struct admin_facts *f)
+{
+    static char texts[ADMIN_ENGINES_MAX][sizeof(((struct service_view *)0)->trouble)];
+    struct admin_engine_facts *of[CONTROLLER_PROVISIONERS_MAX] = { NULL };
+    struct service_view v;
+    for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++) {
+        int driver = control_view(c->control, slot, &v) ? controller_provisioner(c, slot) : -1;
+        if (driver < 0 || (!of[driver] && f->engine_count == ARRAY_LEN(f->engines)))
+            continue;
+        if (!of[driver]) {
+            of[driver] = &f->engines[f->engine_count++];
+            *of[driver] = (struct admin_engine_facts){ .name = provision_all[driver]->name,
+                                                       .up = true,
+                                                       .trouble = "" };
+        }
+        if (!v.driver_down || !of[driver]->up)
+            continue;
+        char *text = texts[of[driver] - f->engines];
+        str_copy(text, sizeof(texts[0]), v.trouble);
+        *of[driver] =
+            (struct admin_engine_facts){ .name = provision_all[driver]->name, .trouble = text };
+    }
+}
+
+static void put_group(struct controller *c, struct admin_group_facts *g)
+{
+    *g = (struct admin_group_facts){ .driver = c->lead.ops ? c->lead.ops->name : "file",
+                                     .held = c->lead.held,
+                                     .token = c->lead.token,
+                                     .leader = c->lead.leader.name };
+    members_facts(c, g);
+}
+
 static void backend_facts(void *ctx, struct admin_facts *f)
 {
     struct controller *c = ctx;
@@ -61,8 +113,9 @@ static void backend_facts(void *ctx, struct admin_facts *f)
     *f = (struct admin_facts){
         .state_dir = c->options->state_dir,
         .config_path = c->options->config_path,
+        .now_us = controller_now(c),
         .stopping = c->phase >= PHASE_FINISHING,
-        .lease = c->phase == PHASE_FINDING ? "not held" : "held",
+        .lease = c->lead.held && c->phase != PHASE_FINDING ? "held" : "not held",
         .since_wall_us = c->started_wall_us,
         .keeper_pid = c->keeper.pid,
         .controller_pid = getpid(),
@@ -82,11 +135,16 @@ static void backend_facts(void *ctx, struct admin_facts *f)
         f->connections_refused += atomic_load(&c->gauges->client_refused);
         f->log_dropped += atomic_load(&c->gauges->log_dropped);
     }
+    put_group(c, &f->group);
+    put_engines(c, f);
+    add_trouble(f, c->lead.trouble);
+    add_trouble(f, follow_trouble(c));
     add_trouble(f, c->config_trouble);
     add_trouble(f, c->admin_trouble);
     journal_trouble(c->journal, journal_text, sizeof(journal_text));
     add_trouble(f, journal_text);
     add_source_troubles(c, f);
+    add_member_troubles(f);
     if (!c->gauges)
         add_trouble(f, "the proxy is away; the keeper starts another");
 }
@@ -142,11 +200,10 @@ static void backend_service_facts(void *ctx, uint32_t slot, struct admin_service
     put_latency(f, &t);
     put_sources(c, slot, f);
     spending_view(&c->spending, slot, &f->cost);
-    if (!c->gauges)
-        return;
-    f->in_flight = atomic_load(&c->gauges->service[slot].in_flight);
-    f->queued = atomic_load(&c->gauges->service[slot].queued);
-    f->tunnels = atomic_load(&c->gauges->service[slot].tunnels);
+    struct demand now = members_demand(c, slot);
+    f->in_flight = now.in_flight;
+    f->queued = now.queued;
+    f->tunnels = now.tunnels;
 }
 
 static void backend_instance_facts(void *ctx, uint32_t slot, uint32_t number,
@@ -163,13 +220,18 @@ static void backend_instance_facts(void *ctx, uint32_t slot, uint32_t number,
     f->address = i->address;
     f->cpu = i->cpu < 0 ? (double)NAN : i->cpu;
     f->memory_bytes = i->memory_bytes < 0 ? (double)NAN : i->memory_bytes;
+    f->in_flight = members_instance_demand(c, slot, number);
     if (c->gauges && i->gauge < GAUGES_INSTANCES_MAX)
-        f->in_flight = atomic_load(&c->gauges->instance[i->gauge].in_flight);
+        f->in_flight += atomic_load(&c->gauges->instance[i->gauge].in_flight);
 }
 
 static int backend_log_path(void *ctx, const char *service, uint32_t number, char *buf, size_t cap)
 {
     struct controller *c = ctx;
+    int32_t slot = control_find(c->control, service);
+    int driver = slot < 0 ? -1 : controller_provisioner(c, (uint32_t)slot);
+    if (driver >= 0 && provision_all[driver]->follow_log)
+        provision_all[driver]->follow_log(c->provisioners[driver], (uint32_t)slot, number);
     process_log_path(c->options->state_dir, service, number, buf, cap);
     return access(buf, R_OK) == 0 ? 0 : -ENOENT;
 }
@@ -274,10 +336,22 @@ static void command_stop(struct controller *c, const struct admin_command *cmd,
     uv_timer_start(&c->stop_timer, on_stop_soon, 20, 0);
 }
 
+/* Of those that do not lead, each goes by its own file and may be stopped; the rest is decided
+ * where the decisions are made. */
+static bool is_own_business(enum admin_command_type type)
+{
+    return type == ADMIN_STOP || type == ADMIN_RELOAD || type == ADMIN_DIFF;
+}
+
 static void backend_command(void *ctx, const struct admin_command *cmd, struct admin_reply *reply)
 {
     struct controller *c = ctx;
-    if (cmd->type == ADMIN_STOP)
+    struct err err = { 0 };
+    if (!is_own_business(cmd->type) && controller_may_change(c, &err) < 0)
+        admin_reply_error(reply, 409, "%s", err.text);
+    else if (cmd->type == ADMIN_BELL)
+        members_rung(c, cmd, reply);
+    else if (cmd->type == ADMIN_STOP)
         command_stop(c, cmd, reply);
     else if (cmd->type == ADMIN_RELOAD || cmd->type == ADMIN_DIFF)
         command_config(c, cmd, reply);
@@ -285,6 +359,25 @@ static void backend_command(void *ctx, const struct admin_command *cmd, struct a
         command_push(c, cmd, reply);
     else
         command_operator(c, cmd, reply);
+}
+
+static json_t *backend_gauges(void *ctx)
+{
+    return members_report(ctx);
+}
+
+static int backend_journal(void *ctx, uint64_t segment, uint64_t offset, struct journal_chunk *ret)
+{
+    struct controller *c = ctx;
+    char directory[512];
+    fmt(directory, sizeof(directory), "%s/journal", c->options->state_dir);
+    return journal_tail(directory, segment, offset, JOURNAL_BYTES_A_TIME, ret);
+}
+
+static json_t *backend_alerts(void *ctx)
+{
+    struct controller *c = ctx;
+    return alerts_json(c->alerts);
 }
 
 const struct admin_backend *controller_backend(struct controller *c)
@@ -297,6 +390,9 @@ const struct admin_backend *controller_backend(struct controller *c)
         .instance_facts = backend_instance_facts,
         .log_path = backend_log_path,
         .command = backend_command,
+        .gauges = backend_gauges,
+        .journal = backend_journal,
+        .alerts = backend_alerts,
     };
     backend.ctx = c;
     return &backend;

@@ -13,7 +13,9 @@
 #include "base/us.h"
 #include "config/config.h"
 #include "controller/controller.h"
+#include "controller/members.h"
 #include "core/control.h"
+#include "drivers/lease/lease.h"
 #include "drivers/lease/lease.h"
 #include "drivers/source/feed.h"
 #include "link/gauges.h"
@@ -39,6 +41,7 @@ struct fleet_instance {
     uint32_t gauge; /* slot in the gauges; UINT32_MAX = none left */
     char address[DRIVER_ADDRESS_MAX];
     char ref[DRIVER_REF_MAX]; /* what the engine calls it; "" = as we do */
+    const struct provision_ops *driver; /* whose it is; NULL = not known */
     double cpu; /* newest samples, for people; -1 = unknown */
     double memory_bytes;
 };
@@ -46,6 +49,7 @@ struct fleet_instance {
 struct fleet {
     struct fleet_instance *items;
     size_t cap;
+    uint64_t keys[GAUGES_INSTANCES_MAX]; /* of items: service and number; 0 = free */
     uint64_t gauge_used[GAUGES_INSTANCES_MAX / 64];
     uint32_t gauge_next; /* slots are given out in a circle, so that none is used again soon */
     struct fleet_retired {
@@ -61,14 +65,36 @@ struct queued_event {
     char ref[DRIVER_REF_MAX];
 };
 
-/* Where a start-up is: nothing is decided before the engine has said what runs. */
+/* Where a controller is. Nothing is decided before it leads, and before the engine has said what
+ * runs. */
 enum controller_phase {
-    PHASE_FINDING, /* asked what runs */
+    PHASE_STANDBY,   /* without the lease: serves what is known and follows whoever leads */
+    PHASE_FINDING,   /* leads; asked what runs */
     PHASE_LIVE,
     PHASE_FINISHING, /* a stop was asked for: the proxy finishes what it has */
     PHASE_STOPPING,  /* the core drains and stops the instances */
     PHASE_DONE,
+    PHASE_MAX,
 };
+
+/* The lease, and the group as it shows it. */
+struct leadership {
+    const struct lease_ops *ops;
+    void *self;              /* NULL = not yet open */
+    struct lease_conf *conf; /* a copy: the lease outlives configurations */
+    struct arena arena;      /* conf's */
+    char owner[41], member[LEASE_NAME_MAX], url[LEASE_URL_MAX];
+    bool held;
+    uint64_t token;
+    char why[160];              /* the lease was lost for; "" = it was not */
+    char trouble[256];          /* of the lease; "" = all is well */
+    struct lease_member leader; /* name "" = nobody, as far as is known */
+    struct lease_member members[LEASE_MEMBERS_MAX];
+    size_t member_count;
+    bool leaving, resigned; /* a stop: the lease is given back, or was */
+};
+
+struct follow;
 
 struct link_peer {
     int fd; /* -1 = not there */
@@ -109,6 +135,15 @@ struct controller {
     enum controller_phase phase;
     int exit_status;
     char identity[64];
+    char boot[40];           /* the kernel's boot id */
+    int64_t clock_offset_us; /* the core's time is the monotonic clock plus this */
+    struct leadership lead;
+    struct follow *follow;
+    struct alerts *alerts;
+    int64_t recovered_wall_us; /* of the newest event in the journal that was found */
+    char admin_token[512];     /* "" = none */
+    bool knows_pool; /* as it is, or was a moment ago: fit to be published */
+    bool followed; /* the core is what the leader's journal says */
     bool first_start; /* of the keeper: the configuration file is read afresh */
 
     struct link_peer keeper, proxy;
@@ -125,6 +160,7 @@ struct controller {
     struct arena config_arena;
     struct control *control;
     void *control_memory;
+    uint32_t number_top[MODEL_SERVICES_MAX]; /* the highest that number_of() has given */
     struct queued_event *events; /* a ring */
     size_t event_head, event_count;
     struct action *actions;
@@ -134,7 +170,7 @@ struct controller {
     void *sources[CONTROLLER_SOURCES_MAX];
     struct feeds *feeds;
     struct driver_env env;
-    size_t finding; /* services not yet listed */
+    bool unlisted[MODEL_SERVICES_MAX]; /* while FINDING: not yet said what runs of it */
     struct fleet fleet;
     struct sample *samples;
     uint32_t history_next; /* slot whose past the rules have not been told; none = SERVICES_MAX */
@@ -143,7 +179,8 @@ struct controller {
     struct journal *journal;
     struct admin *admin;
     uv_poll_t *admin_watch;
-    uv_timer_t admin_timer, tick_timer, wake_timer, finish_timer, stop_timer, bell_timer;
+    uv_timer_t admin_timer, tick_timer, wake_timer, finish_timer, stop_timer, bell_timer,
+        finding_timer;
     bool detach; /* the stop that was asked for leaves proxy and instances running */
     uv_prepare_t prepare;
     int64_t started_wall_us;
@@ -152,7 +189,10 @@ struct controller {
     /* Numbers of each service as last configured, by slot: what leaves keeps them until it has
      * gone. Texts and lists in here may be dangling; only numbers are read. */
     struct config_service limits[MODEL_SERVICES_MAX];
-    const struct config *core_config; /* what the core has been given; NULL = none yet */
+    /* What the core has been given; NULL = none yet. Of a standby it is the leader's, and lies in an
+     * arena of its own (or the player's). */
+    const struct config *core_config;
+    struct arena core_arena;
     uint32_t stop_asked;              /* by a signal, not yet acted on while FINDING */
     bool reload_asked;
     char listen_error[256];   /* of the newest LISTEN that failed */
@@ -160,6 +200,7 @@ struct controller {
     char config_trouble[256]; /* the newest reload that failed; "" = none */
     struct totals totals;
     struct spending spending;
+    struct discovery *discovery; /* discovery.c's; NULL = nothing was discovered yet */
     struct members *members; /* members.c's; NULL = not open yet */
 };
 
@@ -170,23 +211,76 @@ void watch_close(uv_poll_t **watch); /* *watch may be NULL; the descriptor stays
 /* step.c: events in, actions out. */
 void controller_emit(struct controller *c, const struct event *e);
 void controller_pump(struct controller *c);
-/* Into the store's events, and the log. `service` and `instance` may be "". */
+
+/* core_time.c: the core's time is monotonic over reboots and other machines' journals. */
+int64_t controller_now(const struct controller *c);
+void core_time_init(struct controller *c);
+/* From now on it goes on from `now_us`, which was the time when the wall clock showed `wall_us`, in
+ * the boot that `clock` names. */
+void core_time_resume(struct controller *c, const struct journal_clock *clock, int64_t now_us,
+                      int64_t wall_us);
+/* It is `now_us` at this moment. */
+void core_time_set(struct controller *c, int64_t now_us);
+
+/* notes.c: what people are told of events. Into the store's events, and the log. `service` and `instance` may be "". */
 void controller_note(struct controller *c, enum store_event_kind kind, const char *service,
                      const char *instance, const char *format, ...) _printf_(5, 6);
 /* A trouble of a service, or that it is over. `ctx` is the controller. */
 void controller_note_trouble(void *ctx, uint32_t slot, bool trouble, const char *text);
+/* Of an instance: before the core has taken the event, and after it, when it was in `before`. */
+void controller_note_event(struct controller *c, const struct event *e);
+void controller_note_health(struct controller *c, const struct event *e,
+                            enum instance_state before);
+enum instance_state controller_state_of(const struct controller *c, const struct event *e);
 
 /* actions.c */
+void controller_keep_decision(struct controller *c, const struct decision *d); /* in the store */
 void controller_act(struct controller *c, const struct action *a);
 int controller_provisioner(const struct controller *c, uint32_t slot); /* index or -1 */
 const struct config_service *controller_service(const struct controller *c, uint32_t slot);
 
+/* leader.c: the lease, and what follows from having it. */
+/* Before drivers are opened: which lease, who this machine is, who owns what is started. */
+int leader_configure(struct controller *c, const struct config *config, struct err *err);
+int leader_open(struct controller *c, struct err *err);
+void leader_close(struct controller *c);
+bool leader_may_act(void *ctx);
+uint64_t leader_token(void *ctx);
+/* Gives the lease back, and goes on with controller_stop_next(). */
+void leader_resign(struct controller *c);
+/* The lease is one that others may hold. */
+bool leader_in_group(const struct controller *c);
+/* 0, or -EINVAL: a reload would change the lease. */
+int leader_check_reload(const struct controller *c, const struct config *config, struct err *err);
+/* Commands that change something are the leader's. 0, or -EAGAIN with a text that says who leads. */
+int controller_may_change(const struct controller *c, struct err *err);
+
+/* owner.c: `cluster`, or else the name in <state>/owner, which is made when there is none. */
+int owner_choose(const struct controller *c, const char *cluster, char *ret, size_t cap,
+                 struct err *err);
+
+/* numbers.c: driver_env.number_of */
+uint32_t controller_number_of(void *ctx, uint32_t slot, const char *ref);
+
+/* follow.c: a standby's core, store and proxy become what the leader's journal says. */
+void follow_leader(struct controller *c);  /* whoever that is now; nobody is fine */
+void follow_end(struct controller *c);     /* what was learnt is the controller's own */
+void follow_close(struct controller *c);
+/* The core is at a moment of the past, with the pool of then. */
+bool follow_is_catching_up(const struct controller *c);
+/* A sentence for status while the leader cannot be followed, else "". */
+const char *follow_trouble(const struct controller *c);
+
 /* recover.c: the core's state and the running configuration from the journal. Returns 1 when there
  * was one, 0 when not. */
 int controller_recover(struct controller *c);
-void controller_rotate_journal(struct controller *c);
-/* The config as the journal keeps it; `templates` has room for MODEL_SERVICES_MAX. */
-struct journal_config controller_journal_config(const struct config *config, uint64_t *templates);
+void controller_rotate_journal(struct controller *c, bool afresh);
+/* The config as the journal keeps it. */
+struct config_hashes {
+    uint64_t templates[MODEL_SERVICES_MAX], shapes[MODEL_SERVICES_MAX];
+};
+struct journal_config controller_journal_config(const struct config *config,
+                                                struct config_hashes *hashes);
 
 /* totals.c */
 void totals_fold(struct totals *t, const struct gauges *g);
@@ -206,6 +300,9 @@ int controller_apply(struct controller *c, struct arena *arena, struct config *c
                      struct err *err);
 /* The admin API's TCP side as the configuration says; a failure is a trouble that status shows. */
 int controller_set_admin(struct controller *c, struct err *err);
+void controller_drop_arena(struct arena *a); /* if there is one */
+/* Fit for a group, if the lease is one that machines share: 0 or -EINVAL. */
+int controller_check_group(const struct config *config, struct err *err);
 /* What only the controller knows of a configuration: templates and limits that drivers compute. */
 void controller_complete_config(struct config *config);
 /* Its instances must be reached from outside: by the proxy, or by a probe. */
@@ -239,6 +336,18 @@ struct fleet_instance *fleet_find(struct fleet *f, uint32_t service, uint32_t nu
 struct fleet_instance *fleet_add(struct fleet *f, uint32_t service, uint32_t number);
 void fleet_remove(struct fleet *f, struct fleet_instance *i, uint64_t generation);
 void fleet_applied(struct fleet *f, uint64_t generation);
+/* Where an instance is: found or added. NULL = no room. */
+struct fleet_instance *fleet_place(struct fleet *f, const struct journal_place *p);
+/* What an event says of it; true = there is such an instance. */
+bool fleet_take_event(struct fleet *f, const struct event *e);
+/* These and no others. */
+void fleet_take_places(struct fleet *f, const struct journal_place *places, size_t count,
+                       uint64_t generation);
+/* malloc'd; the texts are the fleet's. NULL = none, or no memory. */
+struct journal_place *fleet_places(const struct fleet *f, size_t *ret_count);
+/* What the core has given up leaves the fleet, and its place in the gauges becomes free. */
+void fleet_drop_gone(struct fleet *f, const struct control *control, uint32_t slot,
+                     uint64_t generation);
 /* A proxy that was there before us knows the instances by these slots. */
 void fleet_take_gauges(struct fleet *f, const struct gauges *g);
 
@@ -266,8 +375,13 @@ void controller_rotate_access_log(struct controller *c);
  * what it has. False when the core does not know it. */
 bool controller_driver_service(struct controller *c, uint32_t slot, struct driver_service *ret);
 
-/* phase.c: from asking what runs to having stopped everything. */
-void controller_phase_found(struct controller *c); /* one more service is listed */
+/* phase.c: from standing by to having stopped everything. */
+bool controller_leads(const struct controller *c); /* events reach the core */
+bool controller_may_publish(const struct controller *c);
+void controller_take_lead(struct controller *c);
+void controller_lose_lead(struct controller *c);
+/* A service is listed, or its engine cannot say: -1 = all of them. */
+void controller_phase_found(struct controller *c, int32_t slot);
 void controller_signals(struct controller *c);     /* what a signal asked for, once live */
 void controller_stop(struct controller *c);
 void controller_stop_next(struct controller *c);
@@ -276,32 +390,7 @@ void controller_detach(struct controller *c);
 /* backend.c: what admin may see and do. */
 const struct admin_backend *controller_backend(struct controller *c);
 
-/* members.c: the other controllers of the group, each with a proxy in front of the same pool. All
- * of it also does when we are alone, and then costs nothing. */
-int members_open(struct controller *c, struct err *err);
-void members_close(struct controller *c);
-/* Who is there and who leads, whenever the lease driver says so; `leader` NULL = nobody. */
-void members_set(struct controller *c, const struct lease_member *leader,
-                 const struct lease_member *items, size_t count);
-/* Once a second: whoever leads asks the others what their proxies count. */
-void members_tick(struct controller *c);
-/* Adds what the others have of a service at the moment, as far as it is known. */
-void members_demand(struct controller *c, uint32_t slot, uint32_t *in_flight, uint32_t *queued);
-/* ...and of one instance. */
-uint32_t members_instance_demand(struct controller *c, uint32_t slot, uint32_t number);
-/* When our own proxy is to ring, so that together all notice when demand passes the core's mark. */
-uint32_t members_mark(struct controller *c, uint32_t slot, uint32_t mark);
-/* Our proxy rang, and another one decides: it is told. */
-void members_ring(struct controller *c, uint32_t slot);
-/* Our proxy has nothing in flight on the instance any more. True: nobody else's has either, and it
- * is for us to say so; false: EVENT_DRAINED follows when they have, or another one sends it. */
-bool members_drained(struct controller *c, uint32_t slot, uint32_t number);
-/* What our proxy counts, for the one who leads; what another member's rang with. */
-json_t *members_report(struct controller *c);
-void members_rung(struct controller *c, const struct admin_command *bell,
-                  struct admin_reply *reply);
-/* For status. */
-void members_facts(struct controller *c, struct admin_facts *f);
-
-/* usage.c: does a rule of the service look at its instances' CPU or memory? */
+/* Samples that became an event: into the store, and remembered for people. */
+void sampling_keep(struct controller *c, const struct event *e);
+/* Does a rule of the service look at its instances' CPU or memory? */
 bool controller_wants_usage(const struct service_conf *conf);

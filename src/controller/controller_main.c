@@ -9,18 +9,30 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
+#include "controller/alerts.h"
 #include "controller/controller_int.h"
+#include "controller/discovery.h"
+#include "controller/members.h"
 #include "controller/player.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/mem.h"
 
 #define TICK_MS 1000
-#define TOKEN_BYTES_MAX 512
+
+/* Of a standby: what is not the core's. */
+static void standby_tick(struct controller *c)
+{
+    members_tick(c);
+    if (c->publish)
+        proxy_link_publish(c); /* one that failed before */
+    controller_rotate_access_log(c);
+}
 
 static void on_tick(uv_timer_t *timer)
 {
-    sampling_tick(timer->data);
+    struct controller *c = timer->data;
+    (controller_leads(c) ? sampling_tick : standby_tick)(c);
 }
 
 /* Before the loop waits: whatever was queued meanwhile. */
@@ -67,9 +79,11 @@ static int read_token(const char *path, char *buf, size_t cap, struct err *err)
 
 int controller_set_admin(struct controller *c, struct err *err)
 {
-    char token[TOKEN_BYTES_MAX] = "";
+    char token[sizeof(c->admin_token)] = "";
     const char *address = c->options->admin ? c->options->admin : c->config->admin;
     int rc = read_token(c->config->admin_token_file, token, sizeof(token), err);
+    if (rc == 0)
+        str_copy(c->admin_token, sizeof(c->admin_token), token);
     if (rc == 0)
         rc = admin_set_address(c->admin, address, token, err);
     if (rc == 0)
@@ -116,13 +130,25 @@ static int open_store(struct controller *c)
     return rc < 0 ? rc : journal_open(&jo, &c->journal);
 }
 
+/* What drivers say counts while this controller leads. */
+static void on_driver_event(void *ctx, const struct event *e)
+{
+    if (controller_leads(ctx))
+        controller_emit(ctx, e);
+}
+
 static int open_drivers(struct controller *c, struct err *err)
 {
     c->env = (struct driver_env){ .loop = &c->loop,
                                   .state_dir = c->options->state_dir,
                                   .identity = c->identity,
+                                  .owner = c->lead.owner,
                                   .ctx = c,
-                                  .emit = (void (*)(void *, const struct event *))controller_emit,
+                                  .emit = on_driver_event,
+                                  .may_act = leader_may_act,
+                                  .token = leader_token,
+                                  .number_of = controller_number_of,
+                                  .discovered = controller_rediscover,
                                   .keeper = keeper_link_send,
                                   .note = controller_note_trouble };
     for (size_t i = 0; provision_all[i]; i++) {
@@ -138,53 +164,71 @@ static int open_drivers(struct controller *c, struct err *err)
     return feeds_new(&c->env, &c->feeds, err);
 }
 
-/* Without the lease nothing acts, and after a restart an unknown interval ends: so the core learns
- * what runs before it wants anything.
- *
- * A restarted controller goes on with the configuration that ran; only a new start of the keeper
- * reads the file afresh. */
-static int take_config(struct controller *c, struct err *err)
+/* A restarted controller goes on with the configuration that ran; only a new start of the keeper
+ * reads the file afresh. `*ret` NULL = the one that ran. */
+static int choose_config(struct controller *c, struct arena *arena, struct config **ret,
+                         struct err *err)
 {
-    struct arena arena;
-    struct config *config;
     size_t count;
-    struct event restart = { .type = EVENT_RESTART, .service = -1, .flag = c->first_start };
-    controller_emit(c, &(struct event){ .type = EVENT_LEASE, .service = -1 });
-    controller_emit(c, &restart);
-    if (c->recovered && !c->first_start) {
-        for (uint32_t i = 0; i < c->config->service_count; i++)
-            for (uint32_t k = 0; k < c->config->services[i].listener_count; k++) {
-                int rc = keeper_link_listen(c, c->config->services[i].listeners[k], err);
-                if (rc < 0)
-                    return rc;
-            }
-        controller_pump(c);
-        controller_tell_drivers(c);
-        controller_open_access_log(c);
+    *ret = NULL;
+    if (c->recovered && !c->first_start)
         return 0;
-    }
-    mem_arena_init(&arena, 64 * 1024 * 1024);
-    int rc = controller_load_config(&arena, c->options->config_path, &config, err, 1, &count);
-    if (rc == 0)
-        rc = controller_apply(c, &arena, config, err);
+    mem_arena_init(arena, 64 * 1024 * 1024);
+    int rc = discovery_load(c, arena, ret, err, 1, &count);
     if (rc < 0)
-        arena_done(&arena);
+        controller_drop_arena(arena);
     return rc;
 }
 
-static int find_instances(struct controller *c, struct err *err)
+static int go_on(struct controller *c, struct err *err)
 {
-    int rc = keeper_link_start_proxy(c, err);
-    c->finding = 0;
-    for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++) /* those that are leaving as well */
-        c->finding += control_view(c->control, slot, &(struct service_view){ 0 });
-    for (size_t i = 0; provision_all[i]; i++)
-        provision_all[i]->list(c->provisioners[i]);
-    return rc;
+    for (uint32_t i = 0; i < c->config->service_count; i++)
+        for (uint32_t k = 0; k < c->config->services[i].listener_count; k++) {
+            int rc = keeper_link_listen(c, c->config->services[i].listeners[k], err);
+            if (rc < 0)
+                return rc;
+        }
+    controller_pump(c);
+    controller_tell_drivers(c);
+    controller_open_access_log(c);
+    return 0;
+}
+
+/* Without the lease nothing acts, and after a restart an unknown interval ends: so the core learns
+ * what runs before it wants anything. */
+static int take_config(struct controller *c, struct arena *arena, struct config *config,
+                       struct err *err)
+{
+    struct event restart = { .type = EVENT_RESTART, .service = -1, .flag = c->first_start };
+    controller_emit(c, &(struct event){ .type = EVENT_LEASE, .service = -1 });
+    controller_emit(c, &restart);
+    return config ? controller_apply(c, arena, config, err) : go_on(c, err);
+}
+
+/* Everything that needs a configuration: `config`, or the one that ran. */
+static int open_with(struct controller *c, struct arena *arena, struct config *config,
+                     struct err *err)
+{
+    int rc = leader_configure(c, config ? config : c->config, err);
+    if (rc == 0)
+        rc = open_drivers(c, err);
+    if (rc == 0)
+        rc = members_open(c, err);
+    if (rc == 0)
+        rc = take_config(c, arena, config, err);
+    if (rc == 0)
+        rc = open_admin(c, err);
+    if (rc == 0)
+        rc = keeper_link_start_proxy(c, err);
+    if (rc == 0)
+        rc = alerts_open(c, err);
+    return rc < 0 ? rc : leader_open(c, err);
 }
 
 static int open_all(struct controller *c, struct err *err)
 {
+    struct arena arena = { 0 };
+    struct config *config;
     int rc = open_memory(c);
     if (rc < 0)
         return err_set(err, rc, "no memory");
@@ -195,21 +239,23 @@ static int open_all(struct controller *c, struct err *err)
     if (rc < 0)
         return err_set(err, rc, "no memory for the core");
     c->recovered = rc == 1;
+    c->knows_pool = c->recovered && !c->first_start; /* what the one before has published */
     rc = open_store(c);
     if (rc < 0)
         return err_set(err, rc, "cannot start the store: %s", strerror(-rc));
-    rc = open_drivers(c, err);
+    rc = choose_config(c, &arena, &config, err);
     if (rc == 0)
-        rc = take_config(c, err);
-    if (rc == 0)
-        rc = open_admin(c, err);
-    return rc < 0 ? rc : find_instances(c, err);
+        rc = open_with(c, &arena, config, err);
+    if (rc < 0)
+        controller_drop_arena(&arena);
+    return rc;
 }
 
 static void init_handles(struct controller *c)
 {
     uv_timer_t *timers[] = { &c->admin_timer,  &c->tick_timer, &c->wake_timer,
-                             &c->finish_timer, &c->stop_timer, &c->bell_timer };
+                             &c->finish_timer, &c->stop_timer, &c->bell_timer,
+                             &c->finding_timer };
     uv_loop_init(&c->loop);
     for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
         uv_timer_init(&c->loop, timers[i]);
@@ -221,6 +267,11 @@ static void init_handles(struct controller *c)
 
 static void close_all(struct controller *c)
 {
+    alerts_close(c->alerts);
+    leader_close(c);
+    follow_close(c);
+    discovery_close(c);
+    members_close(c);
     admin_close(c->admin);
     for (size_t i = 0; provision_all[i]; i++)
         if (c->provisioners[i])
@@ -248,6 +299,7 @@ int controller_main(const struct controller_options *options)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a full quota is an error of write(2), not an end */
     init_handles(&c);
+    core_time_init(&c);
     int rc = open_all(&c, &err);
     if (rc < 0) {
         log_error("%s%s%s", err.place, err.place[0] ? ": " : "", err.text);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "balance/balance.h"
+#include "controller/alerts.h"
 #include "controller/controller_int.h"
 #include "core/series.h"
 #include "drivers/lease/lease.h"
@@ -28,6 +29,7 @@ const struct config_sections *controller_sections(void)
     for (size_t i = 0; feed_all[i]; i++)
         sources[i] = feed_all[i]->section;
     tops[n++] = &lease_section;
+    tops[n++] = &alerts_section;
     return &sections;
 }
 
@@ -89,6 +91,8 @@ void controller_complete_config(struct config *config)
         s->scale->template = p->template(s->driver_conf, controller_serves(s));
         s->scale->start_within_us = p->start_within_us(s->driver_conf);
         s->scale->can_choose_victim = p->caps & PROVISION_CAN_CHOOSE_VICTIM;
+        s->scale->can_resize = p->caps & PROVISION_CAN_RESIZE && p->shape;
+        s->scale->shape = s->scale->can_resize ? p->shape(s->driver_conf) : 0;
         s->scale->drain_us = s->drain_us;
     }
 }
@@ -101,7 +105,11 @@ int controller_parse_config(struct arena *arena, const char *path, const char *t
         config_parse(arena, path, text, bytes, controller_sections(), clock_wall_us(), ret, errors,
                      errors_cap, ret_error_count);
     if (rc == 0)
+        rc = controller_check_group(*ret, &errors[0]);
+    if (rc == 0)
         controller_complete_config(*ret);
+    else
+        *ret_error_count = MAX(*ret_error_count, (size_t)1);
     return rc;
 }
 

@@ -20,7 +20,6 @@ const struct control_caps player_caps = {
  * never touched, and so never there. */
 static int renew(struct player *p)
 {
-    free(p->memory);
     p->memory = calloc(1, control_bytes(&player_caps));
     if (!p->memory)
         return -ENOMEM;
@@ -39,16 +38,15 @@ int player_init(struct player *p)
 
 void player_done(struct player *p)
 {
-    if (p->arena.chunk_free)
-        arena_done(&p->arena);
+    controller_drop_arena(&p->arena);
+    controller_drop_arena(&p->own_arena);
     free(p->actions);
     free(p->memory);
     p->actions = NULL;
     p->memory = NULL;
 }
 
-static int parse(struct player *p, const struct journal_config *jc, struct arena *ret_arena,
-                 struct config **ret)
+static int parse(const struct journal_config *jc, struct arena *ret_arena, struct config **ret)
 {
     struct err errors[1];
     size_t count;
@@ -56,12 +54,15 @@ static int parse(struct player *p, const struct journal_config *jc, struct arena
     int rc = config_parse(ret_arena, jc->path, jc->text, jc->text_bytes, controller_sections(),
                           jc->wall_us, ret, errors, 1, &count);
     if (rc < 0) {
-        arena_done(ret_arena);
+        controller_drop_arena(ret_arena);
         return rc;
     }
     controller_complete_config(*ret);
-    for (size_t i = 0; i < jc->template_count && i < (*ret)->service_count; i++)
+    for (size_t i = 0; i < jc->template_count && i < (*ret)->service_count; i++) {
         (*ret)->services[i].scale->template = jc->templates[i];
+        if (jc->shapes)
+            (*ret)->services[i].scale->shape = jc->shapes[i];
+    }
     for (size_t i = 0; i < jc->zone_count && i < (*ret)->model.zone_count; i++)
         (*ret)->model.zones[i] = jc->zones[i];
     return 0;
@@ -71,10 +72,8 @@ static int step(struct player *p, const struct event *e)
 {
     struct actions actions = { .items = p->actions, .cap = CONTROLLER_ACTIONS_MAX };
     control_step(p->control, e, &actions);
-    for (size_t i = 0; p->on_decision && i < actions.count; i++) {
-        if (actions.items[i].type != ACTION_RECORD)
-            continue;
-        int rc = p->on_decision(p->ctx, actions.items[i].decision);
+    for (size_t i = 0; p->on_action && i < actions.count; i++) {
+        int rc = p->on_action(p->ctx, &actions.items[i]);
         if (rc < 0)
             return rc;
     }
@@ -85,38 +84,82 @@ static int take_config(struct player *p, const struct journal_config *jc, struct
 {
     struct arena arena;
     struct config *config;
-    int rc = parse(p, jc, &arena, &config);
+    int rc = parse(jc, &arena, &config);
     if (rc < 0)
         return rc;
     e->conf = &config->model;
     rc = step(p, e);
-    if (p->arena.chunk_free)
-        arena_done(&p->arena);
+    controller_drop_arena(&p->arena);
     p->arena = arena;
     p->config = config;
     config->arena = &p->arena;
     return rc;
 }
 
-static int load_snapshot(struct player *p, const struct journal_snapshot *s)
+static int build(struct player *next, const struct journal_snapshot *s)
 {
-    int (*on_decision)(void *, const struct decision *) = p->on_decision;
-    int rc = renew(p);
+    int rc = renew(next);
     if (rc < 0 || !s->config)
         return rc;
     struct event e = { .type = EVENT_CONFIG, .service = -1, .wall_us = s->wall_us };
-    p->on_decision = NULL; /* those of building up the state are no decisions of the journal */
-    rc = take_config(p, s->config, &e);
-    p->on_decision = on_decision;
+    rc = take_config(next, s->config, &e);
+    if (rc == 0 && s->own)
+        rc = parse(s->own, &next->own_arena, &next->own);
     if (rc < 0 || !s->words)
         return rc;
-    return control_load(p->control, s->words, s->word_count);
+    return control_load(next->control, s->words, s->word_count);
+}
+
+/* All of it or nothing: whoever cannot read the head goes on with what there was. What is stepped to
+ * build up the state makes no actions of the journal. */
+static int load_snapshot(struct player *p, const struct journal_snapshot *s)
+{
+    struct player next = { .actions = p->actions };
+    int rc = build(&next, s);
+    struct player *gone = rc < 0 ? &next : p;
+    gone->actions = NULL;
+    player_done(gone);
+    if (rc < 0)
+        return rc;
+    p->actions = next.actions;
+    p->memory = next.memory;
+    p->control = next.control;
+    p->config = next.config;
+    p->arena = next.arena;
+    p->own = next.own;
+    p->own_arena = next.own_arena;
+    if (p->config)
+        p->config->arena = &p->arena;
+    if (p->own)
+        p->own->arena = &p->own_arena;
+    p->clock = s->clock;
+    p->now_us = s->clock.now_us;
+    p->wall_us = s->wall_us;
+    if (p->fleet)
+        fleet_take_places(p->fleet, s->places, s->place_count, p->generation);
+    return p->on_head ? p->on_head(p->ctx) : 0;
+}
+
+static int play(struct player *p, const struct journal_record *r)
+{
+    struct event e = r->event;
+    int rc = p->on_event ? p->on_event(p->ctx, &e, r->config) : 0;
+    if (rc < 0)
+        return rc;
+    p->now_us = MAX(p->now_us, e.now_us);
+    p->wall_us = e.wall_us;
+    if (p->fleet)
+        fleet_take_event(p->fleet, &e);
+    rc = r->config ? take_config(p, r->config, &e) : step(p, &e);
+    if (p->fleet &&
+        (e.type == EVENT_EXITED || e.type == EVENT_START_FAILED || e.type == EVENT_FOUND_ALL))
+        fleet_drop_gone(p->fleet, p->control, (uint32_t)e.service, p->generation);
+    return rc;
 }
 
 int player_record(void *player, const struct journal_record *r)
 {
     struct player *p = player;
-    struct event e = r->event;
     switch (r->type) {
     case JOURNAL_SEGMENT: {
         bool follows = r->continues && p->segment > 0;
@@ -124,7 +167,7 @@ int player_record(void *player, const struct journal_record *r)
         return follows ? 0 : load_snapshot(p, &r->snapshot);
     }
     case JOURNAL_EVENT:
-        return r->config ? take_config(p, r->config, &e) : step(p, &e);
+        return play(p, r);
     case JOURNAL_DECISION:
         return p->on_recorded ? p->on_recorded(p->ctx, r) : 0;
     }

@@ -1,4 +1,5 @@
-/* A player feeds a journal to a core: recovery and `replay` are the same walk. */
+/* A player feeds a journal to a core: recovery, following a leader and `replay` are the same walk.
+ */
 #pragma once
 
 #include "base/arena.h"
@@ -6,16 +7,29 @@
 #include "core/control.h"
 #include "store/journal.h"
 
+struct fleet;
+
 extern const struct control_caps player_caps;
 
 struct player {
     void *memory; /* the core's; a caller that keeps the core takes it */
     struct control *control;
-    struct config *config; /* NULL until the first; lies in `arena` */
+    struct config *config; /* the core's; NULL until the first; lies in `arena` */
     struct arena arena;
+    struct config *own; /* this machine's, where it is another one; NULL = it is not */
+    struct arena own_arena;
     uint64_t segment; /* of the newest head, 0 = none yet */
-    /* For replay; NULL in recovery. */
-    int (*on_decision)(void *ctx, const struct decision *d);
+    /* The newest head's clock, and when the newest event or head was. */
+    struct journal_clock clock;
+    int64_t now_us, wall_us;
+    /* Kept in step when there is one: places, events, what the core has given up. */
+    struct fleet *fleet;
+    uint64_t generation; /* of the next snapshot */
+    /* Each may be NULL; < 0 ends the walk. A head whose snapshot was loaded; an event, before it is
+     * stepped; an action that it led to; a recorded decision. */
+    int (*on_head)(void *ctx);
+    int (*on_event)(void *ctx, const struct event *e, const struct journal_config *config);
+    int (*on_action)(void *ctx, const struct action *a);
     int (*on_recorded)(void *ctx, const struct journal_record *r);
     void *ctx;
     struct action *actions;

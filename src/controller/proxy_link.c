@@ -26,7 +26,7 @@ static int proxy_send(struct controller *c, const struct link_msg *m)
 
 void proxy_link_publish(struct controller *c)
 {
-    if (c->proxy.fd < 0 || !c->gauges || c->phase == PHASE_FINDING)
+    if (c->proxy.fd < 0 || !c->gauges || !controller_may_publish(c))
         return;
     /* Of one boot, and growing also over our own restarts. */
     uint64_t generation = MAX(c->generation + 1, (uint64_t)clock_now_us());
@@ -59,22 +59,21 @@ void proxy_link_send_log(struct controller *c)
 void proxy_link_set_mark(struct controller *c, uint32_t slot)
 {
     if (c->gauges && slot < GAUGES_SERVICES_MAX)
-        atomic_store_explicit(&c->gauges->service[slot].mark, control_mark(c->control, slot),
+        atomic_store_explicit(&c->gauges->service[slot].mark,
+                              members_mark(c, slot, control_mark(c->control, slot)),
                               memory_order_relaxed);
 }
 
 static void ring(struct controller *c, uint32_t slot)
 {
-    struct gauges_service *g = &c->gauges->service[slot];
+    struct demand now = members_demand(c, slot);
     struct service_view view;
     if (!control_view(c->control, slot, &view))
         return;
-    struct event e = {
-        .type = EVENT_DOORBELL,
-        .service = (int32_t)slot,
-        .in_flight = atomic_load_explicit(&g->in_flight, memory_order_relaxed),
-        .queued = atomic_load_explicit(&g->queued, memory_order_relaxed),
-    };
+    struct event e = { .type = EVENT_DOORBELL,
+                       .service = (int32_t)slot,
+                       .in_flight = now.in_flight,
+                       .queued = now.queued };
     controller_emit(c, &e);
 }
 
@@ -100,7 +99,10 @@ void proxy_link_answer(struct controller *c)
         }
         c->answered_us[slot] = now_us;
         atomic_fetch_and(word, ~bit);
-        ring(c, slot);
+        if (controller_leads(c))
+            ring(c, slot);
+        else
+            members_ring(c, slot);
     }
     if (later && !uv_is_active((uv_handle_t *)&c->bell_timer)) {
         uv_update_time(&c->loop);
@@ -175,7 +177,7 @@ static void on_hello(struct controller *c, const struct link_msg *m)
     for (size_t i = 0; source_all[i]; i++)
         if (source_all[i]->set_gauges && c->sources[i])
             source_all[i]->set_gauges(c->sources[i], c->gauges);
-    if (c->phase == PHASE_FINDING)
+    if (c->phase <= PHASE_FINDING)
         fleet_take_gauges(&c->fleet, c->gauges);
     for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++)
         proxy_link_set_mark(c, slot);
@@ -201,17 +203,15 @@ static int slot_of(struct controller *c, struct slice name)
 
 static void on_drained(struct controller *c, const struct link_msg *m)
 {
-    struct event e = { .type = EVENT_DRAINED,
-                       .service = slot_of(c, m->name),
-                       .number = (uint32_t)m->number };
-    if (e.service >= 0)
-        controller_emit(c, &e);
+    int slot = slot_of(c, m->name);
+    if (slot >= 0)
+        members_drained(c, (uint32_t)slot, (uint32_t)m->number);
 }
 
 static void on_ejected(struct controller *c, const struct link_msg *m)
 {
     int slot = slot_of(c, m->name);
-    int driver = slot < 0 ? -1 : controller_provisioner(c, (uint32_t)slot);
+    int driver = slot < 0 || !controller_leads(c) ? -1 : controller_provisioner(c, (uint32_t)slot);
     char name[MODEL_NAME_MAX], id[MODEL_NAME_MAX + 16];
     fmt(name, sizeof(name), "%.*s", (int)m->name.n, m->name.p);
     fmt(id, sizeof(id), "%s-%ld", name, (long)m->number);

@@ -11,7 +11,6 @@
 #include "controller/controller_int.h"
 #include "controller/network.h"
 #include "link/snapshot.h"
-#include "sys/clock.h"
 #include "sys/log.h"
 #include "sys/mem.h"
 
@@ -90,7 +89,7 @@ static void put_instances(struct controller *c, struct snapshot_service *t,
         to->slot = f->gauge;
         to->weight = weight;
         to->draining = i->state == INSTANCE_DRAINING;
-        to->ready_us = i->ready_us;
+        to->ready_us = MAX(i->ready_us - c->clock_offset_us, 1); /* by the proxy's clock */
         str_copy(to->address, sizeof(to->address), f->address);
     }
 }
@@ -114,7 +113,7 @@ static void put_service(struct controller *c, struct snapshot *s, const struct s
     if (conf)
         put_routes(s, t, conf);
     /* Worth waiting for: one that starts, or will be tried again before a waiter's time is up. */
-    int64_t wait_us = us_sub(v->backoff_until_us, clock_now_us());
+    int64_t wait_us = us_sub(v->backoff_until_us, controller_now(c));
     t->starting = v->starting > 0 && (v->backoff_until_us == 0 || wait_us < t->queue_deadline_us);
     if (v->ready == 0 && v->start_failures > 0)
         str_copy(t->unavailable, sizeof(t->unavailable), v->trouble);

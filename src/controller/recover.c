@@ -17,29 +17,34 @@
 
 #define ATTEMPTS_MAX 3
 
-struct journal_config controller_journal_config(const struct config *config, uint64_t *templates)
+struct journal_config controller_journal_config(const struct config *config,
+                                                struct config_hashes *hashes)
 {
-    for (uint32_t i = 0; i < config->service_count; i++)
-        templates[i] = config->services[i].scale->template;
+    for (uint32_t i = 0; i < config->service_count; i++) {
+        hashes->templates[i] = config->services[i].scale->template;
+        hashes->shapes[i] = config->services[i].scale->shape;
+    }
     return (struct journal_config){ .path = config->path,
                                     .text = config->text,
                                     .text_bytes = strlen(config->text),
                                     .wall_us = config->now_wall_us,
-                                    .templates = templates,
+                                    .templates = hashes->templates,
+                                    .shapes = hashes->shapes,
                                     .template_count = config->service_count,
                                     .zones = config->model.zones,
                                     .zone_count = config->model.zone_count };
 }
 
-/* The player's core, configuration and their memory become the controller's. */
+/* The player's core, configurations and their memory become the controller's. */
 static void take(struct controller *c, struct player *p)
 {
     c->control = p->control;
     c->control_memory = TAKE_PTR(p->memory);
-    c->config = p->config;
     c->core_config = p->config;
-    c->config_arena = p->arena;
-    p->arena = (struct arena){ 0 };
+    c->config = p->own ? p->own : p->config;
+    c->config_arena = p->own ? p->own_arena : p->arena;
+    c->core_arena = p->own ? p->arena : (struct arena){ 0 };
+    p->arena = p->own_arena = (struct arena){ 0 };
     if (c->config)
         c->config->arena = &c->config_arena;
 }
@@ -73,6 +78,8 @@ int controller_recover(struct controller *c)
     int rc = player_init(&p);
     if (rc < 0)
         return rc;
+    p.fleet = &c->fleet;
+    p.generation = 1;
     fmt(directory, sizeof(directory), "%s/journal", c->options->state_dir);
     fmt(mark, sizeof(mark), "%s.reading", directory);
     if (is_deadly(mark))
@@ -81,32 +88,42 @@ int controller_recover(struct controller *c)
     if (rc < 0 && rc != -ENOENT) {
         log_warn("%s: %s; starting without what it knew", err.place, err.text);
         player_done(&p);
+        fleet_take_places(&c->fleet, NULL, 0, 0);
         rc = player_init(&p);
         if (rc < 0)
             return rc;
     }
     unlink(mark);
+    core_time_resume(c, &p.clock, p.now_us, p.wall_us);
+    c->recovered_wall_us = p.wall_us;
     take(c, &p);
     player_done(&p);
     return c->config ? 1 : 0;
 }
 
-void controller_rotate_journal(struct controller *c)
+void controller_rotate_journal(struct controller *c, bool afresh)
 {
-    uint64_t templates[MODEL_SERVICES_MAX];
-    struct journal_config jc;
-    struct journal_snapshot snapshot = { .wall_us = clock_wall_us() };
+    struct config_hashes hashes, own_hashes;
+    struct journal_config jc, own;
+    struct journal_snapshot snapshot = { .wall_us = clock_wall_us(), .afresh = afresh };
     size_t n = control_save_words(c->control);
     _cleanup_free_ uint64_t *words = NULL;
+    _cleanup_free_ struct journal_place *places = fleet_places(&c->fleet, &snapshot.place_count);
+    snapshot.places = places;
+    snapshot.clock = (struct journal_clock){ .offset_us = c->clock_offset_us,
+                                             .now_us = controller_now(c) };
+    str_copy(snapshot.clock.boot, sizeof(snapshot.clock.boot), c->boot);
     /* A core that has not yet been given this configuration has nothing to save. */
     if (c->core_config) {
         words = malloc(n * sizeof(*words));
         if (!words)
             return;
-        jc = controller_journal_config(c->core_config, templates);
+        jc = controller_journal_config(c->core_config, &hashes);
         snapshot.config = &jc;
         snapshot.word_count = control_save(c->control, words, n);
         snapshot.words = words;
+        own = controller_journal_config(c->config, &own_hashes);
+        snapshot.own = c->core_config != c->config ? &own : NULL;
     }
-    journal_rotate(c->journal, &snapshot, clock_now_us());
+    journal_rotate(c->journal, &snapshot, controller_now(c));
 }

@@ -19,10 +19,12 @@ struct replay {
     bool differs;
 };
 
-static int on_decision(void *ctx, const struct decision *d)
+static int on_action(void *ctx, const struct action *a)
 {
     struct replay *r = ctx;
-    char *line = decision_json_line(d);
+    if (a->type != ACTION_RECORD)
+        return 0;
+    char *line = decision_json_line(a->decision);
     if (!line)
         return -ENOMEM;
     fprintf(r->out, "%s\n", line);
@@ -60,7 +62,7 @@ int controller_replay(const char *journal_path, bool compare, FILE *out, struct 
     int rc = player_init(&p);
     if (rc < 0)
         return err_set(err, rc, "no memory for a core");
-    p.on_decision = on_decision;
+    p.on_action = on_action;
     p.on_recorded = on_recorded;
     p.ctx = &r;
     rc = journal_read(journal_path, false, player_record, &p, err);

@@ -234,6 +234,8 @@ static handler *const handlers[EVENT_TYPE_MAX] = {
     [EVENT_LEASE] = control_on_lease,
     [EVENT_RESTART] = control_on_restart,
     [EVENT_HISTORY] = control_on_history,
+    [EVENT_LEAVING] = control_on_leaving,
+    [EVENT_RESIZED] = control_on_resized,
 };
 
 /* Without the lease nothing that runs is ours to stop. */
@@ -434,6 +436,7 @@ bool control_view(const struct control *c, uint32_t slot, struct service_view *r
         .operator_forced = s->operator_forced,
         .paused = s->paused,
         .leaving = control_is_leaving(c, s),
+        .driver_down = s->driver_down,
         .schedule_min = s->schedule_min,
         .schedule_max = s->schedule_max,
         .backoff_until_us = s->backoff_until_us > c->now_us ? s->backoff_until_us : 0,

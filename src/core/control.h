@@ -15,10 +15,11 @@
 struct control;
 
 enum action_type {
-    ACTION_START, /* service, number, template */
-    ACTION_DRAIN, /* service, number: tell the proxy; EVENT_DRAINED is awaited until deadline_us */
-    ACTION_STOP,  /* service, number */
-    ACTION_RESIZE,
+    ACTION_START,  /* service, number, template */
+    ACTION_DRAIN,  /* service, number: tell the proxy; EVENT_DRAINED is awaited until deadline_us */
+    ACTION_STOP,   /* service, number. Without can_choose_victim: one fewer than there are, in the
+                      name of this one; said again for the same number it is the same one */
+    ACTION_RESIZE, /* service, number: give it the shape that is configured now */
     ACTION_PUBLISH, /* the service's pool changed: send a snapshot */
     ACTION_RECORD,  /* decision */
     ACTION_ALERT,   /* text: something a person should know; flag = false: it is over */
@@ -61,7 +62,8 @@ size_t control_bytes(const struct control_caps *caps);
  * without EVENT_LEASE the lease counts as held. */
 struct control *control_init(void *memory, const struct control_caps *caps);
 
-/* 0; -EINVAL: the event names what does not exist, -ENOBUFS: there is no room for it (services,
+/* 0; -EINVAL: the event names what does not exist, -ENOTSUP: the service's engine cannot do what
+ * the operator wants of one instance, -ENOBUFS: there is no room for it (services,
  * instances; of a configuration also series, rules and what rules remember): it changed nothing.
  * What was due is done all the same, so the actions are to be carried out in each case. Time never
  * goes back: an event of an earlier `now_us` happens at the time of the one before. */

@@ -29,8 +29,8 @@ struct action *control_emit(struct control *c, const struct control_service *s,
     return a;
 }
 
-static struct action *emit_for(struct control *c, const struct control_service *s,
-                               const struct instance *i, enum action_type type)
+struct action *control_emit_for(struct control *c, const struct control_service *s,
+                                const struct instance *i, enum action_type type)
 {
     struct action *a = control_emit(c, s, type);
     if (a) {
@@ -42,10 +42,11 @@ static struct action *emit_for(struct control *c, const struct control_service *
 
 static bool begin_drain(struct control *c, struct control_service *s, struct instance *i)
 {
-    struct action *a = emit_for(c, s, i, ACTION_DRAIN);
+    struct action *a = control_emit_for(c, s, i, ACTION_DRAIN);
     if (!a)
         return false;
     control_move(c, s, i, INSTANCE_DRAINING);
+    i->again = false;
     i->deadline_us = us_add(c->now_us, s->conf->drain_us);
     a->deadline_us = i->deadline_us;
     s->publish = true;
@@ -54,7 +55,7 @@ static bool begin_drain(struct control *c, struct control_service *s, struct ins
 
 static bool begin_stop(struct control *c, struct control_service *s, struct instance *i)
 {
-    struct action *a = emit_for(c, s, i, ACTION_STOP);
+    struct action *a = control_emit_for(c, s, i, ACTION_STOP);
     if (!a)
         return false;
     if (i->state != INSTANCE_STOPPING)
@@ -67,7 +68,7 @@ static bool begin_stop(struct control *c, struct control_service *s, struct inst
 
 static void say_drain_again(struct control *c, struct control_service *s, struct instance *i)
 {
-    struct action *a = emit_for(c, s, i, ACTION_DRAIN);
+    struct action *a = control_emit_for(c, s, i, ACTION_DRAIN);
     if (!a)
         return;
     a->deadline_us = i->deadline_us;
@@ -76,7 +77,9 @@ static void say_drain_again(struct control *c, struct control_service *s, struct
 
 static void give_up_start(struct control *c, struct control_service *s, struct instance *i)
 {
-    if (!begin_stop(c, s, i))
+    if (!s->conf->can_choose_victim)
+        i->deadline_us = US_NEVER; /* not ours to stop, and not waited for any more */
+    else if (!begin_stop(c, s, i))
         return;
     char within[32], what[128];
     num_format_duration(within, sizeof(within), s->conf->start_within_us);
@@ -99,10 +102,23 @@ static bool may_replace_ill(const struct control_service *s)
     return s->in_state[INSTANCE_READY] > 0 || s->count - failing < MAX(s->conf->surge, 1);
 }
 
+static bool may_give_up_ill(const struct control *c, const struct control_service *s,
+                            const struct instance *i)
+{
+    return s->conf->can_choose_victim && !i->protected_ && may_replace_ill(s) &&
+           health_given_up(&s->conf->health, i, c->now_us);
+}
+
 /* Deadlines and commands of one instance. */
 static void check_instance(struct control *c, struct control_service *s, struct instance *i)
 {
     bool late = i->deadline_us <= c->now_us;
+    if (i->asked && i->state <= INSTANCE_STANDBY) {
+        if (i->again || us_add(i->told_us, CONTROL_STOP_AGAIN_US) <= c->now_us)
+            control_ask_fewer(c, s, i);
+        return;
+    }
+    control_fit_shape(c, s, i);
     switch (i->state) {
     case INSTANCE_STARTING:
     case INSTANCE_WARMING:
@@ -115,8 +131,7 @@ static void check_instance(struct control *c, struct control_service *s, struct 
     case INSTANCE_FAILING:
         if (i->evict)
             begin_drain(c, s, i);
-        else if (health_given_up(&s->conf->health, i, c->now_us) && !i->protected_ &&
-                 may_replace_ill(s))
+        else if (may_give_up_ill(c, s, i))
             give_up_ill(c, s, i);
         break;
     case INSTANCE_DRAINING:
@@ -149,7 +164,8 @@ static void create(struct control *c, struct control_service *s, uint32_t index)
 static bool launch(struct control *c, struct control_service *s, struct instance *i)
 {
     i->template = s->conf->template;
-    struct action *a = emit_for(c, s, i, ACTION_START);
+    i->shape = s->conf->shape;
+    struct action *a = control_emit_for(c, s, i, ACTION_START);
     if (!a)
         return false;
     control_move(c, s, i, INSTANCE_STARTING);
@@ -179,7 +195,7 @@ static bool make_move(struct control *c, struct control_service *s, const struct
         s->publish = true;
         return true;
     case PLAN_STOP:
-        return begin_stop(c, s, i);
+        return s->conf->can_choose_victim ? begin_stop(c, s, i) : control_ask_fewer(c, s, i);
     case PLAN_DRAIN:
         return begin_drain(c, s, i);
     case PLAN_NOTHING:
@@ -203,6 +219,7 @@ static void carry_out(struct control *c, struct control_service *s)
         .template = s->conf->template,
         .leaving = control_is_leaving(c, s),
         .may_start = may_start(c, s),
+        .engine_chooses = !s->conf->can_choose_victim,
     };
     struct plan_move m;
     do {
@@ -246,7 +263,7 @@ static void say(struct control *c, struct control_service *s)
     }
 }
 
-static int64_t instance_next_us(const struct control_service *s, const struct instance *i)
+static int64_t state_next_us(const struct control_service *s, const struct instance *i)
 {
     switch (i->state) {
     case INSTANCE_STARTING:
@@ -257,8 +274,17 @@ static int64_t instance_next_us(const struct control_service *s, const struct in
     default:
         if (i->protected_ || !may_replace_ill(s)) /* what lets it go is an event of another one */
             return US_NEVER;
-        return health_next_us(&s->conf->health, i);
+        return s->conf->can_choose_victim ? health_next_us(&s->conf->health, i) : US_NEVER;
     }
+}
+
+static int64_t instance_next_us(const struct control *c, const struct control_service *s,
+                                const struct instance *i)
+{
+    if (i->asked && i->state <= INSTANCE_STANDBY)
+        return us_add(i->told_us, CONTROL_STOP_AGAIN_US);
+    int64_t state_us = state_next_us(s, i), shape_us = control_shape_next_us(c, s, i);
+    return MIN(state_us, shape_us);
 }
 
 /* When time alone lets something happen to its instances. */
@@ -270,7 +296,7 @@ static int64_t find_act_next_us(const struct control *c, const struct control_se
     if (s->in_state[INSTANCE_PENDING] > 0)
         next_us = MIN(next_us, s->backoff_until_us);
     FOR_EACH_INSTANCE (i, s) {
-        int64_t at_us = instance_next_us(s, i);
+        int64_t at_us = instance_next_us(c, s, i);
         next_us = MIN(next_us, at_us);
     }
     return next_us;
@@ -291,6 +317,7 @@ static void act(struct control *c, struct control_service *s)
         carry_out(c, s);
     }
     watch_health(s);
+    control_watch_engine(c, s);
     s->touched = s->unfinished;
     s->act_next_us = find_act_next_us(c, s);
 }

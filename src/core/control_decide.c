@@ -52,6 +52,7 @@ static void begin(const struct control *c, const struct control_service *s, stru
     d->now_us = c->now_us;
     d->wall_us = c->wall_us;
     d->slot = s->slot;
+    d->token = c->token;
     d->cause = s->cause;
     d->advise = s->conf->mode == SERVICE_ADVISE;
     d->before = s->desired;

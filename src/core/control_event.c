@@ -27,6 +27,7 @@ int control_on_started(struct control *c, const struct event *e)
     if (!find(c, e, &s, &i))
         return -EINVAL;
     i->running = true;
+    control_note_shape(i, e->shape);
     s->touched = true;
     return 0;
 }
@@ -49,7 +50,7 @@ int control_on_start_failed(struct control *c, const struct event *e)
         return -EINVAL;
     if (i->state != INSTANCE_STARTING && i->state != INSTANCE_STOPPING)
         return 0;
-    bool unexpected = i->state == INSTANCE_STARTING;
+    bool unexpected = instance_counts(i);
     control_move(c, s, i, INSTANCE_GONE);
     if (unexpected) {
         char what[128];
@@ -122,8 +123,49 @@ int control_on_drained(struct control *c, const struct event *e)
     struct instance *i;
     if (!find(c, e, &s, &i))
         return -EINVAL;
-    if (i->state == INSTANCE_DRAINING)
+    if (i->state == INSTANCE_DRAINING && s->conf->can_choose_victim)
         i->deadline_us = MIN(i->deadline_us, c->now_us);
     s->touched = true;
+    return 0;
+}
+
+int control_on_leaving(struct control *c, const struct event *e)
+{
+    struct control_service *s;
+    struct instance *i;
+    if (!find(c, e, &s, &i))
+        return -EINVAL;
+    if (i->state == INSTANCE_PENDING || i->state >= INSTANCE_DRAINING)
+        return 0;
+    control_answer(s, i);
+    i->asked = i->again = false;
+    control_move(c, s, i, INSTANCE_DRAINING);
+    i->deadline_us = us_add(c->now_us, MAX(s->conf->drain_us, CONTROL_LEAVE_US));
+    s->publish = true;
+    return 0;
+}
+
+int control_on_resized(struct control *c, const struct event *e)
+{
+    struct control_service *s;
+    struct instance *i;
+    if (!find(c, e, &s, &i))
+        return -EINVAL;
+    uint64_t shape = e->shape != 0 ? e->shape : i->resizing;
+    s->touched = true;
+    if (e->flag) {
+        control_note_shape(i, shape);
+        return 0;
+    }
+    if (i->resizing == 0 || shape != i->resizing) /* of an earlier one, or said twice */
+        return 0;
+    i->resizing = 0;
+    if (shape != s->conf->shape || !instance_counts(i))
+        return 0;
+    i->replace = true;
+    char what[128];
+    say_why(e, "cannot be resized", what, sizeof(what));
+    control_trouble(s, TROUBLE_RESIZE, "%s-%u %s; %s", s->conf->name, i->number, what,
+                    s->conf->can_choose_victim ? "replaced instead" : "it stays as it is");
     return 0;
 }

@@ -75,7 +75,10 @@ void control_start_failed(struct control *c, struct control_service *s, const st
     char wait[32];
     int64_t wait_us = s->backoff_until_us - c->now_us;
     num_format_duration_short(wait, sizeof(wait), MAX(wait_us, 0));
-    if (wait_us > 0)
+    if (!s->conf->can_choose_victim && i->state != INSTANCE_GONE)
+        control_trouble(s, TROUBLE_START, "%s-%u %s; only the engine can replace it", s->conf->name,
+                        i->number, what);
+    else if (wait_us > 0)
         control_trouble(s, TROUBLE_START, "%s-%u %s; tried again after %s", s->conf->name,
                         i->number, what, wait);
     else

@@ -19,8 +19,10 @@
 #define CONTROL_MORE_MAX 65536
 /* A service that the engine is to list after a restart waits at most this long for the list. */
 #define CONTROL_LIST_US (30 * US_PER_S)
-/* A stop that has not led to an exit is asked for again. */
+/* A stop that has not led to an exit is asked for again; so is all that has no answer. */
 #define CONTROL_STOP_AGAIN_US US_PER_MIN
+/* Whom the engine ends by its own choice has at least as long before it is asked again. */
+#define CONTROL_LEAVE_US (10 * US_PER_MIN)
 /* Decisions that change nothing but the reason are recorded at most this often. */
 #define CONTROL_REASON_US (10 * US_PER_S)
 /* A wall clock that is off by more than this since the last tick has jumped. */
@@ -47,6 +49,8 @@ enum trouble_kind {
     TROUBLE_HEALTH,
     TROUBLE_BUDGET,
     TROUBLE_ORDER,
+    TROUBLE_RESIZE,
+    TROUBLE_PROTECT,
     TROUBLE_MAX,
 };
 
@@ -161,6 +165,7 @@ struct control {
     uint64_t sequence;       /* of the newest recorded decision */
     uint64_t step;           /* counts control_step()s; not saved */
     bool lease_lost;
+    uint64_t token;   /* the lease's; 0 = none, or not held */
     bool driver_down; /* of every service */
     bool stopping, stop_said;
     uint8_t rank_max;  /* of all services */
@@ -262,6 +267,24 @@ int control_on_start_failed(struct control *c, const struct event *e);
 int control_on_probe(struct control *c, const struct event *e);
 int control_on_exited(struct control *c, const struct event *e);
 int control_on_drained(struct control *c, const struct event *e);
+int control_on_leaving(struct control *c, const struct event *e);
+int control_on_resized(struct control *c, const struct event *e);
+/* Of an engine that chooses: this one goes, which answers a request for one fewer, if there is one
+ * in another's name. That one stays; of several the one with the lowest number. */
+void control_answer(struct control_service *s, const struct instance *i);
+/* The engine has told its shape, if it is not 0. */
+void control_note_shape(struct instance *i, uint64_t shape);
+
+/* control_engine.c: what an engine can do that others cannot, and what it does by itself */
+/* One fewer, in the name of this one; false = no room for the action. */
+bool control_ask_fewer(struct control *c, struct control_service *s, struct instance *i);
+/* Gives it the shape that is configured, if it has another one. */
+void control_fit_shape(struct control *c, struct control_service *s, struct instance *i);
+/* When that has to be said again; US_NEVER. */
+int64_t control_shape_next_us(const struct control *c, const struct control_service *s,
+                              const struct instance *i);
+/* Keeps the troubles that come of it. */
+void control_watch_engine(const struct control *c, struct control_service *s);
 
 /* control_restart.c: what the engine says after we, or it, were away. */
 int control_on_found(struct control *c, const struct event *e);
@@ -321,6 +344,8 @@ void control_spend(struct control *c, int64_t dt_us);
 /* NULL when the caller's array is full. */
 struct action *control_emit(struct control *c, const struct control_service *s,
                             enum action_type type);
+struct action *control_emit_for(struct control *c, const struct control_service *s,
+                                const struct instance *i, enum action_type type);
 bool control_has_room(const struct control *c);
 /* Decides what is due, and then lets everything follow from it. */
 void control_settle(struct control *c, struct control_service *s);

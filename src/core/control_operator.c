@@ -32,6 +32,8 @@ static int drain(struct control *c, struct control_service *s, const struct even
     struct instance *i = control_find_instance(s, e->number);
     if (!i)
         return -EINVAL;
+    if (!s->conf->can_choose_victim)
+        return -ENOTSUP;
     i->evict = true;
     return 0;
 }
@@ -47,6 +49,8 @@ static int protect(struct control *c, struct control_service *s, const struct ev
 
 static int restart(struct control *c, struct control_service *s, const struct event *e)
 {
+    if (!s->conf->can_choose_victim)
+        return -ENOTSUP;
     FOR_EACH_INSTANCE (i, s)
         i->replace = i->state != INSTANCE_PENDING;
     return 0;

@@ -23,6 +23,7 @@ static struct instance *adopt(struct control *c, struct control_service *s, cons
         .state = INSTANCE_PENDING,
         .number = e->number,
         .template = e->template,
+        .shape = s->conf->shape,
     };
     s->in_state[INSTANCE_PENDING]++;
     s->number = MAX(s->number, e->number);
@@ -46,11 +47,12 @@ int control_on_found(struct control *c, const struct event *e)
         i->deadline_us = us_add(c->now_us, s->conf->start_within_us);
     }
     i->template = e->template;
+    control_note_shape(i, e->shape);
     i->found = true;
     i->running = true;
     if (i->state == INSTANCE_STARTING && e->flag)
         control_move(c, s, i, INSTANCE_READY);
-    i->again = i->state == INSTANCE_DRAINING || i->state == INSTANCE_STOPPING;
+    i->again = instance_awaits(i) || (i->state == INSTANCE_DRAINING && s->conf->can_choose_victim);
     s->publish = s->touched = true;
     return 0;
 }
@@ -81,6 +83,7 @@ int control_on_found_all(struct control *c, const struct event *e)
         return -EINVAL;
     FOR_EACH_INSTANCE (i, s) {
         if (is_lost(s, i)) {
+            control_answer(s, i);
             control_move(c, s, i, INSTANCE_GONE);
             s->publish = true;
         }
@@ -106,8 +109,7 @@ static void driver_back(struct control *c, struct control_service *s)
     FOR_EACH_INSTANCE (i, s) {
         if (i->state == INSTANCE_STARTING || i->state == INSTANCE_WARMING)
             i->deadline_us = MAX(i->deadline_us, us_add(c->now_us, s->conf->start_within_us));
-        else if (i->state == INSTANCE_STOPPING)
-            i->again = true;
+        i->again = i->again || instance_awaits(i);
     }
 }
 
@@ -138,13 +140,15 @@ int control_on_driver(struct control *c, const struct event *e)
 
 int control_on_lease(struct control *c, const struct event *e)
 {
-    bool gained = e->flag && c->lease_lost;
+    uint64_t token = e->flag ? e->token : 0;
+    bool gained = e->flag && (c->lease_lost || token != c->token);
     c->lease_lost = !e->flag;
+    c->token = token;
     FOR_EACH_SERVICE (s, c) {
         control_mark_due(s, EVENT_LEASE);
         s->touched = true;
         FOR_EACH_INSTANCE (i, s)
-            i->again = i->again || (gained && i->state == INSTANCE_STOPPING);
+            i->again = i->again || (gained && instance_awaits(i));
     }
     return 0;
 }
@@ -181,6 +185,7 @@ static void rebase_instance(const struct control_service *s, struct instance *i,
     i->deadline_us = us_add(now_us, i->state == INSTANCE_STARTING   ? s->conf->start_within_us
                                     : i->state == INSTANCE_DRAINING ? s->conf->drain_us
                                                                     : 0);
+    i->told_us = i->told_us != 0 ? now_us : 0;
     i->timed = false;
     memset(i->sample_us, 0, sizeof(i->sample_us));
 }

@@ -17,7 +17,7 @@
 #include "base/util.h"
 #include "core/control_int.h"
 
-#define SAVE_VERSION UINT64_C(3)
+#define SAVE_VERSION UINT64_C(4)
 #define SAVE_HEAD_WORDS 3
 
 enum walk_mode { WALK_COUNT, WALK_SAVE, WALK_LOAD };
@@ -137,6 +137,9 @@ static void walk_instance(struct walk *w, struct instance *i, uint32_t highest)
     walk_u32(w, &i->number, highest);
     walk_u32(w, &i->launch, UINT32_MAX);
     walk_u64(w, &i->template);
+    walk_u64(w, &i->shape);
+    walk_u64(w, &i->resizing);
+    walk_past(w, &i->told_us);
     walk_past(w, &i->state_us);
     walk_past(w, &i->started_us);
     walk_us(w, &i->deadline_us);
@@ -146,6 +149,7 @@ static void walk_instance(struct walk *w, struct instance *i, uint32_t highest)
     walk_bool(w, &i->protected_);
     walk_bool(w, &i->replace);
     walk_bool(w, &i->evict);
+    walk_bool(w, &i->asked);
     walk_bool(w, &i->running);
     walk_bool(w, &i->found);
     walk_bool(w, &i->again);
@@ -382,6 +386,7 @@ static void walk_identity(struct walk *w, struct service_conf *conf, bool *leavi
     walk_u32(w, &conf->health.pass_after, UINT32_MAX);
     walk_us(w, &conf->health.replace_after_us);
     walk_u64(w, &conf->template);
+    walk_bool(w, &conf->can_choose_victim);
     walk_bool(w, leaving);
 }
 
@@ -392,6 +397,7 @@ static void walk_head(struct walk *w, struct control *c)
     w->now_us = c->now_us;
     walk_u64(w, &c->sequence);
     walk_bool(w, &c->lease_lost);
+    walk_u64(w, &c->token);
     walk_bool(w, &c->driver_down);
     walk_bool(w, &c->stopping);
     walk_bool(w, &c->stop_said);
@@ -558,6 +564,7 @@ static void clear(struct control *c)
     c->top = 0;
     c->sequence = 0;
     c->now_us = c->wall_us = c->offset_us = 0;
+    c->token = 0;
     c->lease_lost = c->driver_down = c->stopping = c->stop_said = c->unfinished = false;
     c->list_until_us = 0;
     control_link_services(c);

@@ -48,6 +48,7 @@ struct decision {
     int64_t now_us, wall_us;
     char service[MODEL_NAME_MAX];
     uint32_t slot;
+    uint64_t token; /* of the lease it was made under; 0 = none */
     uint8_t cause;  /* enum event_type that led to it */
     bool advise;    /* nothing follows from it */
     bool silent;    /* made without words: names and texts mean nothing */

@@ -31,9 +31,10 @@ enum event_type {
                         A clock that has begun anew (another boot) is recognised. flag = a person
                         started it again: a stop that was asked for is over */
     EVENT_HISTORY,   /* what the store remembers of one metric of a service: history */
-    EVENT_LEAVING, /* the engine ends this instance, by a choice of its own: out of the pool, and
-                      EXITED follows */
-    EVENT_RESIZED, /* flag = it has the shape that was asked for: shape; else text */
+    EVENT_LEAVING,   /* the engine ends this instance, by a choice of its own (one fewer was asked
+                        for, or a machine is cleared): out of the pool, and EXITED follows. FOUND
+                        of one that is about to go is followed by it */
+    EVENT_RESIZED,   /* flag = it has the shape that was asked for: shape; else text */
     EVENT_TYPE_MAX,
 };
 
@@ -75,8 +76,8 @@ struct event {
     int32_t status;
     int64_t pid;
     uint64_t template;
-    uint64_t shape; /* of FOUND and RESIZED; 0 = the engine does not say */
-    uint64_t token; /* EVENT_LEASE: the fencing token; 0 = the lease has none */
+    uint64_t shape;             /* of STARTED, FOUND and RESIZED; 0 = the engine does not say */
+    uint64_t token;             /* EVENT_LEASE: the fencing token; 0 = the lease has none */
     uint32_t in_flight, queued; /* EVENT_DOORBELL */
     enum operator_op op;
     char text[160];

@@ -8,11 +8,13 @@
 static const uint16_t move_ok[INSTANCE_STATE_MAX] = {
     [INSTANCE_PENDING] = BIT(INSTANCE_STARTING) | BIT(INSTANCE_GONE),
     [INSTANCE_STARTING] = BIT(INSTANCE_WARMING) | BIT(INSTANCE_READY) | BIT(INSTANCE_STOPPING) |
-                          BIT(INSTANCE_STANDBY) | BIT(INSTANCE_GONE),
-    [INSTANCE_WARMING] = BIT(INSTANCE_READY) | BIT(INSTANCE_STOPPING) | BIT(INSTANCE_GONE),
+                          BIT(INSTANCE_STANDBY) | BIT(INSTANCE_DRAINING) | BIT(INSTANCE_GONE),
+    [INSTANCE_WARMING] =
+        BIT(INSTANCE_READY) | BIT(INSTANCE_STOPPING) | BIT(INSTANCE_DRAINING) | BIT(INSTANCE_GONE),
     [INSTANCE_READY] = BIT(INSTANCE_FAILING) | BIT(INSTANCE_DRAINING) | BIT(INSTANCE_GONE),
     [INSTANCE_FAILING] = BIT(INSTANCE_READY) | BIT(INSTANCE_DRAINING) | BIT(INSTANCE_GONE),
-    [INSTANCE_STANDBY] = BIT(INSTANCE_READY) | BIT(INSTANCE_STOPPING) | BIT(INSTANCE_GONE),
+    [INSTANCE_STANDBY] =
+        BIT(INSTANCE_READY) | BIT(INSTANCE_STOPPING) | BIT(INSTANCE_DRAINING) | BIT(INSTANCE_GONE),
     [INSTANCE_DRAINING] = BIT(INSTANCE_STOPPING) | BIT(INSTANCE_GONE),
     [INSTANCE_STOPPING] = BIT(INSTANCE_GONE),
     [INSTANCE_GONE] = BIT(INSTANCE_PENDING),
@@ -30,7 +32,13 @@ void instance_move(struct instance *i, enum instance_state to, int64_t now_us)
 
 bool instance_counts(const struct instance *i)
 {
-    return i->state <= INSTANCE_STANDBY;
+    return i->state <= INSTANCE_STANDBY && !i->asked;
+}
+
+bool instance_awaits(const struct instance *i)
+{
+    return i->state == INSTANCE_STOPPING ||
+           (i->state <= INSTANCE_STANDBY && (i->asked || i->resizing != 0));
 }
 
 bool instance_outdated(const struct instance *i, uint64_t template)

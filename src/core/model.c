@@ -42,6 +42,8 @@ const char *event_type_name(enum event_type t)
         [EVENT_LEASE] = "lease",
         [EVENT_RESTART] = "restart",
         [EVENT_HISTORY] = "history",
+        [EVENT_LEAVING] = "leaving",
+        [EVENT_RESIZED] = "resized",
     };
     return name_of(names, ARRAY_LEN(names), t);
 }

@@ -62,7 +62,11 @@ struct service_conf {
     int32_t initial;   /* count when first seen; -1 = min, at least 1 unless min is 0 */
     uint64_t template; /* hash of all that an instance is made of; a change replaces instances */
     int32_t surge;     /* how many more than desired may exist while instances are replaced; 1.. */
-    bool can_choose_victim;  /* the engine stops the instance we name */
+    bool can_choose_victim;  /* the engine stops the instance we name. Else it is asked for one
+                                fewer,  says itself who goes, and replaces what is outdated or ill as
+                                it  likes: nothing of that is ours, and nobody can be protected */
+    bool can_resize;         /* a running instance can be given another shape */
+    uint64_t shape;          /* hash of what can be changed while it runs; 0 = nothing can */
     int64_t start_within_us; /* ready within this, or it is a failed start */
     int64_t drain_us;        /* connections of a draining instance are cut after this */
     int64_t window_in_us; /* scale-in looks at this window, default 60 s; scale-out looks at now */
@@ -115,6 +119,9 @@ struct instance {
     uint32_t number;     /* within its service; 1.., never used again; the name is service-number */
     uint32_t launch;     /* how many of its service were launched before it, and itself */
     uint64_t template;   /* what it was started from */
+    uint64_t shape;      /* what it has, or is believed to have */
+    uint64_t resizing;   /* the shape it is being given; 0 = none */
+    int64_t told_us;     /* when it was last told so, or asked for: `resizing`, `asked` */
     int64_t state_us;    /* when it entered its state */
     int64_t started_us;  /* when START was issued */
     int64_t deadline_us; /* starting: a failed start from then on; draining: stopped then, drained
@@ -125,6 +132,8 @@ struct instance {
     bool protected_; /* the operator: never chosen as a victim */
     bool replace;    /* leaves as soon as another is ready in its place */
     bool evict;      /* the operator: leaves now */
+    bool asked;      /* the engine was asked for one fewer, and this one is as good as any: it goes
+                        on until the engine has said whom it takes */
     bool running;    /* the engine has said that it runs */
     bool found;      /* named since the engine began to list what runs */
     bool again;      /* its last action may be lost (the controller was away): to be said again */
@@ -138,8 +147,10 @@ const char *instance_state_name(enum instance_state s);
 /* The only way to change a state; asserts that the move is allowed. */
 void instance_move(struct instance *i, enum instance_state to, int64_t now_us);
 /* Counts as capacity in decisions: pending to ready, failing (its replacement is itself, until it
- * is given up), standby. */
+ * is given up), standby; but nobody in whose name one fewer was asked for. */
 bool instance_counts(const struct instance *i);
+/* Does the engine owe an answer that may have been lost: to a stop, a resize, one fewer? */
+bool instance_awaits(const struct instance *i);
 
 /* Neither given up nor gone, and made of something else than what is configured now. Protected
  * ones stay as they are. */
@@ -158,6 +169,7 @@ struct service_view {
     bool operator_forced;   /* over max */
     bool paused;
     bool leaving;         /* removed from the configuration, or the whole program stops */
+    bool driver_down;     /* its engine does not answer: nothing is started or stopped */
     int32_t schedule_min; /* min and max as a schedule has moved them now; -1 = not */
     int32_t schedule_max;
     int64_t backoff_until_us; /* no start before; 0 = none */

@@ -16,6 +16,11 @@ struct tally {
     uint32_t pending, free; /* the lowest number, the first slot */
 };
 
+static bool is_outdated(const struct plan_input *in, const struct instance *i)
+{
+    return !in->engine_chooses && instance_outdated(i, in->template);
+}
+
 static void tally_up(const struct plan_input *in, struct tally *ret)
 {
     struct tally t = { 0 };
@@ -28,7 +33,7 @@ static void tally_up(const struct plan_input *in, struct tally *ret)
         if (!instance_counts(i))
             continue;
         t.counted++;
-        if (instance_outdated(i, in->template)) {
+        if (is_outdated(in, i)) {
             t.outdated++;
             continue;
         }
@@ -77,7 +82,7 @@ static bool may_go(const struct plan_input *in, const struct instance *i, bool o
         return false;
     if (in->leaving)
         return true;
-    return !i->protected_ && instance_outdated(i, in->template) == outdated;
+    return !i->protected_ && is_outdated(in, i) == outdated;
 }
 
 static bool pick_victim(const struct plan_input *in, bool outdated, struct plan_move *ret)
@@ -93,7 +98,8 @@ static bool pick_victim(const struct plan_input *in, bool outdated, struct plan_
     ret->index = (uint32_t)(victim - in->instances);
     if (victim->state == INSTANCE_PENDING)
         ret->type = PLAN_DROP;
-    else if (victim->state == INSTANCE_READY || victim->state == INSTANCE_FAILING)
+    else if (!in->engine_chooses &&
+             (victim->state == INSTANCE_READY || victim->state == INSTANCE_FAILING))
         ret->type = PLAN_DRAIN;
     else
         ret->type = PLAN_STOP;

@@ -13,10 +13,11 @@ struct plan_input {
     uint32_t instance_count; /* slots, those GONE included */
     uint32_t slot_count;     /* how many there may be */
     int32_t wanted;
-    int32_t surge;     /* 1.. */
-    uint64_t template; /* of what is to run */
-    bool leaving;      /* nothing of it is to stay, protected ones included */
-    bool may_start;    /* no back-off, engine up */
+    int32_t surge;       /* 1.. */
+    uint64_t template;   /* of what is to run */
+    bool leaving;        /* nothing of it is to stay, protected ones included */
+    bool may_start;      /* no back-off, engine up */
+    bool engine_chooses; /* who goes, and when what is outdated is replaced */
 };
 
 enum plan_move_type {
@@ -24,7 +25,7 @@ enum plan_move_type {
     PLAN_CREATE, /* a new instance, pending */
     PLAN_LAUNCH, /* a pending one is started */
     PLAN_DROP,   /* a pending one is given up */
-    PLAN_STOP,   /* one that never was ready */
+    PLAN_STOP,   /* one that never was ready; or any, of an engine that chooses */
     PLAN_DRAIN,  /* one that has traffic, or had it */
 };
 

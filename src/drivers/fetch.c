@@ -93,22 +93,30 @@ static size_t on_data(char *data, size_t size, size_t count, void *ctx)
     return n;
 }
 
-static void set_headers(struct fetch *f, const struct schema_map *headers)
+static void add_header(struct fetch *f, const char *name, const char *value)
 {
     char line[1024];
-    for (size_t i = 0; headers && i < headers->count; i++) {
-        fmt(line, sizeof(line), "%s: %s", headers->names[i], headers->values[i]);
-        struct curl_slist *more = curl_slist_append(f->headers, line);
-        f->headers = more ? more : f->headers;
-    }
+    fmt(line, sizeof(line), "%s: %s", name, value);
+    struct curl_slist *more = curl_slist_append(f->headers, line);
+    f->headers = more ? more : f->headers;
+}
+
+static void set_headers(struct fetch *f, const struct fetch_request *r)
+{
+    for (size_t i = 0; r->headers && i < r->headers->count; i++)
+        add_header(f, r->headers->names[i], r->headers->values[i]);
+    if (r->body)
+        add_header(f, "Content-Type", "application/json");
 }
 
 static void set_options(struct fetch *f, const struct fetch_request *r)
 {
     CURL *easy = f->transfer.easy;
-    set_headers(f, r->headers);
+    set_headers(f, r);
     curl_easy_setopt(easy, CURLOPT_URL, r->url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, f->headers);
+    if (r->body)
+        curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, r->body);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*"); /* whatever the environment says */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");

@@ -1,4 +1,5 @@
-/* Getting a small text over HTTP, on the loop, never blocking. It waits until it is cancelled. */
+/* Getting a small text over HTTP, or sending one, on the loop, never blocking. It waits until it is
+ * cancelled. */
 #pragma once
 
 #include <stdint.h>
@@ -14,6 +15,7 @@ struct fetch;
 struct fetch_request {
     const char *url;
     const struct schema_map *headers; /* NULL = none */
+    const char *body;                 /* JSON, and the request is a POST; NULL = a GET */
 };
 
 /* `status` 0 = no answer, and `error` says why. The body is whole, or it is an error; it is

@@ -15,8 +15,16 @@ void faults_init(struct faults *f, struct rng *r)
 
 void faults_init_later(struct faults *f, struct rng *r)
 {
-    for (unsigned k = FAULT_LATER; k < FAULT_KIND_MAX; k++) {
+    for (unsigned k = FAULT_LATER; k < FAULT_ENGINE; k++) {
         if (rng_below(r, 3) == 0)
+            f->on |= BIT(k);
+    }
+}
+
+void faults_init_engine(struct faults *f, struct rng *r)
+{
+    for (unsigned k = FAULT_ENGINE; k < FAULT_KIND_MAX; k++) {
+        if (rng_below(r, 2) == 0)
             f->on |= BIT(k);
     }
 }

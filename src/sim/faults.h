@@ -27,6 +27,12 @@ enum fault_kind {
     FAULT_STILL,       /* the monotonic clock goes back a little */
     FAULT_LATER, /* from here on drawn from numbers of their own: older seeds stay what they are */
     FAULT_LEAVE = FAULT_LATER, /* a service goes, the controller is killed, and it comes back */
+    FAULT_ENGINE,              /* what only some engines do; again of numbers of their own */
+    FAULT_HANG = FAULT_ENGINE, /* it goes silent, and nobody says so at first */
+    FAULT_LATE,                /* exits are told late */
+    FAULT_AGAIN,               /* it is asked twice for one instance */
+    FAULT_RELIST,              /* it forgets what it has told, and lists everything */
+    FAULT_MOVE,                /* it ends instances and makes others, unasked */
     FAULT_KIND_MAX,
 };
 
@@ -36,6 +42,7 @@ struct faults {
 
 void faults_init(struct faults *f, struct rng *r);
 void faults_init_later(struct faults *f, struct rng *r);
+void faults_init_engine(struct faults *f, struct rng *r);
 bool fault_on(const struct faults *f, enum fault_kind k);
 /* On, and the dice say that it happens now: once in `one_in`. */
 bool fault_hits(const struct faults *f, struct rng *r, enum fault_kind k, uint32_t one_in);

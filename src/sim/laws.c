@@ -95,9 +95,12 @@ static void check_start(struct laws *l, const struct world *w, uint32_t service,
         *x = (struct laws_entry){ .used = true, .service = service, .number = a->number };
 }
 
-static void check_drain(struct laws *l, uint32_t service, const struct action *a)
+static void check_drain(struct laws *l, const struct world *w, uint32_t service,
+                        const struct action *a)
 {
     check_right_to_act(l, service, a);
+    if (w->engine->chooses)
+        laws_break(l, "4 drain", "svc%u-%u is drained, and another one may go", service, a->number);
     struct laws_entry *x = find_or_add(l, service, a->number);
     if (!x)
         return;
@@ -113,7 +116,7 @@ static void check_stop(struct laws *l, const struct world *w, uint32_t service,
     if (!x)
         return;
     x->told_stop = true;
-    if (!x->was_ready)
+    if (!x->was_ready || w->engine->chooses)
         return;
     if (!x->told_drain)
         laws_break(l, "4 drain", "svc%u-%u was ready and is stopped undrained", service, a->number);
@@ -134,9 +137,11 @@ static void check_action(struct laws *l, const struct world *w, const struct act
     if (a->type == ACTION_START)
         check_start(l, w, (uint32_t)service, a);
     else if (a->type == ACTION_DRAIN)
-        check_drain(l, (uint32_t)service, a);
+        check_drain(l, w, (uint32_t)service, a);
     else if (a->type == ACTION_STOP)
         check_stop(l, w, (uint32_t)service, a);
+    else if (a->type == ACTION_RESIZE)
+        check_right_to_act(l, (uint32_t)service, a);
     if (l->calm)
         laws_break(l, "6 calm", "action %d on svc%d-%u under constant load (%s)", a->type, service,
                    a->number, a->decision ? a->decision->summary : a->text);
@@ -207,6 +212,9 @@ static bool has_step(const struct decision *d, enum limit_kind k)
 static void check_decision(struct laws *l, const struct control *c, const struct decision *d)
 {
     struct service_view v;
+    if (d->token != l->token)
+        laws_break(l, "4 token", "%s: decided under %llu, the lease is %llu", d->service,
+                   (unsigned long long)d->token, (unsigned long long)l->token);
     if (!control_view(c, d->slot, &v))
         return;
     int32_t max = v.schedule_max >= 0 ? v.schedule_max : v.conf->max;
@@ -269,8 +277,19 @@ static void check_capacity(struct laws *l, const struct world *w, const struct c
 /* -- law 5: a core without memory goes on with what it finds --------------------------------------
  */
 
+/* Those who share a budget may be decided on more than once in a step. */
+static bool met_budget(const struct actions *actions, uint32_t slot)
+{
+    for (size_t n = 0; n < actions->count; n++) {
+        const struct action *a = &actions->items[n];
+        if (a->type == ACTION_RECORD && a->service == slot && has_step(a->decision, LIMIT_BUDGET))
+            return true;
+    }
+    return false;
+}
+
 static void check_adopted(struct laws *l, const struct world *w, const struct control *c,
-                          const struct event *e)
+                          const struct event *e, const struct actions *actions)
 {
     int32_t service = e->service >= 0 ? world_service_of(w, (uint32_t)e->service) : -1;
     struct service_view v;
@@ -279,7 +298,7 @@ static void check_adopted(struct laws *l, const struct world *w, const struct co
         return;
     /* When the list was long in coming, the rules may know enough by then to want fewer. */
     const struct decision *d = control_decision(c, v.slot);
-    if (has_step(d, LIMIT_RULES) || has_step(d, LIMIT_BUDGET))
+    if (has_step(d, LIMIT_RULES) || has_step(d, LIMIT_BUDGET) || met_budget(actions, v.slot))
         return;
     int32_t max = v.schedule_max >= 0 ? v.schedule_max : v.conf->max;
     if (v.conf->mode == SERVICE_AUTO && v.desired < MIN(max, l->found[service]))
@@ -303,7 +322,7 @@ static void check_count(struct laws *l, const struct world *w, const struct cont
     int32_t staying = 0; /* runs, and was not told to go */
     for (uint32_t n = 0; n < WORLD_INSTANCES_MAX; n++) {
         const struct world_instance *i = &w->instances[n];
-        if (!i->alive || i->stopping || i->service != service)
+        if (!i->alive || i->stopping || i->service != service || i->number == 0)
             continue;
         const struct laws_entry *x = find(l, service, i->number);
         staying += !x || (!x->told_drain && !x->told_stop);
@@ -450,12 +469,25 @@ static void check_sane(struct laws *l, const struct decision *d)
 /* -- the book
  * -------------------------------------------------------------------------------------- */
 
+/* What goes is not there to go on with. */
+static void take_leaving(struct laws *l, uint32_t service, struct laws_entry *x)
+{
+    if (!x || !x->found)
+        return;
+    x->found = false;
+    l->found[service]--;
+}
+
 static void take_event(struct laws *l, const struct world *w, const struct event *e)
 {
     int32_t service = e->service >= 0 ? world_service_of(w, (uint32_t)e->service) : -1;
     struct laws_entry *x = service >= 0 ? find(l, (uint32_t)service, e->number) : NULL;
-    if (e->type == EVENT_LEASE)
+    if (e->type == EVENT_LEASE) {
         l->lease_lost = !e->flag;
+        l->token = e->flag ? e->token : 0;
+    }
+    if (e->type == EVENT_LEAVING && service >= 0)
+        take_leaving(l, (uint32_t)service, x);
     if (e->type == EVENT_RESTART) {
         memset(l->listing, 1, sizeof(l->listing));
         memset(l->found, 0, sizeof(l->found));
@@ -509,7 +541,7 @@ void laws_check(struct laws *l, const struct world *w, const struct control *c,
     int32_t service = e->service >= 0 ? world_service_of(w, (uint32_t)e->service) : -1;
     if (e->type == EVENT_FOUND && service >= 0)
         take_found(l, (uint32_t)service, e->number);
-    check_adopted(l, w, c, e);
+    check_adopted(l, w, c, e, actions);
     take_event(l, w, e);
     for (size_t n = 0; n < actions->count; n++)
         check_action(l, w, &actions->items[n]);
@@ -541,6 +573,15 @@ static void check_served(struct laws *l, const struct world_service *s,
                    s->name, demand, target, v->ready, v->conf->max, v->trouble);
 }
 
+static void check_shapes(struct laws *l, const struct world *w, uint32_t service)
+{
+    for (uint32_t n = 0; n < WORLD_INSTANCES_MAX; n++) {
+        const struct world_instance *i = &w->instances[n];
+        if (i->alive && i->service == service && i->shape != w->services[service].shape)
+            laws_break(l, "alive", "svc%u-%u still has another shape", service, i->number);
+    }
+}
+
 void laws_check_end(struct laws *l, const struct world *w, const struct scenario *x,
                     const struct control *c)
 {
@@ -561,6 +602,7 @@ void laws_check_end(struct laws *l, const struct world *w, const struct scenario
         if (v.conf->mode == SERVICE_AUTO && v.ready != v.desired)
             laws_break(l, "alive", "%s: %d ready, %d desired: %s", s->name, v.ready, v.desired,
                        v.trouble);
+        check_shapes(l, w, n);
         if (x->tracks[n])
             check_served(l, s, &v, x->target[n]);
     }

@@ -28,6 +28,7 @@ struct laws {
     uint64_t used[WORLD_SERVICES_MAX][LAWS_NUMBERS_MAX / 64]; /* numbers ever started */
     uint64_t pool[WORLD_SERVICES_MAX];                        /* hash of what was published last */
     bool lease_lost, stopping, stopped;
+    uint64_t token;
     bool fresh;   /* the controller has no memory of before its restart */
     bool amnesia; /* nor had one before it */
     bool listing[WORLD_SERVICES_MAX];

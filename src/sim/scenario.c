@@ -322,6 +322,17 @@ static void widen(struct scenario *x, struct world *w, uint64_t seed)
     b->per_month = chance(&r, 4) ? rng_unit(&r) * 50 : 0;
 }
 
+static void fit_engine(struct scenario *x, const struct world *w, uint64_t seed)
+{
+    rng_init(&x->engines, seed ^ UINT64_C(0xe2615e));
+    for (uint32_t n = 0; n < w->service_count; n++) {
+        struct service_conf *c = &x->services[n];
+        c->can_choose_victim = !w->engine->chooses;
+        c->can_resize = w->engine->resizes;
+        c->shape = w->engine->resizes ? 1000 : 0;
+    }
+}
+
 void scenario_init(struct scenario *x, struct world *w, uint64_t seed)
 {
     memset(x, 0, sizeof(*x));
@@ -330,6 +341,7 @@ void scenario_init(struct scenario *x, struct world *w, uint64_t seed)
     for (uint32_t n = 0; n < w->service_count; n++)
         random_service(x, w, n);
     add_late_knobs(x, w, seed);
+    fit_engine(x, w, seed);
     x->model.services = x->services;
     x->model.service_count = w->service_count;
     x->model.zone_count = 1;
@@ -344,6 +356,8 @@ const struct model_conf *scenario_model(struct scenario *x)
 
 void scenario_change(struct scenario *x, const struct world *w)
 {
+    if (w->engine->resizes && chance(&x->engines, 2))
+        x->services[rng_below(&x->engines, w->service_count)].shape += 1000;
     struct rng *r = &x->rng;
     struct service_conf *c = &x->services[rng_below(r, w->service_count)];
     switch (rng_below(r, 6)) {

@@ -11,6 +11,7 @@ struct scenario {
     double target[WORLD_SERVICES_MAX];
     bool wide; /* with every kind of rule, budgets, order, ... */
     struct rng rng;
+    struct rng engines; /* of what only some engines need */
 };
 
 void scenario_init(struct scenario *s, struct world *w, uint64_t seed);

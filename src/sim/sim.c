@@ -43,6 +43,7 @@ struct sim {
     void *memory, *shadow_memory;
     bool down; /* the controller is not there */
     bool lease_lost;
+    uint64_t token;  /* of the lease that is held, or was */
     int64_t wake_us; /* when the core is ticked next, out of turn */
     uint64_t words[WORDS_MAX], again[WORDS_MAX];
     size_t word_count;
@@ -62,8 +63,8 @@ static void mix(uint64_t *hash, const void *p, size_t n)
 static void mix_decision(uint64_t *hash, const struct decision *d)
 {
     int64_t numbers[] = {
-        (int64_t)d->sequence, d->now_us,   d->slot,      d->cause, d->before, d->desired, d->ready,
-        d->starting,          d->draining, d->in_flight, d->queued
+        (int64_t)d->sequence, (int64_t)d->token, d->now_us,   d->slot,     d->cause,     d->before,
+        d->desired,           d->ready,          d->starting, d->draining, d->in_flight, d->queued
     };
     mix(hash, numbers, sizeof(numbers));
     mix(hash, d->summary, strlen(d->summary));
@@ -225,6 +226,7 @@ static void feed_config(struct sim *s)
 {
     struct event e = world_event(&s->world, EVENT_CONFIG, -1);
     e.conf = scenario_model(&s->scenario);
+    world_configure(&s->world, e.conf);
     feed(s, &e);
 }
 
@@ -251,6 +253,14 @@ static void feed_flag(struct sim *s, enum event_type type, bool flag)
 {
     struct event e = world_event(&s->world, type, -1);
     e.flag = flag;
+    feed(s, &e);
+}
+
+static void feed_lease(struct sim *s, bool held)
+{
+    struct event e = world_event(&s->world, EVENT_LEASE, -1);
+    e.flag = held;
+    e.token = s->token;
     feed(s, &e);
 }
 
@@ -335,7 +345,8 @@ static void revive_brain(struct sim *s)
         s->core = restore(s, s->memory);
     }
     feed_flag(s, EVENT_RESTART, false);
-    feed_flag(s, EVENT_LEASE, !s->lease_lost);
+    s->token++; /* another controller: another lease */
+    feed_lease(s, !s->lease_lost);
     feed_config(s);
     feed_flag(s, EVENT_DRIVER, s->world.driver_up);
     if (s->world.driver_up)
@@ -364,7 +375,7 @@ static void lose_lease(struct sim *s)
     if (s->lease_lost)
         return;
     s->lease_lost = true;
-    feed_flag(s, EVENT_LEASE, false);
+    feed_lease(s, false);
     world_schedule(&s->world, (int64_t)rng_below(&s->world.rng, 30 * US_PER_S), OWN_LEASE_BACK);
 }
 
@@ -420,13 +431,15 @@ static void strike(struct sim *s)
     if (whole && fault_hits(&w->faults, &w->rng, FAULT_AMNESIA, 12))
         kill_brain(s, true);
     leave(s);
+    world_strike(w);
     world_schedule(w, STRIKE_US, OWN_STRIKE);
 }
 
 static void lease_back(struct sim *s)
 {
+    s->token += s->lease_lost;
     s->lease_lost = false;
-    feed_flag(s, EVENT_LEASE, true);
+    feed_lease(s, true);
 }
 
 static void on_own(void *ctx, int64_t arg)
@@ -533,6 +546,7 @@ static struct sim *new_sim(uint64_t seed, const struct sim_options *o, struct si
     s->chaos = true;
     s->wake_us = US_NEVER;
     world_init(&s->world, seed);
+    world_use_engine(&s->world, o->engine ? o->engine : engine_of_seed(seed));
     scenario_init(&s->scenario, &s->world, seed);
     rng_init(&s->later, seed ^ UINT64_C(0x1eafe));
     faults_init_later(&s->world.faults, &s->later);
@@ -561,6 +575,7 @@ int sim_run_seed(uint64_t seed, const struct sim_options *options, struct sim_re
         return -ENOMEM;
     }
     s->core = control_init(s->memory, &caps);
+    report.engine = s->world.engine->name;
     report.faults = s->world.faults.on;
     run(s, options);
     report.at_us = s->laws.at_us;

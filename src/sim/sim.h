@@ -5,14 +5,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sim/engine.h"
+
 struct sim_options {
     int64_t chaos_us;  /* with faults; 0 = default */
     int64_t settle_us; /* after them, until nothing may move any more; 0 = default */
-    bool verbose;      /* print every event, action and decision to stdout */
+    const struct world_engine *engine; /* NULL = the seed's own */
+    bool verbose;                      /* print every event, action and decision to stdout */
 };
 
 struct sim_report {
     uint64_t seed;
+    const char *engine;
     uint32_t faults; /* enum fault_kind, as bits */
     uint64_t hash;   /* of all actions and decisions */
     uint64_t events, actions, decisions, starts;

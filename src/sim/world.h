@@ -9,6 +9,7 @@
 #include "base/heap.h"
 #include "base/rng.h"
 #include "core/control.h"
+#include "sim/engine.h"
 #include "sim/faults.h"
 #include "sim/load.h"
 
@@ -26,7 +27,13 @@ struct world_instance {
     bool serving;   /* is in the pool, as last published */
     uint32_t service, number;
     uint32_t generation; /* of the entry: what was sent to an earlier one is dropped */
-    uint64_t template;
+    uint64_t template, shape;
+    bool reached; /* the engine has begun to make it */
+    bool said;    /* the core was told that it runs */
+    bool late;    /* its exit was held back once */
+    /* Of engines that choose. A number of 0 = the core does not know of it yet. */
+    bool asked;           /* one fewer was asked for in its name, and not yet answered */
+    bool untold;          /* is ended by the engine, and that was not told yet */
     int64_t ill_until_us; /* fails its probes */
     int64_t drained_us;   /* nothing in flight from then on; US_NEVER = it is not draining */
 };
@@ -41,7 +48,10 @@ struct world_service {
     int64_t stop_us;  /* at most */
     uint32_t ready;   /* serving and alive */
     uint32_t in_flight, queued;
-    uint32_t rung; /* the demand at which the doorbell rang last */
+    uint32_t rung;            /* the demand at which the doorbell rang last */
+    uint64_t template, shape; /* as configured */
+    uint32_t number;          /* the highest that an instance of it had */
+    bool rolling;             /* an update is going on */
 };
 
 enum world_event_kind {
@@ -56,6 +66,14 @@ enum world_event_kind {
     WORLD_DRAINED,
     WORLD_NOT_THERE, /* the answer to a stop of what is gone */
     WORLD_DRIVER,
+    WORLD_SILENT,    /* somebody notices that the engine hangs */
+    WORLD_AGAIN,     /* it is asked a second time for an instance */
+    WORLD_RESIZED,   /* arg = whether it worked */
+    WORLD_UNHEALTHY, /* the engine ends what does not become ready */
+    WORLD_REPLACE,   /* this and the next: of engines that choose */
+    WORLD_CHOOSE,
+    WORLD_ROLL,
+    WORLD_LOOK,
     WORLD_OWN, /* of whoever drives the world */
 };
 
@@ -74,7 +92,10 @@ struct world {
     struct faults faults;
     struct rng later; /* of what only wide seeds have: older ones stay what they are */
     bool wide;        /* metrics of services' own, latency, histories */
+    const struct world_engine *engine;
+    struct rng engines; /* of what only some engines do */
     bool driver_up;
+    bool hangs; /* it is not up, and nobody knows */
     int64_t tick_us;
     int64_t probe_us;
     double instance_seconds;
@@ -95,10 +116,15 @@ struct world {
     uint32_t (*mark)(void *ctx, int32_t slot); /* the doorbell's */
 };
 
+/* With the engine `process`. */
 void world_init(struct world *w, uint64_t seed);
+/* Before anything else. */
+void world_use_engine(struct world *w, const struct world_engine *engine);
+/* What is configured now: an engine of its own will rolls the update. */
+void world_configure(struct world *w, const struct model_conf *conf);
 /* Let everything that is due until `until_us` happen. */
 void world_run(struct world *w, int64_t until_us);
-/* Carry out what the core said: START, DRAIN, STOP. */
+/* Carry out what the core said: START, DRAIN, STOP, RESIZE. */
 void world_act(struct world *w, const struct action *a);
 /* The pool of a service: which numbers are in it. */
 void world_publish(struct world *w, uint32_t service, const uint32_t *ready, uint32_t count);
@@ -109,6 +135,8 @@ void world_schedule(struct world *w, int64_t delay_us, int64_t arg);
 /* The engine is away until `us` from now. */
 void world_driver_away(struct world *w, int64_t us);
 void world_driver_back(struct world *w);
+/* Now and then: what this kind of engine does to those who use it. */
+void world_strike(struct world *w);
 struct world_instance *world_find(const struct world *w, uint32_t service, uint32_t number);
 /* -1 = not of this world. */
 int32_t world_service_of(const struct world *w, uint32_t slot);

@@ -48,7 +48,7 @@ static void fill(struct world *w, const struct world_service *s, uint32_t servic
     add(w, b, METRIC_RPS, 0, s->in_flight * 10.0);
     for (uint32_t n = 0; n < WORLD_INSTANCES_MAX; n++) {
         const struct world_instance *i = &w->instances[n];
-        if (!i->known || !i->alive || i->service != service)
+        if (!i->known || !i->alive || i->service != service || i->number == 0)
             continue;
         add(w, b, METRIC_CONCURRENCY, i->number, i->serving ? each : 0);
         add(w, b, METRIC_CPU, i->number, i->serving ? each / s->capacity : 0.01);

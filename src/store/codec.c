@@ -168,9 +168,17 @@ static bool store_value(const struct codec_field *f, void *base, int64_t value)
     }
 }
 
+/* The pointer that a CODEC_STRING is. */
+static const char **string_at(const struct codec_field *f, const void *base)
+{
+    return (const char **)(uintptr_t)((const char *)base + f->offset);
+}
+
 static json_t *encode(const struct codec_field *f, const void *base)
 {
     const char *at = (const char *)base + f->offset;
+    if (f->kind == CODEC_STRING)
+        return codec_text(*string_at(f, base), strlen(*string_at(f, base)));
     if (f->kind == CODEC_TEXT)
         return codec_text(at, strnlen(at, f->size));
     int64_t value = load(f, base);
@@ -194,13 +202,15 @@ static bool is_absent(const struct codec_field *f, const void *base)
 {
     if (f->kind == CODEC_TEXT)
         return ((const char *)base)[f->offset] == '\0';
+    if (f->kind == CODEC_STRING)
+        return !*string_at(f, base);
     return load(f, base) == f->absent;
 }
 
 int codec_put(json_t *object, const struct codec_field *fields, size_t count, const void *base)
 {
     for (const struct codec_field *f = fields; f < fields + count; f++) {
-        if (f->optional && is_absent(f, base))
+        if ((f->optional || f->kind == CODEC_STRING) && is_absent(f, base))
             continue;
         if (json_object_set_new(object, f->key, encode(f, base)) < 0)
             return -ENOMEM;
@@ -232,7 +242,11 @@ static bool decode_enum(const struct codec_field *f, const json_t *json, void *b
 static bool decode(const struct codec_field *f, const json_t *json, void *base)
 {
     uint64_t bits;
+    size_t n;
     switch (f->kind) {
+    case CODEC_STRING:
+        *string_at(f, base) = codec_text_decode(json, &n);
+        return *string_at(f, base) != NULL;
     case CODEC_TEXT:
         return decode_text(f, json, base);
     case CODEC_ENUM:
@@ -255,7 +269,9 @@ int codec_get(const json_t *object, const struct codec_field *fields, size_t cou
 {
     for (const struct codec_field *f = fields; f < fields + count; f++) {
         const json_t *json = json_object_get(object, f->key);
-        if (!json && f->optional) {
+        if (!json && f->kind == CODEC_STRING) {
+            *string_at(f, base) = NULL;
+        } else if (!json && f->optional) {
             if (f->kind == CODEC_TEXT)
                 ((char *)base)[f->offset] = '\0';
             else

@@ -50,15 +50,20 @@ static const struct codec_field event_fields[] = {
     EVENT(status, I32, UNLESS(0)),
     EVENT(pid, I64, UNLESS(0)),
     EVENT(template, HEX, UNLESS(0)),
+    EVENT(shape, HEX, UNLESS(0)),
+    EVENT(token, U64, UNLESS(0)),
     EVENT(in_flight, U32, UNLESS(0)),
     EVENT(queued, U32, UNLESS(0)),
     EVENT(op, ENUM, NAMED(op_name, OPERATOR_MAX), UNLESS(0)),
     EVENT(text, TEXT, UNLESS(0)),
+    EVENT(address, STRING),
+    EVENT(ref, STRING),
 };
 
 #define DECISION(...) FIELD(struct decision, __VA_ARGS__)
 static const struct codec_field decision_fields[] = {
     DECISION(sequence, U64),
+    DECISION(token, U64, UNLESS(0)),
     { .key = "time", .kind = CODEC_TIME, .offset = offsetof(struct decision, wall_us), .size = 8 },
     DECISION(now_us, I64),
     DECISION(service, TEXT),
@@ -239,6 +244,8 @@ int event_json_decode(const json_t *json, struct event *ret, struct err *err)
         rc = history_decode(history, &e, err);
     if (rc == 0)
         *ret = e;
+    else
+        event_json_done(&e);
     return rc;
 }
 
@@ -249,6 +256,9 @@ void event_json_done(struct event *e)
     e->sample_count = 0;
     free((void *)(uintptr_t)e->history);
     e->history = NULL;
+    free((void *)(uintptr_t)e->address);
+    free((void *)(uintptr_t)e->ref);
+    e->address = e->ref = NULL;
 }
 
 static json_t *opinion_json(const struct decision_opinion *o)

@@ -1,7 +1,8 @@
 /* Events and decisions as JSON. Both are exact: an event that went through JSON and back is the
  * same event, and a decision has one text only, in which `replay` compares byte for byte. Numbers
  * with a fraction have 17 digits; "nan", "inf" and "-inf" are strings; what is not UTF-8 is
- * {"hex":".."}.
+ * {"hex":".."}. What a field's absence means is nothing or 0, so that lines of older versions are
+ * read.
  */
 #pragma once
 
@@ -13,7 +14,8 @@
 
 /* A new object, or NULL when memory is short. `conf` is not in it: see journal.h. */
 json_t *event_json(const struct event *e);
-/* 0, or -EPROTO with a text. Samples and history are malloc'd: event_json_done() frees them. */
+/* 0, or -EPROTO with a text. Samples, history, address and ref are malloc'd: event_json_done()
+ * frees them. */
 int event_json_decode(const json_t *json, struct event *ret, struct err *err);
 void event_json_done(struct event *e);
 

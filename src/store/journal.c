@@ -183,16 +183,41 @@ static int put_line(struct journal *j, json_t *line)
     return rc;
 }
 
+static json_t *places_json(const struct journal_snapshot *s)
+{
+    json_t *places = json_array();
+    for (size_t i = 0; places && i < s->place_count; i++) {
+        const struct journal_place *p = &s->places[i];
+        json_t *one = json_pack("[I, I, s, o, o, I]", (json_int_t)p->service, (json_int_t)p->number,
+                                p->driver, codec_text(p->address, strlen(p->address)),
+                                codec_text(p->ref, strlen(p->ref)), (json_int_t)p->pid);
+        if (json_array_append_new(places, one) < 0) {
+            json_decref(places);
+            places = NULL;
+        }
+    }
+    return places;
+}
+
+static json_t *clock_json(const struct journal_clock *c)
+{
+    return json_pack("{s:s, s:I, s:I}", "boot", c->boot, "offset_us", (json_int_t)c->offset_us,
+                     "now_us", (json_int_t)c->now_us);
+}
+
 static json_t *head_json(const struct journal *j, const struct journal_snapshot *s)
 {
     _cleanup_free_ char *words = s->words ? codec_words(s->words, s->word_count) : NULL;
     if (s->words && !words)
         return NULL;
     json_t *config = s->config ? journal_config_json(s->config) : json_null();
-    return json_pack("{s:I, s:s, s:o, s:I, s:b, s:{s:o, s:s?}}", "segment", (json_int_t)j->sequence,
-                     "version", j->version, "time", codec_time(s->wall_us), "wall_us",
-                     (json_int_t)s->wall_us, "continues", j->continues, "snapshot", "config",
-                     config, "words", words);
+    json_t *own = s->own ? journal_config_json(s->own) : NULL;
+    return json_pack("{s:I, s:s, s:o, s:I, s:b, s:o, s:o, s:{s:o, s:s?, s:o*}}", "segment",
+                     (json_int_t)j->sequence, "version", j->version, "time",
+                     codec_time(s->wall_us), "wall_us", (json_int_t)s->wall_us, "continues",
+                     j->continues && !s->afresh, "clock", clock_json(&s->clock), "places",
+                     places_json(s), "snapshot", "config", config, "words", words,
+                     "own", own);
 }
 
 /* Everything in the buffer, or an error; a line cut in the middle is taken back if that works. */

@@ -3,11 +3,14 @@
  * that recovery is the newest segment's snapshot and its tail, and `replay` can start at any
  * segment. The line formats:
  *   {"segment":N,"version":"..","time":..,"wall_us":..,"continues":bool,
- *    "snapshot":{"config":CONFIG|null,"words":"..."|null}}
+ *    "clock":{"boot":"..","offset_us":N,"now_us":N},
+ *    "places":[[service,number,"driver","address","ref",pid]...],
+ *    "snapshot":{"config":CONFIG|null,"words":"..."|null,"own":CONFIG}}     own is often not there
  *   {"event":{..}}                  see event_json.h; a config event carries "config":CONFIG
  *   {"decision":{..}}               see event_json.h
- *   CONFIG = {"path":..,"text":..,"wall_us":..,"templates":["hex"...],
+ *   CONFIG = {"path":..,"text":..,"wall_us":..,"templates":["hex"...],"shapes":["hex"...],
  *             "zones":[{"name":..,"offset":..,"transitions":[[at, offset]...]}...]}
+ * Versions before 0.3.0 wrote neither clock, places nor shapes: they read as none.
  * Nothing here knows how to parse a configuration or step a core. Not thread-safe: one owner. */
 #pragma once
 
@@ -28,9 +31,25 @@ struct journal_config {
     size_t text_bytes;
     int64_t wall_us;           /* config_parse()'s now_wall_us */
     const uint64_t *templates; /* of each service, in the configuration's order */
+    const uint64_t *shapes; /* of each as well; NULL = not known */
     size_t template_count;
     const struct zone_conf *zones; /* of the model: data, not to be read from zone files again */
     size_t zone_count;
+};
+
+/* An instance's outer side: what no event after the head need tell again. */
+struct journal_place {
+    uint32_t service; /* slot */
+    uint32_t number;
+    int64_t pid;
+    const char *driver, *address, *ref; /* "" = none */
+};
+
+/* What the core's time is made of: it is the monotonic clock of `boot` plus the offset. */
+struct journal_clock {
+    char boot[40]; /* the kernel's boot id; "" = unknown */
+    int64_t offset_us;
+    int64_t now_us; /* the core's time at the head */
 };
 
 struct journal_snapshot {
@@ -38,6 +57,12 @@ struct journal_snapshot {
     const uint64_t *words;               /* control_save()'s; NULL = none */
     size_t word_count;
     int64_t wall_us;
+    struct journal_clock clock;
+    const struct journal_place *places;
+    size_t place_count;
+    /* Of a machine that follows another: what it runs by itself, when `config` is another one. */
+    const struct journal_config *own;
+    bool afresh; /* written: nothing in the segments before leads to this state */
 };
 
 /* Zero means the default that stands behind it. */
@@ -99,3 +124,21 @@ struct journal_record {
 int journal_read(const char *path, bool newest,
                  int (*each)(void *ctx, const struct journal_record *r), void *ctx,
                  struct err *err);
+/* The same of whole lines that came from elsewhere, `first` being the number of the first in its
+ * segment; `path` is for messages. The text is written over. */
+int journal_read_lines(char *text, size_t bytes, const char *path, size_t first,
+                       int (*each)(void *ctx, const struct journal_record *r), void *ctx,
+                       struct err *err);
+
+/* A piece of a journal as it stands in the files, for another machine that follows it. */
+struct journal_chunk {
+    char *text; /* whole lines, malloc'd */
+    size_t bytes;
+    uint64_t segment, offset; /* where to go on */
+};
+
+/* From `offset` of a segment, or from the head of the newest one (0): at most `bytes`, but at least
+ * one line when there is a whole one. Behind the last line of a segment follows the next one. 0 or
+ * -errno; -ENOENT: there is no such segment any more, or nothing yet. */
+int journal_tail(const char *directory, uint64_t segment, uint64_t offset, size_t bytes,
+                 struct journal_chunk *ret);

@@ -20,14 +20,16 @@ static json_t *zone_json(const struct zone_conf *z)
 
 json_t *journal_config_json(const struct journal_config *c)
 {
-    json_t *templates = json_array(), *zones = json_array();
+    json_t *templates = json_array(), *zones = json_array(), *shapes = json_array();
     for (size_t i = 0; i < c->template_count; i++)
         json_array_append_new(templates, codec_hex(c->templates[i]));
+    for (size_t i = 0; c->shapes && i < c->template_count; i++)
+        json_array_append_new(shapes, codec_hex(c->shapes[i]));
     for (size_t i = 0; i < c->zone_count; i++)
         json_array_append_new(zones, zone_json(&c->zones[i]));
-    return json_pack("{s:s, s:o, s:I, s:o, s:o}", "path", c->path ? c->path : "", "text",
+    return json_pack("{s:s, s:o, s:I, s:o, s:o, s:o}", "path", c->path ? c->path : "", "text",
                      codec_text(c->text, c->text_bytes), "wall_us", (json_int_t)c->wall_us,
-                     "templates", templates, "zones", zones);
+                     "templates", templates, "shapes", shapes, "zones", zones);
 }
 
 static int zone_decode(const json_t *json, struct zone_conf *ret)
@@ -63,6 +65,22 @@ static int zones_decode(const json_t *json, struct journal_config_copy *ret)
     return 0;
 }
 
+/* Either one for each service, or none. */
+static int shapes_decode(const json_t *json, struct journal_config_copy *ret)
+{
+    size_t n = json_array_size(json);
+    if (n == 0)
+        return 0;
+    ret->shapes = calloc(n, sizeof(*ret->shapes));
+    if (!ret->shapes || n != ret->config.template_count)
+        return -EPROTO;
+    for (size_t i = 0; i < n; i++)
+        if (codec_hex_decode(json_array_get(json, i), &ret->shapes[i]) < 0)
+            return -EPROTO;
+    ret->config.shapes = ret->shapes;
+    return 0;
+}
+
 int journal_config_decode(const json_t *json, struct journal_config_copy *ret)
 {
     const json_t *wall = json_object_get(json, "wall_us");
@@ -83,6 +101,8 @@ int journal_config_decode(const json_t *json, struct journal_config_copy *ret)
     c->wall_us = json_integer_value(wall);
     c->templates = ret->templates;
     c->template_count = n;
+    if (shapes_decode(json_object_get(json, "shapes"), ret) < 0)
+        return -EPROTO;
     return zones_decode(json_object_get(json, "zones"), ret);
 }
 
@@ -91,5 +111,6 @@ void journal_config_done(struct journal_config_copy *c)
     free(c->path);
     free(c->text);
     free(c->templates);
+    free(c->shapes);
     free(c->zones);
 }

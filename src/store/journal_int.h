@@ -20,7 +20,7 @@ char *journal_path(const char *directory, uint64_t number);
 struct journal_config_copy {
     struct journal_config config;
     char *path, *text;
-    uint64_t *templates;
+    uint64_t *templates, *shapes;
     struct zone_conf *zones;
 };
 

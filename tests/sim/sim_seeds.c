@@ -1,5 +1,5 @@
 /* Runs the simulator over a range of seeds and over those that failed once.
- *   sim_seeds [FIRST LAST] [--file SEEDS] [--verbose]
+ *   sim_seeds [FIRST LAST] [--engine NAME] [--file SEEDS] [--verbose]
  * A failing seed prints the command that repeats it alone; put the seed into seeds.txt. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,14 +18,16 @@ struct job {
 static void complain(const struct sim_report *r)
 {
     printf("seed %" PRIu64 ": law %s broken (at %.3f s): %s\n  repeat: sim_seeds %" PRIu64
-           " %" PRIu64 " --verbose\n",
-           r->seed, r->law, (double)r->at_us / 1e6, r->text, r->seed, r->seed);
+           " %" PRIu64 " --engine %s --verbose\n",
+           r->seed, r->law, (double)r->at_us / 1e6, r->text, r->seed, r->seed, r->engine);
 }
 
-static void run_one(struct job *j, uint64_t seed)
+static void run_one(struct job *j, uint64_t seed, const struct world_engine *engine)
 {
+    struct sim_options options = j->options;
+    options.engine = engine;
     struct sim_report r;
-    int rc = sim_run_seed(seed, &j->options, &r);
+    int rc = sim_run_seed(seed, &options, &r);
     j->runs++;
     if (rc < 0) {
         printf("seed %" PRIu64 ": out of memory\n", seed);
@@ -40,7 +42,7 @@ static void run_one(struct job *j, uint64_t seed)
     }
     /* Now and then the same seed again: it must be the same run. */
     struct sim_report again;
-    if (seed % 50 == 0 && sim_run_seed(seed, &j->options, &again) >= 0 && again.hash != r.hash) {
+    if (seed % 50 == 0 && sim_run_seed(seed, &options, &again) >= 0 && again.hash != r.hash) {
         printf("seed %" PRIu64 ": two runs differ\n", seed);
         j->failures++;
     }
@@ -53,12 +55,11 @@ static int run_file(struct job *j)
         perror(j->file);
         return -1;
     }
-    char line[256];
+    char line[256], name[16];
+    uint64_t seed;
     while (fgets(line, sizeof(line), f)) {
-        char *end;
-        uint64_t seed = strtoull(line, &end, 10);
-        if (end != line)
-            run_one(j, seed);
+        if (sscanf(line, "%" SCNu64 " %15s", &seed, name) == 2)
+            run_one(j, seed, engine_find(name));
     }
     fclose(f);
     return 0;
@@ -70,6 +71,8 @@ static int parse(struct job *j, int argc, char **argv)
     for (int n = 1; n < argc; n++) {
         if (strcmp(argv[n], "--verbose") == 0)
             j->options.verbose = true;
+        else if (strcmp(argv[n], "--engine") == 0 && n + 1 < argc)
+            j->options.engine = engine_find(argv[++n]);
         else if (strcmp(argv[n], "--file") == 0 && n + 1 < argc)
             j->file = argv[++n];
         else if (positional++ == 0)
@@ -84,13 +87,14 @@ int main(int argc, char **argv)
 {
     struct job j = { .first = 1, .last = 1000 };
     if (parse(&j, argc, argv) < 0) {
-        fprintf(stderr, "usage: sim_seeds [FIRST LAST] [--file SEEDS] [--verbose]\n");
+        fprintf(stderr,
+                "usage: sim_seeds [FIRST LAST] [--engine NAME] [--file SEEDS] [--verbose]\n");
         return 2;
     }
     if (j.file && run_file(&j) < 0)
         return 2;
     for (uint64_t seed = j.first; seed <= j.last; seed++)
-        run_one(&j, seed);
+        run_one(&j, seed, j.options.engine);
     printf("%lu runs, %lu failed; %lu events, %lu decisions\n", j.runs, j.failures, j.events,
            j.decisions);
     return j.failures > 0;

@@ -290,9 +290,10 @@ class Load:
     that were cut in flight (when the proxy itself was killed) but never a refused connection.
     """
 
-    def __init__(self, port, clients=4, path="/", resets_ok=False, pause=0.0, timeout=30):
+    def __init__(self, port, clients=4, path="/", resets_ok=False, pause=0.0, timeout=30,
+                 host="127.0.0.1"):
         self.port, self.path, self.resets_ok = port, path, resets_ok
-        self.pause, self.timeout = pause, timeout
+        self.pause, self.timeout, self.host = pause, timeout, host
         self.done = threading.Event()
         self.lock = threading.Lock()
         self.ok, self.cut, self.failures, self.latencies = 0, 0, [], []
@@ -335,7 +336,7 @@ class Load:
         while not self.done.is_set():
             try:
                 if c is None:
-                    c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout * SLOW)
+                    c = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout * SLOW)
                     c.connect()
                 self.one(c)
             except ConnectionRefusedError as e:

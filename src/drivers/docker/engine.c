@@ -24,6 +24,11 @@
 
 static void ping(struct engine *e);
 
+static int64_t timeout_of(const struct engine_conf *conf)
+{
+    return conf->timeout_us > 0 ? conf->timeout_us : 10 * US_PER_S;
+}
+
 /* --- up and down --- */
 
 static void on_timer(uv_timer_t *timer)
@@ -131,24 +136,29 @@ void engine_call_ended(struct engine *e, const struct engine_call *c)
         engine_turn_soon(e);
 }
 
-static void launch(struct engine_call *c)
+static int launch(struct engine_call *c)
 {
     struct engine *e = c->engine;
     unsigned *count = count_of(e, c);
+    int rc = call_launch(c);
+    if (rc < 0)
+        return rc;
     list_remove(&c->link);
     list_push_back(&e->running, &c->link);
-    if (call_launch(c) < 0)
-        call_fail(c, "no memory");
-    else if (count)
+    if (count)
         ++*count;
+    return 0;
 }
 
 static void serve_waiting(struct engine *e)
 {
     LIST_FOR_EACH (it, &e->waiting) {
         struct engine_call *c = LIST_ENTRY(it, struct engine_call, link);
-        if (has_room(e, c))
-            launch(c);
+        if (!has_room(e, c) || launch(c) == 0)
+            continue;
+        call_fail(c, "no memory"); /* whoever is told may cancel others: the next turn goes on */
+        engine_turn_soon(e);
+        return;
     }
 }
 
@@ -168,8 +178,6 @@ static void fail_waiting(struct engine *e)
 
 static void tell_streams(struct engine *e)
 {
-    LIST_FOR_EACH (it, &e->running)
-        LIST_ENTRY(it, struct engine_call, link)->telling = false;
     for (bool more = true; more;) { /* a callback may take any call out of the list */
         more = false;
         LIST_FOR_EACH (it, &e->running) {
@@ -251,9 +259,27 @@ void engine_cancel(struct engine_call *c)
         call_free(c);
 }
 
+bool engine_is_at(const struct engine *e, const struct engine_conf *conf)
+{
+    struct engine_place place;
+    return engine_place_set(&place, conf, NULL) == 0 &&
+           memcmp(&place, &e->place, sizeof(place)) == 0 &&
+           e->timeout_us == timeout_of(conf);
+}
+
 bool engine_is_up(const struct engine *e)
 {
     return e->state == ENGINE_UP;
+}
+
+bool engine_is_down(const struct engine *e)
+{
+    return e->state == ENGINE_DOWN;
+}
+
+const char *engine_error(const struct engine *e)
+{
+    return e->error;
 }
 
 const char *engine_version(const struct engine *e)
@@ -269,7 +295,7 @@ int engine_new(const struct engine_options *options, struct engine **ret, struct
     if (!e)
         return err_set(err, -ENOMEM, "no memory for an engine");
     e->options = *options;
-    e->timeout_us = options->conf->timeout_us > 0 ? options->conf->timeout_us : 10 * US_PER_S;
+    e->timeout_us = timeout_of(options->conf);
     list_init(&e->waiting);
     list_init(&e->running);
     int rc = engine_place_set(&e->place, options->conf, err);

@@ -39,18 +39,20 @@ struct engine_request {
 };
 
 /* `status` 0 = no answer (`error` says why) or held back (`error` is ""). `json` is the body, NULL
- * when it is none; borrowed. For a status >= 400 `error` is the engine's message. */
+ * when it is none, and of several values (the progress of a pull) the last; borrowed. For a status
+ * >= 300 `error` is the engine's message, else "". */
 typedef void engine_done(void *ctx, int status, json_t *json, const char *error);
-/* A stream of JSON values, one call each; json NULL = it is over, and `error` says why. */
+/* A stream of JSON values, one call each; json NULL = it is over, and `error` says why. An empty
+ * object comes first: the engine has begun, and nothing is missed from now on. */
 typedef void engine_heard(void *ctx, json_t *json, const char *error);
-/* A stream of raw bytes; bytes 0 = it is over. */
+/* A stream of raw bytes; count 0 = it is over, all of it or (`error` not "") not. */
 typedef void engine_bytes(void *ctx, const char *bytes, size_t count, const char *error);
 
 struct engine_options {
     uv_loop_t *loop;
     const struct engine_conf *conf; /* copied */
     bool (*may_act)(void *ctx);
-    /* It answers (again), or not any more: said once each. An engine that is not there is asked
+    /* It answers (again), or not any more: said once each, NULL = nobody asks. An engine that is not there is asked
      * again with a growing pause, 250 ms to 10 s, without anybody having to. */
     void (*state)(void *ctx, bool up, const char *error);
     void *ctx;
@@ -59,7 +61,12 @@ struct engine_options {
 int engine_new(const struct engine_options *options, struct engine **ret, struct err *err);
 /* What is under way is cancelled. The loop must run once more to close the handles. */
 void engine_free(struct engine *e);
+/* Is it the one that `conf` means, asked in the same way? */
+bool engine_is_at(const struct engine *e, const struct engine_conf *conf);
 bool engine_is_up(const struct engine *e);
+/* It was asked and does not answer; engine_error() says why. Neither: nothing is known yet. */
+bool engine_is_down(const struct engine *e);
+const char *engine_error(const struct engine *e);
 /* "1.41"; "" before it is known. */
 const char *engine_version(const struct engine *e);
 
@@ -74,3 +81,6 @@ void engine_cancel(struct engine_call *call); /* NULL is fine */
 /* The credentials for an image's registry, from ~/.docker/config.json ($DOCKER_CONFIG), as
  * X-Registry-Auth wants them; malloc'd, NULL = none. */
 char *engine_auth(const char *image);
+/* Why there are none, where the file speaks of the registry: a helper keeps them, which is not run.
+ * false = nothing to say. */
+bool engine_auth_unsupported(const char *image, char *buf, size_t cap);

@@ -1,6 +1,9 @@
-/* The proxy's gauges as samples: demand, rates, latency, errors. Reads shared memory that another
- * process writes; it believes a number only as the difference of two readings of the same proxy
- * life. The first reading of a life gives no rates: a new proxy is an unknown interval. */
+/* The proxies' gauges as samples: demand, rates, latency, errors. Ours is read from the memory that
+ * it shares with us, those of other members from what they told; a sample is of all of them
+ * together or, while one is unknown, not there. The first reading of a proxy life gives no rates: a
+ * new proxy is an unknown interval. */
+#include "drivers/source/source_proxy.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,74 +12,29 @@
 #include "sys/clock.h"
 #include "sys/mem.h"
 
-/* What one reading of a service sums up to, over all loops. */
-struct reading {
-    bool valid;
-    int64_t at_us;
-    uint64_t requests, arrivals, failed, bytes_in, bytes_out, busy_us;
-    uint64_t latency[GAUGES_BUCKETS];
-};
-
-struct instance_reading {
-    uint32_t number;
-    uint64_t requests, errors;
-    int64_t at_us;
-};
-
 struct source_proxy {
     struct gauges *gauges;
-    struct reading last[GAUGES_SERVICES_MAX];
-    struct instance_reading last_instance[GAUGES_INSTANCES_MAX];
+    const struct proxy_others *others;
+    struct proxy_reading last[GAUGES_SERVICES_MAX]; /* at_us 0 = none yet in this life */
+    struct last_instance {
+        struct proxy_instance reading;
+        int64_t at_us;
+    } last_instance[GAUGES_INSTANCES_MAX];
 };
 
-static uint64_t get(const _Atomic uint64_t *p)
-{
-    return atomic_load_explicit(p, memory_order_relaxed);
-}
-
-static uint32_t get32(const _Atomic uint32_t *p)
-{
-    return atomic_load_explicit(p, memory_order_relaxed);
-}
-
-static void add_loop(struct reading *r, const struct gauges_service_loop *l)
-{
-    r->requests += get(&l->requests);
-    r->arrivals += get(&l->arrivals);
-    r->failed += get(&l->responses[5]);
-    r->bytes_in += get(&l->bytes_in);
-    r->bytes_out += get(&l->bytes_out);
-    int64_t since_us = atomic_load_explicit(&l->busy_at_us, memory_order_relaxed);
-    uint32_t busy = get32(&l->busy_now);
-    r->busy_us += get(&l->busy_us);
-    if (busy > 0 && since_us > 0 && since_us < r->at_us)
-        r->busy_us += (uint64_t)busy * (uint64_t)(r->at_us - since_us);
-    for (size_t i = 0; i < GAUGES_BUCKETS; i++)
-        r->latency[i] += get(&l->latency[i]);
-}
-
-static void read_service(const struct gauges *g, uint32_t slot, int64_t now_us, struct reading *ret)
-{
-    uint32_t loops = MIN(g->loops, (uint32_t)GAUGES_LOOPS_MAX);
-    *ret = (struct reading){ .valid = true, .at_us = now_us };
-    for (uint32_t i = 0; i < loops; i++)
-        add_loop(ret, &g->loop[i][slot]);
-}
-
-/* The latency below which `share` of the requests between two readings were answered; the end of
- * the bucket, in seconds. False when there was none. */
-static bool percentile(const struct reading *a, const struct reading *b, double share,
-                       double *ret_s)
+/* The latency below which `wanted` of the requests were answered; the end of the bucket, in
+ * seconds. False when there was none. */
+static bool percentile(const struct proxy_share *s, double wanted, double *ret_s)
 {
     uint64_t total = 0, seen = 0;
     for (size_t i = 0; i < GAUGES_BUCKETS; i++)
-        total += b->latency[i] - a->latency[i];
+        total += s->latency[i];
     if (total == 0)
         return false;
-    double wanted = share * (double)total;
+    wanted *= (double)total;
     unsigned i = 0;
     for (; i + 1 < GAUGES_BUCKETS; i++) {
-        seen += b->latency[i] - a->latency[i];
+        seen += s->latency[i];
         if ((double)seen >= wanted)
             break;
     }
@@ -86,78 +44,79 @@ static bool percentile(const struct reading *a, const struct reading *b, double 
 
 /* Without a request in flight or answered, latency is known to be 0, not unknown: else an idle
  * service could never scale in by a rule on latency. */
-static void add_latency(const struct reading *a, const struct reading *b, bool idle,
-                        struct source_sink *sink)
+static void add_latency(const struct proxy_share *s, struct source_sink *sink)
 {
     static const struct {
         enum metric metric;
-        double share;
-    } wanted[] = { { METRIC_LATENCY_P50, 0.50 },
-                   { METRIC_LATENCY_P95, 0.95 },
-                   { METRIC_LATENCY_P99, 0.99 } };
-    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        double wanted;
+    } percentiles[] = { { METRIC_LATENCY_P50, 0.50 },
+                        { METRIC_LATENCY_P95, 0.95 },
+                        { METRIC_LATENCY_P99, 0.99 } };
+    bool idle = s->in_flight == 0 && s->queued == 0;
+    for (size_t i = 0; i < ARRAY_LEN(percentiles); i++) {
         double seconds;
-        if (percentile(a, b, wanted[i].share, &seconds))
-            source_add(sink, wanted[i].metric, 0, seconds);
+        if (percentile(s, percentiles[i].wanted, &seconds))
+            source_add(sink, percentiles[i].metric, 0, seconds);
         else if (idle)
-            source_add(sink, wanted[i].metric, 0, 0);
+            source_add(sink, percentiles[i].metric, 0, 0);
     }
 }
 
-static void add_rates(const struct reading *a, const struct reading *b, bool idle,
-                      struct source_sink *sink)
+static void add_share(const struct proxy_share *s, struct source_sink *sink)
 {
-    double us = (double)(b->at_us - a->at_us), s = us / 1e6;
-    double busy = b->busy_us > a->busy_us ? (double)(b->busy_us - a->busy_us) : 0;
-    source_add(sink, METRIC_CONCURRENCY, 0, busy / us);
-    source_add(sink, METRIC_RPS, 0, (double)(b->requests - a->requests) / s);
-    source_add(sink, METRIC_ARRIVALS, 0, (double)(b->arrivals - a->arrivals) / s);
-    source_add(sink, METRIC_ERRORS, 0, (double)(b->failed - a->failed) / s);
-    source_add(sink, METRIC_BYTES_IN, 0, (double)(b->bytes_in - a->bytes_in) / s);
-    source_add(sink, METRIC_BYTES_OUT, 0, (double)(b->bytes_out - a->bytes_out) / s);
-    add_latency(a, b, idle, sink);
+    if (s->rates) {
+        source_add(sink, METRIC_CONCURRENCY, 0, s->busy);
+        source_add(sink, METRIC_RPS, 0, s->requests);
+        source_add(sink, METRIC_ARRIVALS, 0, s->arrivals);
+        source_add(sink, METRIC_ERRORS, 0, s->failed);
+        source_add(sink, METRIC_BYTES_IN, 0, s->bytes_in);
+        source_add(sink, METRIC_BYTES_OUT, 0, s->bytes_out);
+        add_latency(s, sink);
+    }
+    source_add(sink, METRIC_QUEUE, 0, s->queued);
+    source_add(sink, METRIC_CONNECTIONS, 0, s->tunnels);
 }
 
-static void sample_instance(struct source_proxy *p, const struct source_instance *i,
-                            uint32_t service, int64_t now_us, struct source_sink *sink)
+static void sample_instance(struct source_proxy *p, const struct source_instance *i, uint32_t slot,
+                            bool known, int64_t now_us, struct source_sink *sink)
 {
-    if (i->gauge >= GAUGES_INSTANCES_MAX || i->number == 0)
+    struct proxy_instance_share share = { .rates = true };
+    struct proxy_instance now;
+    if (!proxy_instance_take(p->gauges, i->gauge, slot, i->number, &now))
         return;
-    const struct gauges_instance *g = &p->gauges->instance[i->gauge];
-    struct instance_reading *last = &p->last_instance[i->gauge];
-    if (get32(&g->number) != i->number || get32(&g->service) != service)
+    struct last_instance *last = &p->last_instance[i->gauge];
+    proxy_instance_share_add(&share, &last->reading, &now, now_us - last->at_us);
+    *last = (struct last_instance){ .reading = now, .at_us = now_us };
+    if (!known)
         return;
-    struct instance_reading now = { .number = i->number,
-                                    .requests = get(&g->requests),
-                                    .errors = get(&g->errors),
-                                    .at_us = now_us };
-    source_add(sink, METRIC_CONCURRENCY, i->number, get32(&g->in_flight));
-    source_add(sink, METRIC_CONNECTIONS, i->number, get32(&g->tunnels));
-    if (last->number == now.number && now.at_us > last->at_us && now.requests >= last->requests) {
-        double s = (double)(now.at_us - last->at_us) / 1e6;
-        source_add(sink, METRIC_RPS, i->number, (double)(now.requests - last->requests) / s);
-        source_add(sink, METRIC_ERRORS, i->number, (double)(now.errors - last->errors) / s);
+    if (p->others)
+        p->others->add_instance(p->others->ctx, slot, i->number, &share);
+    source_add(sink, METRIC_CONCURRENCY, i->number, share.in_flight);
+    source_add(sink, METRIC_CONNECTIONS, i->number, share.tunnels);
+    if (share.rates) {
+        source_add(sink, METRIC_RPS, i->number, share.requests);
+        source_add(sink, METRIC_ERRORS, i->number, share.errors);
     }
-    *last = now;
 }
 
 static void source_proxy_sample(void *self, const struct source_service *service, int64_t now_us,
                                 struct source_sink *sink)
 {
+    static struct proxy_share share;
+    static struct proxy_reading now;
     struct source_proxy *p = self;
     if (!p->gauges || service->slot >= GAUGES_SERVICES_MAX)
         return;
-    struct reading *last = &p->last[service->slot], now;
-    const struct gauges_service *shared = &p->gauges->service[service->slot];
-    read_service(p->gauges, service->slot, now_us, &now);
-    bool idle = get32(&shared->in_flight) == 0 && get32(&shared->queued) == 0;
-    if (last->valid && now.at_us > last->at_us && now.requests >= last->requests)
-        add_rates(last, &now, idle, sink);
-    source_add(sink, METRIC_QUEUE, 0, get32(&shared->queued));
-    source_add(sink, METRIC_CONNECTIONS, 0, get32(&shared->tunnels));
-    for (size_t i = 0; i < service->instance_count; i++)
-        sample_instance(p, &service->instances[i], service->slot, now_us, sink);
+    struct proxy_reading *last = &p->last[service->slot];
+    proxy_reading_take(p->gauges, service->slot, now_us, &now);
+    share = (struct proxy_share){ .rates = true };
+    proxy_share_add(&share, last->at_us > 0 ? last : NULL, &now);
     *last = now;
+    bool known = !p->others || p->others->add(p->others->ctx, service->slot, &share);
+    if (known)
+        add_share(&share, sink);
+    for (size_t i = 0; i < service->instance_count; i++)
+        sample_instance(p, &service->instances[i], service->slot, known, now_us, sink);
 }
 
 static int source_proxy_open(const struct driver_env *env, void **ret, struct err *err)
@@ -175,6 +134,12 @@ static void source_proxy_set_gauges(void *self, struct gauges *g)
     p->gauges = g;
     memset(p->last, 0, sizeof(p->last));
     memset(p->last_instance, 0, sizeof(p->last_instance));
+}
+
+void source_proxy_set_others(void *self, const struct proxy_others *others)
+{
+    struct source_proxy *p = self;
+    p->others = others;
 }
 
 static void source_proxy_close(void *self)

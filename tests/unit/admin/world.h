@@ -21,6 +21,7 @@
 #include "admin/admin.h"
 #include "base/us.h"
 #include "core/control.h"
+#include "store/journal.h"
 #include "sys/clock.h"
 #include "unit/store/scratch.h"
 
@@ -35,7 +36,10 @@ struct world {
     struct admin_command told; /* the last one */
     char told_service[64];
     unsigned told_count;
+    char told_member[64];
+    uint64_t told_segment, told_offset;
     unsigned reply_status; /* what the backend answers; 0 = its default */
+    struct admin_group_facts group;
 };
 
 static struct world world;
@@ -55,12 +59,16 @@ static void world_facts(void *ctx, struct admin_facts *f)
     *f = (struct admin_facts){ .state_dir = scratch_dir,
                                .config_path = "plimsoll.yaml",
                                .lease = "held",
+                               .now_us = world.now_us,
                                .stopping = world.stopping,
                                .since_wall_us = 1795151703123456,
                                .keeper_pid = 10,
                                .controller_pid = 11,
                                .proxy_pid = world.proxy_away ? 0 : 12,
-                               .proxy_connections = 5 };
+                               .proxy_connections = 5,
+                               .group = world.group,
+                               .engines = { { .name = "docker", .trouble = "is away" } },
+                               .engine_count = 1 };
     if (world.trouble)
         f->troubles[f->trouble_count++] = world.trouble;
 }
@@ -119,9 +127,34 @@ static void world_command(void *ctx, const struct admin_command *c, struct admin
 {
     world.told = *c;
     snprintf(world.told_service, sizeof(world.told_service), "%s", c->service ? c->service : "");
+    snprintf(world.told_member, sizeof(world.told_member), "%s", c->member ? c->member : "");
     world.told_count++;
     if (world.reply_status)
         admin_reply_error(reply, world.reply_status, "no, because of %s", "this");
+}
+
+static json_t *world_gauges(void *ctx)
+{
+    return json_pack("{s:i}", "pid", 12);
+}
+
+static json_t *world_alerts(void *ctx)
+{
+    return json_pack("{s:[], s:[]}", "alerts", "targets");
+}
+
+/* Segments 3 and 4 are there, of one line each. */
+static int world_journal(void *ctx, uint64_t segment, uint64_t offset, struct journal_chunk *ret)
+{
+    world.told_segment = segment;
+    world.told_offset = offset;
+    if (segment != 0 && segment != 3 && segment != 4)
+        return segment == 9 ? -EIO : -ENOENT;
+    *ret = (struct journal_chunk){ .text = strdup(offset ? "" : "{\"segment\":3}\n"),
+                                   .bytes = offset ? 0 : 14,
+                                   .segment = 4,
+                                   .offset = segment == 3 ? 0 : 14 };
+    return 0;
 }
 
 static const struct admin_backend world_backend = { .control = world_control,
@@ -130,7 +163,10 @@ static const struct admin_backend world_backend = { .control = world_control,
                                                     .service_facts = world_service_facts,
                                                     .instance_facts = world_instance_facts,
                                                     .log_path = world_log_path,
-                                                    .command = world_command };
+                                                    .command = world_command,
+                                                    .gauges = world_gauges,
+                                                    .journal = world_journal,
+                                                    .alerts = world_alerts };
 
 static inline void world_step(struct event e)
 {

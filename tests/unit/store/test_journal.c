@@ -20,14 +20,29 @@
 
 static const uint64_t words[] = { 1, 0, 0, 0, UINT64_MAX, 77 };
 static const uint64_t templates[] = { 0xfeedULL, UINT64_MAX };
+static const uint64_t shapes[] = { 1, 0x5eedULL };
+static const struct journal_config own = { .path = "own.yaml", .text = "{}", .text_bytes = 2 };
+static const struct journal_place places[] = {
+    { .service = 3, .number = 7, .pid = 99, .driver = "docker", .address = "10.0.0.1:80",
+      .ref = "ab12" },
+    { .service = 0, .number = UINT32_MAX, .driver = "", .address = "unix:/run/\"s\"", .ref = "" },
+};
 static const struct journal_config config = { .path = "plimsoll.yaml",
                                               .text = "services:\n  shop: {}\n",
                                               .text_bytes = 21,
                                               .wall_us = 1234567,
                                               .templates = templates,
+                                              .shapes = shapes,
                                               .template_count = 2 };
 static const struct journal_snapshot full = {
-    .config = &config, .words = words, .word_count = ARRAY_LEN(words), .wall_us = 99
+    .config = &config,
+    .words = words,
+    .word_count = ARRAY_LEN(words),
+    .wall_us = 99,
+    .clock = { .boot = "0a1b", .offset_us = -5, .now_us = INT64_C(1) << 50 },
+    .places = places,
+    .place_count = ARRAY_LEN(places),
+    .own = &own,
 };
 static const struct journal_snapshot bare = { .wall_us = 98 };
 
@@ -117,6 +132,24 @@ static void test_segments_follow_each_other(void **state)
     assert_reads(scratch_path("journal/journal-00000002.jsonl"), false, "S2+cw e4");
 }
 
+static void check_outer(const struct journal_snapshot *s)
+{
+    assert_string_equal(s->clock.boot, "0a1b");
+    assert_int_equal(s->clock.offset_us, -5);
+    assert_int_equal(s->clock.now_us, INT64_C(1) << 50);
+    assert_string_equal(s->own->path, "own.yaml");
+    assert_null(s->own->shapes);
+    assert_int_equal(s->place_count, ARRAY_LEN(places));
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        assert_int_equal(s->places[i].service, places[i].service);
+        assert_int_equal(s->places[i].number, places[i].number);
+        assert_int_equal(s->places[i].pid, places[i].pid);
+        assert_string_equal(s->places[i].driver, places[i].driver);
+        assert_string_equal(s->places[i].address, places[i].address);
+        assert_string_equal(s->places[i].ref, places[i].ref);
+    }
+}
+
 static int check_exact(void *ctx, const struct journal_record *r)
 {
     const struct journal_config *c = r->type == JOURNAL_SEGMENT ? r->snapshot.config : r->config;
@@ -130,10 +163,12 @@ static int check_exact(void *ctx, const struct journal_record *r)
     assert_int_equal(c->wall_us, config.wall_us);
     assert_int_equal(c->template_count, 2);
     assert_memory_equal(c->templates, templates, sizeof(templates));
+    assert_memory_equal(c->shapes, shapes, sizeof(shapes));
     if (r->type == JOURNAL_SEGMENT) {
         assert_int_equal(r->snapshot.word_count, ARRAY_LEN(words));
         assert_memory_equal(r->snapshot.words, words, sizeof(words));
         assert_int_equal(r->snapshot.wall_us, 99);
+        check_outer(&r->snapshot);
     }
     return 0;
 }
@@ -150,6 +185,122 @@ static void test_all_comes_back_exactly(void **state)
     journal_close(j);
     assert_int_equal(journal_read(scratch_path("journal"), false, check_exact, &line, NULL), 0);
     free(line);
+}
+
+/* As 0.2.0 wrote them. */
+static int check_old(void *ctx, const struct journal_record *r)
+{
+    ++*(int *)ctx;
+    if (r->type == JOURNAL_SEGMENT) {
+        assert_string_equal(r->snapshot.clock.boot, "");
+        assert_int_equal(r->snapshot.clock.offset_us, 0);
+        assert_int_equal(r->snapshot.place_count, 0);
+        assert_null(r->snapshot.own);
+        assert_null(r->snapshot.config->shapes);
+    } else {
+        assert_null(r->event.address);
+        assert_null(r->event.ref);
+        assert_int_equal(r->event.token, 0);
+        assert_int_equal(r->event.shape, 0);
+    }
+    return 0;
+}
+
+static void test_journals_of_older_versions_are_read(void **state)
+{
+    int seen = 0;
+    scratch_write(
+        scratch_path("old.jsonl"),
+        "{\"segment\":1,\"version\":\"0.2.0\",\"time\":\"2026-11-20T05:15:03.123456Z\",\"wall_us\":1,"
+        "\"continues\":false,\"snapshot\":{\"config\":{\"path\":\"a\",\"text\":\"b\",\"wall_us\":1,"
+        "\"templates\":[\"00000000000000ff\"],\"zones\":[]},\"words\":null}}\n"
+        "{\"event\":{\"type\":\"found\",\"now_us\":1,\"wall_us\":1,\"service\":0,\"number\":1,"
+        "\"flag\":true,\"pid\":42,\"template\":\"00000000000000ff\"}}\n");
+    assert_int_equal(journal_read(scratch_path("old.jsonl"), false, check_old, &seen, NULL), 0);
+    assert_int_equal(seen, 2);
+}
+
+static void test_afresh_continues_nothing(void **state)
+{
+    struct journal_snapshot fresh = bare;
+    struct journal *j = open_journal((struct journal_options){ 0 });
+    fresh.afresh = true;
+    assert_int_equal(journal_rotate(j, &bare, 0), 0);
+    assert_int_equal(journal_rotate(j, &fresh, 1), 0);
+    assert_int_equal(journal_rotate(j, &bare, 2), 0);
+    journal_close(j);
+    assert_reads(scratch_path("journal"), false, "S1 S2 S3+");
+}
+
+/* Another machine reads along, until there is nothing new. */
+static void follow(const char *directory, struct seen *seen, struct journal_chunk *at, size_t bytes)
+{
+    for (bool news = true; news;) {
+        struct journal_chunk chunk;
+        size_t first = at->offset > 0 ? 2 : 1;
+        assert_int_equal(journal_tail(directory, at->segment, at->offset, bytes, &chunk), 0);
+        int rc = journal_read_lines(chunk.text, chunk.bytes, "x", first, see, seen, NULL);
+        assert_int_equal(rc, 0);
+        news = chunk.segment != at->segment || chunk.bytes > 0;
+        free(chunk.text);
+        *at = chunk;
+    }
+}
+
+static void test_a_journal_can_be_followed(void **state)
+{
+    static const size_t pieces[] = { 1, 100, 1 << 20 };
+    struct journal_chunk at[ARRAY_LEN(pieces)] = { 0 };
+    struct seen seen[ARRAY_LEN(pieces)] = { 0 };
+    struct journal_chunk none;
+    const char *directory = scratch_path("journal");
+    struct journal *j = open_journal((struct journal_options){ .segments_kept = 3 });
+    assert_int_equal(journal_tail(directory, 0, 0, 100, &none), -ENOENT);
+    assert_int_equal(journal_rotate(j, &bare, 0), 0);
+    assert_int_equal(journal_rotate(j, &full, 0), 0);
+    for (size_t i = 0; i < ARRAY_LEN(pieces); i++)
+        str_init(&seen[i].text, seen[i].buf, sizeof(seen[i].buf));
+    for (int turn = 0; turn < 3; turn++) {
+        put_tick(j, turn + 1);
+        assert_int_equal(journal_flush(j, 1), 0);
+        for (size_t i = 0; i < ARRAY_LEN(pieces); i++)
+            follow(directory, &seen[i], &at[i], pieces[i]);
+        if (turn == 1)
+            assert_int_equal(journal_rotate(j, &bare, 3), 0);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(pieces); i++)
+        assert_string_equal(seen[i].buf, "S2cw e1 e2 S3+ e3");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(journal_rotate(j, &bare, 4), 0);
+    assert_int_equal(journal_tail(directory, 2, 0, 100, &none), -ENOENT);
+    journal_close(j);
+}
+
+static void test_a_torn_end_is_not_handed_out(void **state)
+{
+    struct journal_chunk chunk;
+    mkdir(scratch_path("journal"), 0700);
+    scratch_write(scratch_path("journal/journal-00000001.jsonl"), "one\ntwo\nthr");
+    assert_int_equal(journal_tail(scratch_path("journal"), 0, 0, 1, &chunk), 0);
+    assert_int_equal(chunk.bytes, 4);
+    free(chunk.text);
+    assert_int_equal(journal_tail(scratch_path("journal"), 1, 4, 100, &chunk), 0);
+    assert_int_equal(chunk.bytes, 4);
+    assert_int_equal(chunk.segment, 1);
+    assert_int_equal(chunk.offset, 8);
+    free(chunk.text);
+    assert_int_equal(journal_tail(scratch_path("journal"), 1, 8, 100, &chunk), 0);
+    assert_int_equal(chunk.bytes, 0);
+    free(chunk.text);
+    scratch_write(scratch_path("journal/journal-00000002.jsonl"), "four\n");
+    assert_int_equal(journal_tail(scratch_path("journal"), 1, 8, 100, &chunk), 0);
+    assert_int_equal(chunk.bytes, 0); /* whoever was killed there never ended the line */
+    assert_int_equal(chunk.segment, 2);
+    assert_int_equal(chunk.offset, 0);
+    free(chunk.text);
+    assert_int_equal(journal_tail(scratch_path("journal"), 1, 99, 100, &chunk), 0); /* beyond it */
+    assert_int_equal(chunk.segment, 2);
+    free(chunk.text);
 }
 
 static void test_old_segments_go(void **state)
@@ -290,6 +441,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCRATCH_TEST(test_segments_follow_each_other),
         SCRATCH_TEST(test_all_comes_back_exactly),
+        SCRATCH_TEST(test_journals_of_older_versions_are_read),
+        SCRATCH_TEST(test_afresh_continues_nothing),
+        SCRATCH_TEST(test_a_journal_can_be_followed),
+        SCRATCH_TEST(test_a_torn_end_is_not_handed_out),
         SCRATCH_TEST(test_old_segments_go),
         SCRATCH_TEST(test_torn_last_line_is_passed_over),
         SCRATCH_TEST(test_nonsense_is_refused_with_its_place),

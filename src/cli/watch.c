@@ -1,0 +1,215 @@
+/* The loop of `status --watch`: it asks, draws, and takes keys. It changes nothing in what it
+ * watches; a controller that does not answer is waited for. */
+#include "cli/watch.h"
+
+#include <curses.h>
+#include <errno.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fmt.h"
+#include "base/str.h"
+#include "base/us.h"
+#include "cli/remote.h"
+#include "cli/show.h"
+#include "cli/watch_int.h"
+#include "sys/clock.h"
+
+#define EVERY_US US_PER_S
+#define ANSWER_S 2 /* longer, and it does not answer */
+#define KEY_ESCAPE 27
+
+/* -- asking ------------------------------------------------------------------------------------ */
+
+static json_t *ask(struct watch *w, struct remote *c, const char *path)
+{
+    struct remote_answer answer = { 0 };
+    struct err err = { 0 };
+    int rc = remote_ask(c, "GET", path, NULL, &answer, &err);
+    if (rc < 0) {
+        const char *text = rc == -ENOENT ? "no plimsoll is running there" : err.text;
+        fmt(w->trouble, sizeof(w->trouble), "%s", text);
+        return NULL;
+    }
+    json_t *json = answer.status == 200 ? json_loads(answer.body, 0, NULL) : NULL;
+    if (!json)
+        fmt(w->trouble, sizeof(w->trouble), "it answers with status %ld", answer.status);
+    free(answer.body);
+    return json;
+}
+
+static void take(json_t **place, json_t *json)
+{
+    if (!json)
+        return;
+    json_decref(*place);
+    *place = json;
+}
+
+static void ask_page(struct watch *w, struct remote *c)
+{
+    char path[512];
+    if (w->page == WATCH_EVENTS)
+        take(&w->page_json, ask(w, c, "/v1/events?limit=200"));
+    else if (w->page == WATCH_WHY && w->selected[0] &&
+             remote_path(path, sizeof(path), "/v1/services/", w->selected, "/why?limit=20") == 0)
+        take(&w->page_json, ask(w, c, path));
+}
+
+static void refresh_all(struct watch *w, struct remote *c)
+{
+    w->trouble[0] = '\0';
+    take(&w->status, ask(w, c, "/v1/status"));
+    watch_select(w, watch_selected(w));
+    if (!w->trouble[0])
+        ask_page(w, c);
+}
+
+/* -- selecting --------------------------------------------------------------------------------- */
+
+int watch_selected(const struct watch *w)
+{
+    const json_t *services = json_object_get(w->status, "services"), *service;
+    size_t i;
+    json_array_foreach(services, i, service)
+    {
+        if (strcmp(show_text(service, "name"), w->selected) == 0)
+            return (int)i;
+    }
+    return json_array_size(services) > 0 ? 0 : -1;
+}
+
+void watch_select(struct watch *w, int index)
+{
+    const json_t *services = json_object_get(w->status, "services");
+    int count = (int)json_array_size(services);
+    const char *name =
+        count > 0 ? show_text(json_array_get(services, (size_t)CLAMP(index, 0, count - 1)), "name")
+                  : "";
+    if (strcmp(name, w->selected) == 0)
+        return;
+    str_copy(w->selected, sizeof(w->selected), name);
+    if (w->page != WATCH_EVENTS)
+        w->scroll = 0;
+}
+
+/* -- keys -------------------------------------------------------------------------------------- */
+
+static void turn_to(struct watch *w, enum watch_page page)
+{
+    w->page = w->page == page ? WATCH_EVENTS : page;
+    w->scroll = 0;
+    json_decref(w->page_json);
+    w->page_json = NULL;
+}
+
+static void scroll_by(struct watch *w, int lines)
+{
+    size_t up = lines < 0 ? (size_t)-lines : 0;
+    w->scroll = lines < 0 ? w->scroll - MIN(up, w->scroll) : w->scroll + (size_t)lines;
+}
+
+/* False = enough. *ret_ask: what is on the screen must be read anew. */
+static bool on_key(struct watch *w, int key, bool *ret_ask)
+{
+    char before[WATCH_NAME_BYTES];
+    enum watch_page page = w->page;
+    memcpy(before, w->selected, sizeof(before));
+    switch (key) {
+    case 'q':
+    case 'Q':
+        return false;
+    case KEY_UP:
+    case 'k':
+        watch_select(w, watch_selected(w) - 1);
+        break;
+    case KEY_DOWN:
+    case 'j':
+        watch_select(w, watch_selected(w) + 1);
+        break;
+    case KEY_PPAGE:
+        scroll_by(w, -10);
+        break;
+    case KEY_NPAGE:
+        scroll_by(w, 10);
+        break;
+    case 'w':
+        turn_to(w, WATCH_WHY);
+        break;
+    case 'i':
+        turn_to(w, WATCH_INSTANCES);
+        break;
+    case 'e':
+    case KEY_ESCAPE:
+        if (w->page != WATCH_EVENTS)
+            turn_to(w, WATCH_EVENTS);
+        break;
+    }
+    *ret_ask |= page != w->page || (w->page == WATCH_WHY && strcmp(before, w->selected) != 0);
+    return true;
+}
+
+/* -- the loop ---------------------------------------------------------------------------------- */
+
+static void loop(struct watch *w, struct remote *c)
+{
+    bool ask_now = true, more = true;
+    int64_t next_us = 0;
+    while (more) {
+        int64_t now_us = clock_now_us();
+        if (ask_now || now_us >= next_us) {
+            refresh_all(w, c);
+            next_us = clock_now_us() + EVERY_US;
+            ask_now = false;
+        }
+        watch_fill(w);
+        watch_draw(w);
+        timeout((int)MAX((next_us - clock_now_us()) / US_PER_MS, 1));
+        int key = getch(); /* a change of the window's size is one too */
+        if (key != ERR)
+            more = on_key(w, key, &ask_now);
+    }
+}
+
+static int begin_screen(SCREEN **ret)
+{
+    setlocale(LC_CTYPE, "");
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+        return command_fail(COMMAND_USAGE, "--watch needs a terminal; `plimsoll status` and "
+                                           "`plimsoll status --json` do not");
+    set_escdelay(50);
+    *ret = newterm(NULL, stdout, stdin);
+    if (!*ret) {
+        const char *name = getenv("TERM");
+        return command_fail(COMMAND_FAILED, "this terminal (TERM=%s) is not known",
+                            name ? name : "");
+    }
+    cbreak();
+    noecho();
+    keypad(stdscr, true);
+    curs_set(0);
+    return 0;
+}
+
+int watch(const struct options *o)
+{
+    static struct watch w;
+    _cleanup_remote_ struct remote *c = NULL;
+    SCREEN *screen = NULL;
+    if (options_flag(o, "json"))
+        return command_fail(COMMAND_USAGE, "--watch and --json do not go together");
+    int rc = remote_open(o, &c);
+    if (rc == 0)
+        rc = begin_screen(&screen);
+    if (rc != 0)
+        return rc;
+    remote_set_timeout(c, ANSWER_S);
+    loop(&w, c);
+    endwin();
+    delscreen(screen);
+    json_decref(w.status);
+    json_decref(w.page_json);
+    return COMMAND_OK;
+}

@@ -1,0 +1,283 @@
+/* A standby follows: it asks the leader for what its journal has got since, and steps a core of its
+ * own with it. What the core wants is thrown away, for the leader does it; but its decisions, samples
+ * and notes go into this machine's store, its events into this machine's journal, and its pool to
+ * this machine's proxy. So the standby knows all that the leader does, and when it leads itself it
+ * only goes on. While the leader does not answer, what is known goes on being served. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/controller_int.h"
+#include "controller/follow_fetch.h"
+#include "controller/player.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+#include "sys/mem.h"
+
+#define PAUSE_MS 250
+#define RETRY_MS 1000 /* after an answer that was none */
+
+struct follow {
+    struct controller *c;
+    struct follow_fetcher *fetcher;
+    struct lease_member leader; /* who is followed; name "" = nobody */
+    uint64_t segment, offset;   /* what to ask for next */
+    struct player player;
+    bool playing;          /* the player is there */
+    bool catching_up;      /* the core is at some moment of the past, with the pool of then */
+    bool news;             /* the event being played is not in the store yet */
+    int64_t kept_wall_us;  /* of the newest event that is */
+    uv_timer_t timer;
+    char trouble[256];
+};
+
+/* --- what a player's walk means for the controller --- */
+
+/* The player's core is what the controller shows and publishes. */
+static void show(struct follow *f)
+{
+    f->c->control = f->player.control;
+    f->c->core_config = f->player.config;
+}
+
+static int on_head(void *ctx)
+{
+    struct follow *f = ctx;
+    struct controller *c = f->c;
+    show(f);
+    free(c->control_memory); /* the core before, if it was our own */
+    c->control_memory = NULL;
+    controller_drop_arena(&c->core_arena);
+    c->followed = c->knows_pool = true;
+    core_time_set(c, f->player.now_us);
+    controller_rotate_journal(c, true);
+    c->publish = true;
+    f->catching_up = true;
+    return 0;
+}
+
+static int on_event(void *ctx, const struct event *e, const struct journal_config *config)
+{
+    struct follow *f = ctx;
+    struct controller *c = f->c;
+    core_time_set(c, e->now_us);
+    f->news = e->wall_us > f->kept_wall_us;
+    if (journal_needs_rotation(c->journal, e->now_us))
+        controller_rotate_journal(c, false);
+    journal_put_event(c->journal, e, config);
+    c->totals.events++;
+    if (!f->news)
+        return 0;
+    f->kept_wall_us = e->wall_us;
+    controller_note_event(c, e);
+    if (e->type == EVENT_SAMPLES && e->service >= 0 && e->service < MODEL_SERVICES_MAX)
+        sampling_keep(c, e);
+    return 0;
+}
+
+static int on_action(void *ctx, const struct action *a)
+{
+    struct follow *f = ctx;
+    struct controller *c = f->c;
+    c->publish |= a->type == ACTION_PUBLISH || a->type == ACTION_DRAIN;
+    if (a->type == ACTION_RECORD)
+        journal_put_decision(c->journal, a->decision);
+    if (a->type == ACTION_RECORD && f->news)
+        controller_keep_decision(c, a->decision);
+    return 0;
+}
+
+static int begin_playing(struct follow *f)
+{
+    if (f->playing)
+        return 0;
+    int rc = player_init(&f->player);
+    if (rc < 0)
+        return rc;
+    f->player.fleet = &f->c->fleet;
+    f->player.on_head = on_head;
+    f->player.on_event = on_event;
+    f->player.on_action = on_action;
+    f->player.ctx = f;
+    f->playing = true;
+    return 0;
+}
+
+static int play(struct follow *f, const struct follow_answer *a, struct err *err)
+{
+    struct controller *c = f->c;
+    int rc = begin_playing(f);
+    if (rc < 0)
+        return err_set(err, rc, "no memory for a core");
+    f->player.generation = c->generation + 1;
+    rc = journal_read_lines(a->text, a->bytes, "its journal", f->offset == 0 ? 1 : 2, player_record,
+                            &f->player, err);
+    if (c->followed)
+        show(f);
+    journal_flush(c->journal, controller_now(c));
+    return rc;
+}
+
+/* --- asking --- */
+
+static void ask(struct follow *f);
+
+static void on_timer(uv_timer_t *timer)
+{
+    ask(timer->data);
+}
+
+static void ask_in(struct follow *f, uint64_t ms)
+{
+    uv_timer_start(&f->timer, on_timer, ms, 0);
+}
+
+static void ask(struct follow *f)
+{
+    uv_timer_stop(&f->timer);
+    if (!f->leader.name[0])
+        return;
+    if (follow_fetch(f->fetcher, f->leader.url, f->c->admin_token, f->segment, f->offset) < 0)
+        ask_in(f, RETRY_MS);
+}
+
+static void from_newest(struct follow *f)
+{
+    f->segment = f->offset = 0;
+    f->player.segment = 0; /* whatever its head says, it continues nothing that we have */
+}
+
+static void say_trouble(struct follow *f, const char *why)
+{
+    bool was = f->trouble[0];
+    f->catching_up = false; /* there is nothing newer to be had */
+    fmt(f->trouble, sizeof(f->trouble), "%s leads and cannot be followed: %s", f->leader.name, why);
+    if (!was)
+        log_warn("%s", f->trouble);
+    ask_in(f, RETRY_MS);
+}
+
+static void on_lines(struct follow *f, const struct follow_answer *a)
+{
+    struct err err = { 0 };
+    if (play(f, a, &err) < 0) {
+        from_newest(f);
+        say_trouble(f, err.text);
+        return;
+    }
+    if (f->trouble[0])
+        log_info("%s is followed again", f->leader.name);
+    f->trouble[0] = '\0';
+    f->catching_up &= a->bytes > 0;
+    bool more = a->bytes > 0 || a->segment != f->segment;
+    f->segment = a->segment;
+    f->offset = a->offset;
+    if (f->c->publish)
+        proxy_link_publish(f->c);
+    if (more)
+        ask(f);
+    else
+        ask_in(f, PAUSE_MS);
+}
+
+static void on_answer(void *ctx, const struct follow_answer *a)
+{
+    struct follow *f = ctx;
+    char text[64];
+    if (a->status == 200 && a->segment > 0) {
+        on_lines(f, a);
+    } else if (a->status == 404) {
+        from_newest(f);
+        say_trouble(f, "it has no journal yet");
+    } else {
+        fmt(text, sizeof(text), "it answers with status %d", a->status);
+        say_trouble(f, a->status == 0     ? a->error
+                       : a->status == 401 ? "it refuses our admin token"
+                                          : text);
+    }
+}
+
+/* --- whom --- */
+
+static struct follow *follow_new(struct controller *c)
+{
+    struct err err;
+    struct follow *f = calloc(1, sizeof(*f));
+    if (!f || follow_fetcher_new(&c->loop, on_answer, f, &f->fetcher, &err) < 0) {
+        log_error("no memory to follow the leader");
+        free(f);
+        return NULL;
+    }
+    f->c = c;
+    f->kept_wall_us = c->recovered_wall_us;
+    uv_timer_init(&c->loop, &f->timer);
+    f->timer.data = f;
+    return f;
+}
+
+void follow_leader(struct controller *c)
+{
+    const struct lease_member *leader = &c->lead.leader;
+    c->follow = c->follow ? c->follow : follow_new(c);
+    struct follow *f = c->follow;
+    bool is_other = leader->name[0] && !leader->self && leader->url[0];
+    if (!f || (is_other && strcmp(leader->name, f->leader.name) == 0 &&
+               strcmp(leader->url, f->leader.url) == 0))
+        return;
+    follow_fetch_cancel(f->fetcher);
+    uv_timer_stop(&f->timer);
+    f->leader = is_other ? *leader : (struct lease_member){ 0 };
+    f->trouble[0] = '\0';
+    from_newest(f);
+    f->catching_up = false;
+    ask(f);
+}
+
+void follow_end(struct controller *c)
+{
+    struct follow *f = c->follow;
+    if (!f)
+        return;
+    follow_fetch_cancel(f->fetcher);
+    uv_timer_stop(&f->timer);
+    f->leader = (struct lease_member){ 0 };
+    f->trouble[0] = '\0';
+    f->catching_up = false;
+    f->kept_wall_us = clock_wall_us();
+    if (f->playing && c->followed) {
+        c->control_memory = TAKE_PTR(f->player.memory);
+        c->core_arena = f->player.arena;
+        f->player.arena = (struct arena){ 0 };
+        if (f->player.config)
+            f->player.config->arena = &c->core_arena;
+    }
+    if (f->playing)
+        player_done(&f->player);
+    f->playing = false;
+}
+
+bool follow_is_catching_up(const struct controller *c)
+{
+    return c->follow && c->follow->catching_up;
+}
+
+const char *follow_trouble(const struct controller *c)
+{
+    return c->follow ? c->follow->trouble : "";
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void follow_close(struct controller *c)
+{
+    struct follow *f = c->follow;
+    if (!f)
+        return;
+    follow_end(c);
+    follow_fetcher_free(f->fetcher);
+    uv_close((uv_handle_t *)&f->timer, on_closed);
+    c->follow = NULL;
+}

@@ -1,0 +1,196 @@
+/* The lease and what follows from it: who this machine is in the group, whether it may act, and who
+ * leads when it does not. The lease's driver proves; phase.c acts on it. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "controller/controller_int.h"
+#include "controller/members.h"
+#include "sys/log.h"
+#include "sys/mem.h"
+
+static const size_t texts[] = {
+    offsetof(struct lease_conf, cluster),      offsetof(struct lease_conf, member),
+    offsetof(struct lease_conf, advertise),    offsetof(struct lease_conf, etcd.prefix),
+    offsetof(struct lease_conf, etcd.user),    offsetof(struct lease_conf, etcd.password_file),
+    offsetof(struct lease_conf, etcd.ca),      offsetof(struct lease_conf, etcd.cert),
+    offsetof(struct lease_conf, etcd.key),
+};
+
+static const char **text_at(const struct lease_conf *conf, size_t n)
+{
+    return (const char **)(uintptr_t)((const char *)conf + texts[n]);
+}
+
+static struct lease_conf *copy(struct arena *arena, const struct lease_conf *from)
+{
+    struct lease_conf *to = ARENA_NEW(arena, struct lease_conf);
+    size_t n = from->etcd.endpoints.count;
+    const char **items = ARENA_ARRAY(arena, const char *, MAX(n, (size_t)1));
+    if (!to || !items)
+        return NULL;
+    *to = *from;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (*text_at(from, i))
+            *text_at(to, i) = arena_strdup(arena, *text_at(from, i));
+    for (size_t i = 0; i < n; i++)
+        items[i] = arena_strdup(arena, from->etcd.endpoints.items[i]);
+    to->etcd.endpoints.items = items;
+    return to;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same(const struct lease_conf *a, const struct lease_conf *b)
+{
+    bool is = a->etcd.ttl_us == b->etcd.ttl_us &&
+              a->etcd.endpoints.count == b->etcd.endpoints.count;
+    for (size_t i = 0; is && i < ARRAY_LEN(texts); i++)
+        is = same_text(*text_at(a, i), *text_at(b, i));
+    for (size_t i = 0; is && i < a->etcd.endpoints.count; i++)
+        is = same_text(a->etcd.endpoints.items[i], b->etcd.endpoints.items[i]);
+    return is;
+}
+
+int leader_configure(struct controller *c, const struct config *config, struct err *err)
+{
+    struct leadership *l = &c->lead;
+    mem_arena_init(&l->arena, 1024 * 1024);
+    l->conf = copy(&l->arena, config_top(config, &lease_section));
+    if (!l->conf)
+        return err_set(err, -ENOMEM, "no memory for the lease");
+    l->ops = lease_choose(l->conf);
+    gethostname(l->member, sizeof(l->member) - 1);
+    if (l->conf->member)
+        str_copy(l->member, sizeof(l->member), l->conf->member);
+    str_copy(l->url, sizeof(l->url), l->conf->advertise ? l->conf->advertise : "");
+    return owner_choose(c, l->conf->cluster, l->owner, sizeof(l->owner), err);
+}
+
+bool leader_in_group(const struct controller *c)
+{
+    return c->lead.ops && c->lead.ops->shared;
+}
+
+static void on_held(void *ctx, bool held, uint64_t token, const char *why)
+{
+    struct controller *c = ctx;
+    struct leadership *l = &c->lead;
+    l->held = held;
+    l->token = token;
+    str_copy(l->why, sizeof(l->why), held ? "" : why);
+    if (leader_in_group(c))
+        controller_note(c, STORE_EVENT_CONTROLLER, "", "", "%s%s",
+                        held ? "this machine leads now" : "this machine does not lead any more: ",
+                        l->why);
+    if (held)
+        controller_take_lead(c);
+    else
+        controller_lose_lead(c);
+    controller_pump(c);
+}
+
+static void on_group(void *ctx, const struct lease_member *leader,
+                     const struct lease_member *members, size_t count)
+{
+    struct controller *c = ctx;
+    struct leadership *l = &c->lead;
+    const char *name = leader ? leader->name : "";
+    if (strcmp(name, l->leader.name) != 0)
+        log_info("%s%s", name[0] ? name : "nobody", name[0] ? " leads" : " leads, as far as is known");
+    l->leader = leader ? *leader : (struct lease_member){ 0 };
+    l->member_count = MIN(count, (size_t)LEASE_MEMBERS_MAX);
+    memcpy(l->members, members, l->member_count * sizeof(*members));
+    members_set(c);
+    if (c->phase == PHASE_STANDBY)
+        follow_leader(c);
+}
+
+static void on_note(void *ctx, bool trouble, const char *text)
+{
+    struct controller *c = ctx;
+    str_copy(c->lead.trouble, sizeof(c->lead.trouble), trouble ? text : "");
+    controller_note(c, trouble ? STORE_EVENT_ALERT : STORE_EVENT_RESOLVED, "", "", "%s", text);
+}
+
+int leader_open(struct controller *c, struct err *err)
+{
+    struct leadership *l = &c->lead;
+    struct lease_options options = {
+        .loop = &c->loop,
+        .conf = l->conf,
+        .member = l->member,
+        .url = l->url,
+        .state_dir = c->options->state_dir,
+        .listener = { .ctx = c, .held = on_held, .group = on_group, .note = on_note },
+    };
+    if (leader_in_group(c)) {
+        struct link_msg ready = { .type = LINK_READY, .text = slice_of("standing by") };
+        controller_note(c, STORE_EVENT_CONTROLLER, "", "",
+                        "controller %s as member %s of %s: it stands by until it has the lease",
+                        c->recovered ? "recovered" : "started", l->member, l->owner);
+        keeper_link_send(c, &ready);
+    }
+    return l->ops->open(&options, &l->self, err);
+}
+
+void leader_close(struct controller *c)
+{
+    if (c->lead.self)
+        c->lead.ops->close(c->lead.self);
+    c->lead.self = NULL;
+}
+
+bool leader_may_act(void *ctx)
+{
+    const struct controller *c = ctx;
+    return c->lead.self && c->lead.ops->may_act(c->lead.self);
+}
+
+uint64_t leader_token(void *ctx)
+{
+    const struct controller *c = ctx;
+    return c->lead.token;
+}
+
+static void on_resigned(void *ctx)
+{
+    struct controller *c = ctx;
+    c->lead.resigned = true;
+    controller_stop_next(c);
+}
+
+void leader_resign(struct controller *c)
+{
+    struct leadership *l = &c->lead;
+    controller_emit(c, &(struct event){ .type = EVENT_LEASE, .service = -1 });
+    controller_pump(c);
+    l->leaving = true;
+    if (l->self)
+        l->ops->resign(l->self, on_resigned, c);
+    else
+        l->resigned = true;
+}
+
+int leader_check_reload(const struct controller *c, const struct config *config, struct err *err)
+{
+    if (same(c->lead.conf, config_top(config, &lease_section)))
+        return 0;
+    return err_at(err, -EINVAL, c->options->config_path,
+                  "lease: it cannot change while plimsoll runs: stop this machine's and start it "
+                  "again (in a group the others go on)");
+}
+
+int controller_may_change(const struct controller *c, struct err *err)
+{
+    const struct lease_member *leader = &c->lead.leader;
+    if (!leader_in_group(c) || controller_leads(c))
+        return 0;
+    if (!leader->name[0])
+        return err_set(err, -EAGAIN, "nobody leads at this moment: try again");
+    return err_set(err, -EAGAIN, "%s stands by: %s leads, ask it at %s", c->lead.member,
+                   leader->name, leader->url[0] ? leader->url : "its own machine");
+}

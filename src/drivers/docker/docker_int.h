@@ -1,0 +1,163 @@
+/* The docker driver's inside: the driver, a container, and who does what with it.
+ *
+ * A container's life is a row of steps, each one request to the engine (docker_step.c has the
+ * table). A step that gets no answer is asked again for as long as it takes; every one of them may
+ * be asked twice. */
+#pragma once
+
+#include "base/list.h"
+#include "base/table.h"
+#include "core/model.h"
+#include "drivers/docker/docker.h"
+#include "drivers/docker/engine.h"
+#include "drivers/driver.h"
+#include "drivers/probe.h"
+
+#define DOCKER_PATH_MAX 512
+#define DOCKER_SLOTS 16384 /* of the table of names */
+
+enum docker_step {
+    STEP_PULL,
+    STEP_CREATE,
+    STEP_START,
+    STEP_LOOK, /* where it is reached */
+    STEP_RUN,  /* nothing is asked */
+    STEP_RESIZE,
+    STEP_STOP,
+    STEP_AUTOPSY, /* why it ended */
+    STEP_LOG,     /* its last words are kept */
+    STEP_REMOVE,
+    STEP_MAX,
+};
+
+enum docker_phase { PHASE_MADE, PHASE_RUNS, PHASE_STOPS, PHASE_ENDED };
+
+struct docker_log;
+
+struct container {
+    struct list link;
+    struct docker *docker;
+    uint32_t slot, number;
+    bool nameless; /* of a service that nobody knows: it is ended, and nobody is told */
+    char service[MODEL_NAME_MAX];
+    char name[DOCKER_NAME_MAX]; /* in the engine */
+    char id[80];                /* "" = not known yet */
+    char address[DRIVER_ADDRESS_MAX];
+    uint64_t template, shape;
+    int64_t pid, drain_us;
+    uint16_t port;
+
+    enum docker_step step;
+    struct engine_call *call; /* of the step; NULL = to be asked again */
+    uv_timer_t again;
+    int64_t pause_us;
+    bool stop_wanted;   /* while it is being made */
+    bool resize_wanted; /* while it is being resized */
+    uint64_t shape_asked;
+    bool started_told, end_told;
+    int32_t exit_code; /* as an event said; -1 = not known */
+    bool out_of_memory;
+    uint64_t list_seq; /* lists up to this one need not have it */
+
+    /* docker_ready.c */
+    bool ready_once;
+    struct probe *probe;
+    int64_t gap_us;     /* until the next look, while it is starting */
+    int64_t emitted_us; /* the last failure told */
+    char failure[160];
+    char health[16]; /* the engine's word */
+    uv_timer_t look;
+
+    struct docker_log *log;  /* docker_log.c; NULL = nobody reads */
+    int64_t log_until_wall_us; /* what was written before is in the file; 0 = nothing is */
+
+    struct docker_usage { /* docker_stats.c */
+        struct engine_call *call;
+        int64_t due_us, at_us; /* of the next look, of the newest values; our clock */
+        int64_t read_us;       /* of the last reading; the engine's clock */
+        double cpu_ns;
+        double cpu, memory_bytes; /* < 0 = not known */
+    } usage;
+};
+
+struct docker {
+    struct driver_env env;
+    struct engine_conf conf; /* of the engine, as configured */
+    struct engine *engine; /* NULL = nobody needs it yet */
+    struct prober *prober;
+    struct list containers; /* struct container */
+    struct table names;     /* the same, by container.name */
+    struct table_slot slots[DOCKER_SLOTS];
+    size_t service_count;
+    struct driver_service services[MODEL_SERVICES_MAX];
+    char host[256]; /* where the engine's own ports are reached */
+    unsigned handles;
+    bool closing;
+
+    /* docker_list.c */
+    bool active;      /* it was asked what runs: until then nothing is looked at */
+    bool list_wanted; /* by the controller, which waits for FOUND_ALL */
+    uint64_t list_seq;
+    struct engine_call *list;
+    struct engine_call *events;
+    uv_timer_t list_timer;
+
+    uv_timer_t engine_timer; /* provision_docker.c: it could not be opened */
+    int64_t next_port;       /* docker_step.c */
+
+    unsigned usage_calls; /* docker_stats.c */
+    uv_timer_t usage_timer;
+};
+
+/* provision_docker.c: what is known */
+const struct driver_service *docker_service(const struct container *c); /* NULL = leaving */
+const struct driver_service *docker_service_by_name(const struct docker *d, const char *name);
+struct container *docker_find(const struct docker *d, uint32_t slot, uint32_t number);
+struct container *docker_find_name(const struct docker *d, const char *name);
+/* NULL = no memory, or there are too many, or it is there. */
+struct container *docker_add(struct docker *d, const char *service, uint32_t number);
+void docker_drop(struct container *c);
+/* Service, number, address and ref are filled in; nobody is told of a nameless one. */
+void docker_emit(struct container *c, const struct event *e);
+void docker_emit_text(struct container *c, enum event_type type, const char *text);
+
+/* docker_step.c */
+void step_go(struct container *c, enum docker_step step);
+enum docker_phase step_phase(const struct container *c);
+/* The engine answers again. */
+void step_retry_all(struct docker *d);
+/* The engine is another one: what was asked is to be asked again. */
+void step_forget_calls(struct docker *d);
+void step_stop(struct container *c);
+void step_resize(struct container *c);
+/* It does not run any more, and where it is is known. */
+void step_died(struct container *c, int32_t exit_code);
+/* It is not there any more. */
+void step_vanished(struct container *c, const char *why);
+/* Its log is kept, as far as it can be; false = try again later. */
+void step_log_kept(struct container *c, bool kept);
+
+/* docker_ready.c: looks at it until it is ready, and from then on at the interval. */
+void docker_probe_begin(struct container *c);
+void docker_probe_now(struct container *c);
+void docker_probe_end(struct container *c);
+void docker_probe_health(struct container *c, const char *health);
+
+/* docker_list.c: what runs, in full, whenever something may have been missed, and now and then. */
+void docker_list_begin(struct docker *d);
+void docker_list_in(struct docker *d, int64_t us);
+/* docker_events.c: opens the stream, which lists as soon as it is open. */
+void docker_events_begin(struct docker *d);
+bool docker_may_act(const struct docker *d);
+
+/* docker_log.c */
+void docker_log_follow(struct container *c);
+void docker_log_keep(struct container *c); /* step_log_kept() follows, not at once */
+void docker_log_end(struct container *c);
+
+/* docker_stats.c */
+void docker_usage_begin(struct docker *d);
+void docker_usage_end(struct container *c);
+void docker_usage_wake(struct docker *d);
+void docker_sample(void *self, const struct source_service *service, int64_t now_us,
+                   struct source_sink *sink);

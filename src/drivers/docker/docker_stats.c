@@ -1,0 +1,167 @@
+/* What containers use, as the engine measures it: asked one by one, few at once, those of a service
+ * whose rules look at it every few seconds and the others for people, now and then. */
+#include <string.h>
+#include <time.h>
+
+#include "base/fmt.h"
+#include "base/us.h"
+#include "drivers/docker/docker_int.h"
+#include "sys/clock.h"
+
+#define AT_ONCE_MAX 8
+#define GAP_US (50 * US_PER_MS) /* at most 20 a second */
+#define WANTED_EVERY_US (5 * US_PER_S)
+#define ELSE_EVERY_US (60 * US_PER_S)
+#define STALE 3 /* looks that may fail */
+
+static void on_timer(uv_timer_t *timer);
+
+static int64_t every_us(const struct container *c)
+{
+    const struct driver_service *s = docker_service(c);
+    return s && s->wants_usage ? WANTED_EVERY_US : ELSE_EVERY_US;
+}
+
+/* A share of CPU time needs two looks. */
+static int64_t next_us(const struct container *c)
+{
+    return c->usage.cpu_ns < 0 ? WANTED_EVERY_US : every_us(c);
+}
+
+/* --- an answer --- */
+
+/* "2026-11-20T11:50:07.692936392Z"; 0 = none */
+static int64_t time_of(const char *text)
+{
+    struct tm tm = { 0 };
+    const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
+    int64_t us = 0, unit = US_PER_S / 10;
+    if (!rest || tm.tm_year < 100) /* the engine's "never" is the year 1 */
+        return 0;
+    for (rest += *rest == '.'; *rest >= '0' && *rest <= '9' && unit > 0; rest++, unit /= 10)
+        us += (*rest - '0') * unit;
+    return (int64_t)timegm(&tm) * US_PER_S + us;
+}
+
+static double number_at(const json_t *json, const char *first, const char *second)
+{
+    const json_t *value = json_object_get(json_object_get(json, first), second);
+    return json_is_number(value) ? json_number_value(value) : -1;
+}
+
+static double cores_of(const struct container *c)
+{
+    const struct driver_service *s = docker_service(c);
+    double cpus = s ? ((const struct docker_conf *)s->conf)->limits.cpus : 0;
+    return cpus > 0 ? cpus : 1;
+}
+
+/* Pages of files that have not been used lately count for nobody. */
+static double memory_of(const json_t *json)
+{
+    const json_t *memory = json_object_get(json, "memory_stats");
+    double usage = json_number_value(json_object_get(memory, "usage"));
+    double file = number_at(memory, "stats", "total_inactive_file");
+    if (file < 0)
+        file = number_at(memory, "stats", "inactive_file");
+    return !json_object_get(memory, "usage") ? -1 : file > 0 && file < usage ? usage - file : usage;
+}
+
+static void take(struct container *c, const json_t *json)
+{
+    struct docker_usage *u = &c->usage;
+    int64_t read_us = time_of(json_string_value(json_object_get(json, "read")));
+    double cpu_ns = number_at(json_object_get(json, "cpu_stats"), "cpu_usage", "total_usage");
+    u->cpu = -1;
+    if (u->read_us > 0 && read_us > u->read_us && cpu_ns >= u->cpu_ns && u->cpu_ns >= 0)
+        u->cpu = (cpu_ns - u->cpu_ns) / 1000 / (double)(read_us - u->read_us) / cores_of(c);
+    u->memory_bytes = memory_of(json);
+    u->read_us = read_us;
+    u->cpu_ns = cpu_ns;
+    u->at_us = clock_now_us();
+}
+
+static void on_answer(void *ctx, int status, json_t *json, const char *error)
+{
+    struct container *c = ctx;
+    c->usage.call = NULL;
+    c->docker->usage_calls--;
+    if (status == 200 && json)
+        take(c, json);
+    docker_usage_wake(c->docker);
+}
+
+/* --- asking --- */
+
+static void ask(struct container *c, int64_t now_us)
+{
+    char path[DOCKER_PATH_MAX];
+    fmt(path, sizeof(path), "/containers/%s/stats?stream=false&one-shot=true", c->id);
+    c->usage.due_us = now_us + next_us(c);
+    c->usage.call =
+        engine_ask(c->docker->engine, &(struct engine_request){ .path = path }, on_answer, c);
+    c->docker->usage_calls += c->usage.call != NULL;
+}
+
+static struct container *most_due(const struct docker *d)
+{
+    struct container *found = NULL;
+    LIST_FOR_EACH (it, &d->containers) {
+        struct container *c = LIST_ENTRY(it, struct container, link);
+        if (step_phase(c) == PHASE_RUNS && !c->usage.call && !c->nameless &&
+            (!found || c->usage.due_us < found->usage.due_us))
+            found = c;
+    }
+    return found;
+}
+
+void docker_usage_wake(struct docker *d)
+{
+    if (!uv_is_active((uv_handle_t *)&d->usage_timer))
+        uv_timer_start(&d->usage_timer, on_timer, GAP_US / US_PER_MS, 0);
+}
+
+/* Runs only for as long as there is something to look at, and sleeps until it is due. */
+static void on_timer(uv_timer_t *timer)
+{
+    struct docker *d = timer->data;
+    int64_t now_us = clock_now_us();
+    if (!d->active || !d->engine || !engine_is_up(d->engine) || d->usage_calls >= AT_ONCE_MAX)
+        return;
+    struct container *c = most_due(d);
+    if (!c)
+        return;
+    if (c->usage.due_us <= now_us)
+        ask(c, now_us);
+    int64_t wait_us = CLAMP(c->usage.due_us - now_us, GAP_US, US_PER_S);
+    if (c->usage.call)
+        wait_us = GAP_US;
+    uv_timer_start(timer, on_timer, (uint64_t)(wait_us / US_PER_MS), 0);
+}
+
+void docker_usage_end(struct container *c)
+{
+    if (c->usage.call)
+        c->docker->usage_calls--;
+    engine_cancel(c->usage.call);
+    c->usage.call = NULL;
+}
+
+/* --- telling --- */
+
+void docker_sample(void *self, const struct source_service *service, int64_t now_us,
+                   struct source_sink *sink)
+{
+    struct docker *d = self;
+    for (size_t i = 0; i < service->instance_count; i++) {
+        uint32_t number = service->instances[i].number;
+        const struct container *c = docker_find(d, service->slot, number);
+        if (!c || c->usage.at_us == 0 ||
+            clock_now_us() - c->usage.at_us > STALE * every_us(c))
+            continue;
+        if (c->usage.cpu >= 0)
+            source_add(sink, METRIC_CPU, number, c->usage.cpu);
+        if (c->usage.memory_bytes >= 0)
+            source_add(sink, METRIC_MEMORY, number, c->usage.memory_bytes);
+    }
+}

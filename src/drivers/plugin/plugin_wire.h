@@ -1,0 +1,86 @@
+/* What plimsoll and a plugin say to each other, as lines of JSON: docs/plugin.md is the reference.
+ * Text to plain data and back; no process, no clock, and no memory of what was said before. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/util.h"
+#include "config/schema.h"
+
+#define PLUGIN_VERSION 1
+#define PLUGIN_LINE_MAX ((size_t)1024 * 1024)
+#define PLUGIN_NAME_MAX 160    /* of an instance: plimsoll-OWNER-SERVICE-NUMBER */
+#define PLUGIN_ADDRESS_MAX 128 /* as DRIVER_ADDRESS_MAX */
+#define PLUGIN_TEXT_MAX 160
+
+enum plugin_do { PLUGIN_LIST, PLUGIN_START, PLUGIN_STOP, PLUGIN_RESIZE, PLUGIN_SUBSCRIBE };
+
+enum plugin_can {
+    PLUGIN_CAN_RESIZE = BIT(0),
+    PLUGIN_CAN_SUBSCRIBE = BIT(1), /* it says by itself what happens to instances */
+};
+
+/* What a request says. Only START has all of it. */
+struct plugin_request {
+    enum plugin_do what;
+    const char *name, *service;
+    uint32_t number;
+    uint64_t template, shape, token;
+    int64_t deadline_us, grace_us, drain_us;
+    bool serves;     /* it has to have an address */
+    const char *log; /* where its output may go */
+    const struct schema_map *config, *size;
+};
+
+struct plugin_instance {
+    char name[PLUGIN_NAME_MAX];
+    char address[PLUGIN_ADDRESS_MAX]; /* "tcp:..." or "unix:..."; "" = none */
+    uint64_t template, shape;
+    int64_t drain_us; /* -1 = not said */
+    int64_t pid;      /* of this machine; 0 = none */
+};
+
+enum plugin_said_type { PLUGIN_HELLO, PLUGIN_ANSWER, PLUGIN_EVENT };
+enum plugin_event {
+    PLUGIN_EXITED,
+    PLUGIN_STARTED,
+    PLUGIN_READY,
+    PLUGIN_UNWELL,
+    PLUGIN_ENGINE, /* what the plugin talks to: flag = it answers */
+};
+
+/* One line from the plugin. Texts lie in `json`, but for the copies. */
+struct plugin_said {
+    enum plugin_said_type type;
+    json_t *json;
+    /* HELLO */
+    int version;
+    unsigned can; /* enum plugin_can */
+    unsigned at_once;
+    /* ANSWER */
+    uint64_t id;
+    bool ok;
+    /* EVENT */
+    enum plugin_event event;
+    bool flag;
+    bool status_known;
+    int32_t status;
+    char text[PLUGIN_TEXT_MAX]; /* of an event, or why not */
+    /* Of EVENT, and of ANSWER when it is one instance; its name may be empty there. */
+    struct plugin_instance instance;
+};
+
+/* With the newline, malloc'ed; NULL = no memory. */
+char *plugin_encode_hello(const char *owner);
+char *plugin_encode(const struct plugin_request *r, uint64_t id);
+/* 0, or -EPROTO with what is wrong, as in "a line that ..." : "is not JSON: ...". */
+int plugin_decode(const char *line, size_t bytes, struct plugin_said *ret, char *why, size_t cap);
+/* The n-th of a list's answer. False: that is none, and why, or there is no n-th and `why` is "".
+ */
+bool plugin_said_item(const struct plugin_said *said, size_t n, struct plugin_instance *ret,
+                      char *why, size_t cap);
+void plugin_said_done(struct plugin_said *said);
+const char *plugin_do_name(enum plugin_do what);

@@ -1,0 +1,82 @@
+/* The swarm driver's sections: how the Swarm is reached, and which of its services is scaled. */
+#include <errno.h>
+#include <string.h>
+
+#include "drivers/swarm/swarm.h"
+
+#define AT(member) .offset = offsetof(struct swarm_conf, member)
+
+static const char *const reach_names[] = { "auto", "tasks", "host-port", "mesh", NULL };
+
+static const struct schema_key service_keys[] = {
+    { .name = "service",
+      .type = SCHEMA_TEXT,
+      AT(service),
+      .help = "the Swarm service's name, when it is another one than here; it must exist already, "
+              "and be a replicated one" },
+    { .name = "port",
+      .type = SCHEMA_INT,
+      AT(port),
+      .min = 1,
+      .max = 65535,
+      .help = "that a task listens on in its container; needed for what plimsoll balances" },
+    { .name = "reach",
+      .type = SCHEMA_ENUM,
+      AT(reach),
+      .fallback = "auto",
+      .names = reach_names,
+      .help = "how requests get to a task: `tasks` (its address in a network that plimsoll is "
+              "attached to as well), `host-port` (its node's address and the port published in "
+              "mode host), `mesh` (Swarm spreads the load itself, plimsoll only scales); auto = "
+              "tasks with a listener, else mesh" },
+    { .name = "network",
+      .type = SCHEMA_TEXT,
+      AT(network),
+      .help = "the network whose addresses are used, when tasks are attached to several" },
+    { .name = "within",
+      .type = SCHEMA_DURATION,
+      AT(within_us),
+      .fallback = "60s",
+      .min = 1,
+      .max = 3600,
+      .help = "a task that is not ready by then has failed; pulling its image counts" },
+    { 0 },
+};
+
+static int check_service(struct schema_context *ctx, void *section, struct err *err)
+{
+    const struct swarm_conf *conf = section;
+    if (conf->network && conf->reach != SWARM_REACH_TASKS && conf->reach != SWARM_REACH_AUTO)
+        return schema_error(ctx, "network", err, "only means something with reach: tasks");
+    return 0;
+}
+
+const struct schema_section swarm_section = {
+    .name = "swarm",
+    .help = "Scales a service of a Docker Swarm by setting its replicas.",
+    .size_bytes = sizeof(struct swarm_conf),
+    .keys = service_keys,
+    .check = check_service,
+};
+
+#ifndef ENGINE_KEYS
+#define ENGINE_KEYS { .name = "host", .type = SCHEMA_TEXT, .offset = 0 }, { .name = "timeout", .type = SCHEMA_DURATION, .offset = offsetof(struct engine_conf, timeout_us), .fallback = "10s" }
+#endif
+static const struct schema_key engine_section_keys[] = {
+    ENGINE_KEYS,
+    { .name = "discover",
+      .type = SCHEMA_BOOL,
+      .offset = offsetof(struct swarm_engine_conf, discover),
+      .fallback = "false",
+      .help = "services of the Swarm with the label plimsoll.enable=true are services here, as "
+              "their other labels say" },
+    { 0 },
+};
+
+const struct schema_section swarm_engine_section = {
+    .name = "swarm",
+    .help = "How a manager of the Swarm is reached.",
+    .size_bytes = sizeof(struct swarm_engine_conf),
+    .keys = engine_section_keys,
+    .check = engine_check,
+};

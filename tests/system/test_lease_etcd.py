@@ -1,0 +1,356 @@
+"""The lease of several machines, against real etcds: never two at a time, whatever happens to the
+controllers, the network and etcd; and what a person is told when etcd does not let us in."""
+
+import pathlib
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from etcd import Etcd, Lease, make_certificates, needs_etcd, needs_openssl, never_two
+from plimsoll import SLOW, free_port, wait
+
+pytestmark = needs_etcd
+
+TTL = 2
+
+
+@pytest.fixture
+def etcds(tmp_path):
+    made = []
+
+    def new(count=1, **kwargs):
+        made.append(Etcd(tmp_path / f"cluster{len(made)}", count, **kwargs))
+        return made[-1].start()
+
+    yield new
+    for e in made:
+        e.stop()
+
+
+@pytest.fixture
+def lease():
+    made = []
+
+    def new(member, endpoints, **options):
+        options.setdefault("ttl", TTL)
+        made.append(Lease(member, endpoints, **options))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.kill()
+
+
+def one_leader(leases, within=None):
+    def look():
+        held = [x for x in leases if x.process.poll() is None and x.held]
+        return held[0] if len(held) == 1 else None
+
+    return wait(look, within or 15, "one leader")
+
+
+def three(lease, endpoints):
+    leases = [lease(f"m{n}", endpoints) for n in range(3)]
+    leader = one_leader(leases)
+    return leases, leader, [x for x in leases if x is not leader]
+
+
+class Wire:
+    """A TCP path to one etcd that can be cut: what is on it stays there, and nobody is told."""
+
+    def __init__(self, port):
+        self.target, self.open = port, threading.Event()
+        self.open.set()
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                a, _ = self.server.accept()
+                b = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                return
+            for x, y in ((a, b), (b, a)):
+                threading.Thread(target=self.carry, args=(x, y), daemon=True).start()
+
+    def carry(self, x, y):
+        try:
+            while data := x.recv(65536):
+                self.open.wait()
+                y.sendall(data)
+        except OSError:
+            pass
+        for s in (x, y):
+            s.close()
+
+
+def test_one_leads_and_all_are_there(etcds, lease):
+    e = etcds()
+    leases, leader, others = three(lease, e.endpoints)
+    everybody = {f"m{n}" for n in range(3)}
+    for x in leases:
+        wait(lambda x=x: {m.rstrip("*") for m in x.group["members"]} == everybody
+             and x.group["leader"] == leader.member, 10, "the whole group")
+        assert x.group["members"][x.member + "*"] == f"http://{x.member}:1"
+    key = next(k for k in e.keys("/plimsoll/test/leader"))
+    assert key["create_revision"] == leader.token
+    wait(lambda: leader.acts, 5, "acts")
+    assert not any(x.acts for x in others)
+    assert not any(x.notes for x in leases)
+
+
+def test_resigning_hands_over_at_once(etcds, lease):
+    e = etcds()
+    leases, leader, others = three(lease, e.endpoints)
+    began = time.monotonic()
+    leader.resign()
+    successor = one_leader(others)
+    assert time.monotonic() - began < TTL / 2 * SLOW
+    assert successor.token > leader.acts[-1]["act"]
+    wait(lambda: leader.last("resigned"), 5, "its end")
+    wait(lambda: leader.member not in successor.group["members"], 5, "it to be gone")
+    assert leader.last("held")["why"] == "resigned"
+    assert leader.end() == 0
+    never_two(leases)
+
+
+def test_killed(etcds, lease):
+    e = etcds()
+    leases, leader, others = three(lease, e.endpoints)
+    wait(lambda: leader.acts, 5, "acts")
+    began = time.monotonic()
+    leader.kill()
+    successor = one_leader(others)
+    took = time.monotonic() - began
+    print(f"took over after {took:.2f} s with a ttl of {TTL} s")
+    assert took < (TTL + 1) * SLOW
+    wait(lambda: successor.acts, 5, "acts")
+    never_two(leases)
+
+
+def test_stopped_and_continued(etcds, lease):
+    """On waking it must know before it acts."""
+    e = etcds()
+    leases, leader, others = three(lease, e.endpoints)
+    for _ in range(3):
+        wait(lambda: leader.acts, 5, "acts")
+        leader.signal(signal.SIGSTOP)
+        successor = one_leader([x for x in leases if x is not leader])
+        wait(lambda: any(a["act"] == successor.token for a in successor.acts), 5, "acts")
+        leader.signal(signal.SIGCONT)
+        wait(lambda: not leader.held, 5, "it to know")
+        assert leader.last("held")["why"] == "it could not be renewed in time"
+        wait(lambda: leader.group["leader"] == successor.member, 10, "it to follow")
+        leader = successor
+    never_two(leases)
+
+
+def test_stopped_for_a_moment_keeps_it(etcds, lease):
+    e = etcds()
+    leases, leader, _ = three(lease, e.endpoints)
+    token, count = leader.token, len(leader.acts)
+    leader.signal(signal.SIGSTOP)
+    threading.Event().wait(0.2)
+    leader.signal(signal.SIGCONT)
+    wait(lambda: len(leader.acts) > count + 100, 15, "acts")
+    assert leader.held and leader.token == token
+    never_two(leases)
+
+
+def test_cut_off_from_etcd(etcds, lease):
+    """Its engine would still hear it: it stops acting before another begins."""
+    e = etcds()
+    wire = Wire(e.members[0].port)
+    alone = lease("alone", wire.url)
+    one_leader([alone])
+    other = lease("other", e.endpoints)
+    wait(lambda: "other" in alone.group["members"], 10, "both")
+    wire.open.clear()
+    one_leader([other])
+    wait(lambda: not alone.held, 5, "it to know")
+    wait(lambda: other.acts and alone.notes, 10, "acts")
+    assert "does not answer in time" in alone.notes[0]["text"]
+    wire.open.set()
+    wait(lambda: alone.group["leader"] == "other", 20, "it to follow")
+    wait(lambda: not alone.notes[-1]["trouble"], 10, "the trouble to be over")
+    acts = never_two([alone, other])
+    last = max(at for at, _, member in acts if member == "alone")
+    first = min(at for at, _, member in acts if member == "other")
+    assert first > last
+
+
+def test_etcd_goes_and_comes(etcds, lease):
+    e = etcds()
+    leases, leader, _ = three(lease, e.endpoints)
+    e.members[0].kill()
+    wait(lambda: not any(x.held for x in leases), (TTL + 2) * SLOW, "nobody to lead")
+    wait(lambda: all(x.notes for x in leases), 10, "notes")
+    for x in leases:
+        assert e.members[0].url in x.notes[0]["text"] and x.notes[0]["trouble"]
+    e.members[0].start(e.members)
+    one_leader(leases, 30)
+    for x in leases:
+        wait(lambda x=x: not x.notes[-1]["trouble"], 10, "the trouble to be over")
+    never_two(leases)
+
+
+def test_etcd_stopped(etcds, lease):
+    """It does not say that it is gone: requests hang."""
+    e = etcds()
+    leases, leader, _ = three(lease, e.endpoints)
+    e.members[0].pause()
+    wait(lambda: not any(x.held for x in leases), (TTL + 2) * SLOW, "nobody to lead")
+    e.members[0].go_on()
+    one_leader(leases, 30)
+    never_two(leases)
+
+
+def test_three_etcds(etcds, lease):
+    """One of three may die, be it their leader; without two nobody leads."""
+    e = etcds(3)
+    leases = [lease(f"m{n}", ",".join(e.urls[n:] + e.urls[:n]), ttl=5) for n in range(3)]
+    leader = one_leader(leases)
+    token = leader.token
+    first = wait(e.leader, 10, "etcd's leader")
+    first.kill()
+    count = len(leader.acts)
+    wait(lambda: len(leader.acts) > count + 800, 30, "acts for longer than a lease")
+    assert leader.token == token, leader.lines[-5:]
+    second = next(m for m in e.members if m is not first)
+    second.pause()
+    wait(lambda: not any(x.held for x in leases), 20, "nobody to lead")
+    second.go_on()
+    one_leader(leases, 30)
+    never_two(leases)
+
+
+def test_etcds_leader_is_stopped_and_goes_on(etcds, lease):
+    """What it says on waking, of leases that it believes to be its own to renew, proves nothing."""
+    e = etcds(3)
+    for _ in range(3):
+        old = wait(e.leader, 20, "etcd's leader")
+        loyal = lease("loyal", old.url)
+        others = [lease(f"m{n}", m.url) for n, m in enumerate(e.members) if m is not old]
+        leases = [loyal, *others]
+        one_leader(leases)
+        old.pause()
+        threading.Event().wait(TTL + 1)
+        old.go_on()
+        one_leader([x for x in leases], 30)
+        never_two(leases)
+        for x in leases:
+            x.kill()
+        wait(lambda: not e.keys("/plimsoll/test/"), 20, "the keys to go")
+
+
+def test_lost_watch_and_removed_keys(etcds, lease):
+    e = etcds()
+    leases, leader, others = three(lease, e.endpoints)
+    token = leader.token
+    e.ctl("del", "/plimsoll/test/leader")
+    wait(lambda: one_leader(leases).token > token, 10, "a new leader")
+    assert leader.last("held") or True
+    e.ctl("del", "/plimsoll/test/members/m1")
+    e.ctl("put", "/plimsoll/test/members/rubbish", "what is this?")
+    e.ctl("put", "/plimsoll/test/rubbish", "{")
+    for x in leases:
+        wait(lambda x=x: len(x.group["members"]) == 3, 10, "all members")
+
+
+def test_a_foreign_leader_key(etcds, lease):
+    """Somebody put it by hand: nobody leads, and nobody hammers etcd."""
+    e = etcds()
+    e.ctl("put", "/plimsoll/test/leader", "me")
+    leases = [lease(f"m{n}", e.endpoints) for n in range(2)]
+    wait(lambda: all(len(x.group["members"]) == 2 for x in leases), 10, "members")
+    assert not any(x.held for x in leases)
+    e.ctl("del", "/plimsoll/test/leader")
+    one_leader(leases)
+
+
+def test_two_of_one_name(etcds, lease):
+    e = etcds()
+    twins = [lease("twin", e.endpoints), lease("twin", e.endpoints)]
+    wait(lambda: any("lease.member" in n["text"] for x in twins for n in x.notes), 20, "a note")
+    one_leader(twins)
+    never_two_tokens = sorted(a["act"] for x in twins for a in x.acts)
+    assert never_two_tokens == sorted(never_two_tokens)
+
+
+def test_password(etcds, lease, tmp_path):
+    e = etcds()
+    e.protect("shop", "right")
+    secret = tmp_path / "password"
+    secret.write_text("wrong\n")
+    x = lease("m0", e.endpoints, user="shop", password_file=secret)
+    note = wait(lambda: x.notes and x.notes[0], 10, "a note")
+    assert e.endpoints in note["text"] and "authentication failed" in note["text"]
+    assert "lease.etcd.password-file" in note["text"]
+    nobody = lease("m1", e.endpoints)
+    note = wait(lambda: nobody.notes and nobody.notes[0], 10, "a note")
+    assert "set lease.etcd.user" in note["text"]
+    assert not x.held and not nobody.held
+    assert len(x.notes) == 1, x.notes
+    secret.write_text("right\n")
+    one_leader([x])
+    assert not x.notes[-1]["trouble"]
+    wait(lambda: x.group["members"], 10, "itself")
+
+
+@needs_openssl
+def test_certificates(etcds, lease, tmp_path):
+    tls = make_certificates(tmp_path / "tls")
+    e = etcds(tls=tls)
+    ours = {"ca": tls / "ca.pem", "cert": tls / "client.pem", "key": tls / "client.key"}
+    wrong_ca = lease("m1", e.endpoints, **{**ours, "ca": tls / "other.pem"})
+    note = wait(lambda: wrong_ca.notes and wrong_ca.notes[0], 10, "a note")
+    assert "certificate" in note["text"] and "lease.etcd.ca" in note["text"]
+    stranger = lease("m2", e.endpoints,
+                     **{**ours, "cert": tls / "stranger.pem", "key": tls / "stranger.key"})
+    note = wait(lambda: stranger.notes and stranger.notes[0], 10, "a note")
+    assert e.endpoints in note["text"]
+    good = lease("m0", e.endpoints, **ours)
+    one_leader([good])
+    assert not good.notes
+    plain = lease("m3", e.endpoints.replace("https", "http"))
+    note = wait(lambda: plain.notes and plain.notes[0], 10, "a note")
+    assert e.endpoints.replace("https", "http") in note["text"]
+    assert not wrong_ca.held and not stranger.held and not plain.held
+
+
+def test_nobody_there(lease):
+    port = free_port()
+    x = lease("m0", f"http://127.0.0.1:{port}")
+    note = wait(lambda: x.notes and x.notes[0], 10, "a note")
+    assert f"http://127.0.0.1:{port}" in note["text"] and "refused" in note["text"]
+    assert "does it run" in note["text"]
+    x.resign()
+    wait(lambda: x.last("resigned"), 5, "its end")
+    assert x.end() == 0
+
+
+def test_traffic(etcds, lease):
+    """At most five requests a second for each in steady state, counted by etcd."""
+    import re
+    import urllib.request
+
+    e = etcds()
+    leases = [lease(f"m{n}", e.endpoints, ttl=5) for n in range(2)]
+    one_leader(leases)
+
+    def count():
+        text = urllib.request.urlopen(e.urls[0] + "/metrics", timeout=10).read().decode()
+        return sum(float(v) for v in re.findall(
+            r'^grpc_server_started_total\{.*\} (\S+)$', text, re.M))
+
+    wait(lambda: all(len(x.group["members"]) == 2 for x in leases), 10, "members")
+    before, began = count(), time.monotonic()
+    threading.Event().wait(6)
+    rate = (count() - before) / (time.monotonic() - began) / 2
+    print(f"{rate:.2f} requests a second for each")
+    assert rate < 5

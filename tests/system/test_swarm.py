@@ -1,0 +1,310 @@
+"""The swarm driver against a real Docker Swarm: replicas follow the load, tasks become instances, and whatever
+Swarm or a person does to them is taken as it is."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from plimsoll import Load, wait
+from swarms import IMAGE, PORT, swarm, swarm_of_three, swarm_session  # noqa: F401
+
+CONFIG = """
+admin: off
+swarm: {host: "unix://@SOCKET@", timeout: 5s}
+services:
+  shop:
+    listen: "127.0.0.1:@PORT@"
+    health: {http: /healthz, interval: 200ms}
+    drain: 5s
+    swarm: {port: 8000, reach: host-port}
+    scale: {min: 1, max: 6, rules: [{target: {metric: concurrency, value: 4}}], behavior: {down: {stabilize: 1s}}}
+"""
+
+DISCOVER = """
+admin: off
+swarm: {host: "unix://@SOCKET@", timeout: 5s, discover: true}
+"""
+
+
+def config(swarm, text=CONFIG):  # noqa: F811
+    return text.replace("@SOCKET@", str(swarm.socket))
+
+
+def texts(p):
+    return [e["text"] for e in p.events()]
+
+
+def said(p, part, within=20):
+    return wait(lambda: [t for t in texts(p) if part in t], within, f"an event with {part!r}")
+
+
+def labels_for(p, **more):
+    return {"plimsoll.enable": "true", "plimsoll.listen": f"127.0.0.1:{p.port}", "plimsoll.port": str(PORT),
+            "plimsoll.reach": "host-port", "plimsoll.health.http": "/healthz", **more}
+
+
+# -- replicas -------------------------------------------------------------------------------------
+
+
+def test_replicas_follow_the_load(swarm, make):  # noqa: F811
+    swarm.create("shop", replicas=1, env={"APP_SERVICE_MS": 50})
+    p = make(config=config(swarm)).start()
+    p.wait_ready(1)
+    with Load(p.port, clients=12) as load:
+        wait(lambda: swarm.replicas("shop") >= 3, 30, "more replicas")
+        p.wait_ready(3, within=40)
+        before = load.ok
+        wait(lambda: load.ok > before + 50, 20, "requests on all of them")
+    assert not load.failures, load.failures[:3]
+    wait(lambda: swarm.replicas("shop") == 1, 60, "one replica again")
+    wait(lambda: p.service()["ready"] == 1 and p.service()["draining"] == 0, 40, "one instance")
+    assert len(swarm.tasks("shop")) == 1
+
+
+def test_no_request_fails_while_swarm_chooses_who_goes(swarm, make):  # noqa: F811
+    """The app goes on until its last answer after SIGTERM; the proxy stops sending as soon as Swarm has named
+    the task."""
+    swarm.create("shop", replicas=4)
+    p = make(config=config(swarm).replace("min: 1", "min: 4")).start()
+    p.wait_ready(4)
+    with Load(p.port, clients=6) as load:
+        p.cli("scale", "shop", "5")
+        p.wait_ready(5, within=40)
+        p.cli("scale", "shop", "4")
+        wait(lambda: swarm.replicas("shop") == 4 and len(p.service()["instances"]) == 4, 40, "four")
+        before = load.ok
+        wait(lambda: load.ok > before + 100, 20, "more answers")
+    assert not load.failures, load.failures[:3]
+    said(p, "the engine has chosen it to end")
+
+
+def test_a_person_changes_the_replicas(swarm, make):  # noqa: F811
+    """What comes is found and what goes has gone; then the rules have their say, on top of that."""
+    swarm.create("shop", replicas=2)
+    p = make(config=config(swarm).replace("min: 1", "min: 2").replace("max: 6", "max: 2")).start()
+    p.wait_ready(2)
+    swarm.set_replicas("shop", 4)
+    said(p, "found running")
+    wait(lambda: swarm.replicas("shop") == 2, 40, "the rules' number")
+    wait(lambda: len(p.service()["instances"]) == 2 and p.service()["ready"] == 2, 40, "two instances")
+    swarm.set_replicas("shop", 1)
+    wait(lambda: swarm.replicas("shop") == 2, 40, "the rules' number again")
+    p.wait_ready(2, within=40)
+
+
+def test_changes_at_the_same_time_are_not_lost(swarm, make):  # noqa: F811
+    """A person edits the service's labels again and again while replicas go up and down."""
+    swarm.create("shop", replicas=1)
+    p = make(config=config(swarm)).start()
+    p.wait_ready(1)
+    done = threading.Event()
+    count = 0
+
+    def edit():
+        nonlocal count
+        while not done.is_set():
+            count += 1
+            swarm.update("shop", lambda spec: spec["Labels"].update(edit=str(count)))
+
+    person = threading.Thread(target=edit)
+    person.start()
+    try:
+        for n in (4, 2, 5, 1):
+            p.cli("scale", "shop", str(n))
+            wait(lambda n=n: swarm.replicas("shop") == n, 30, f"{n} replicas")
+    finally:
+        done.set()
+        person.join()
+    assert swarm.service("shop")["Spec"]["Labels"]["edit"] == str(count)
+
+
+# -- tasks ----------------------------------------------------------------------------------------
+
+
+def test_a_crash_is_replaced_once(swarm, make):  # noqa: F811
+    swarm.create("shop", replicas=2)
+    p = make(config=config(swarm).replace("min: 1", "min: 2")).start()
+    p.wait_ready(2)
+    victim = swarm.containers()[0]
+    swarm.api("POST", f"/containers/{victim['Id']}/kill?signal=KILL")
+    said(p, "exited with status 137")
+    p.wait_ready(2, within=40)
+    assert swarm.replicas("shop") == 2
+    wait(lambda: len(p.service()["instances"]) == 2, 20, "two instances")
+
+
+def test_a_restart_of_the_controller_adopts(swarm, make):  # noqa: F811
+    swarm.create("shop", replicas=3)
+    p = make(config=config(swarm).replace("min: 1", "min: 3")).start()
+    p.wait_ready(3)
+    before = {i["id"]: i["address"] for i in p.service()["instances"]}
+    with Load(p.port, clients=2) as load:
+        old = p.kill_role("controller")
+        wait(lambda: (p.try_status() or {"controller": {"pid": old}})["controller"]["pid"] != old, 20, "another")
+        p.wait_ready(3)
+    assert {i["id"]: i["address"] for i in p.service()["instances"]} == before
+    assert swarm.replicas("shop") == 3 and not load.failures
+
+
+def test_rolling_update_is_waited_for(swarm, make):  # noqa: F811
+    swarm.create("shop", replicas=2, update={"Parallelism": 1, "Delay": 3_000_000_000, "Order": "start-first"})
+    p = make(config=config(swarm).replace("min: 1", "min: 2")).start()
+    p.wait_ready(2)
+    with Load(p.port, clients=2) as load:
+        swarm.update("shop", lambda spec: spec["TaskTemplate"].update(ForceUpdate=1))
+        wait(lambda: (swarm.service("shop").get("UpdateStatus") or {}).get("State") == "updating", 10, "the update")
+        p.cli("scale", "shop", "4")
+        said(p, "its update is under way")
+        assert swarm.replicas("shop") == 2
+        wait(lambda: swarm.service("shop")["UpdateStatus"]["State"] == "completed", 60, "the update's end")
+        wait(lambda: swarm.replicas("shop") == 4, 40, "four replicas")
+        p.wait_ready(4, within=40)
+    assert not load.failures, load.failures[:3]
+
+
+def test_no_such_image(swarm, make):  # noqa: F811
+    swarm.create("shop", replicas=1, image="nobody-has-this:1")
+    p = make(config=config(swarm)).start()
+    said(p, "o such image")
+    assert p.service()["ready"] == 0
+
+
+def test_placement_that_no_node_fits(swarm, make):  # noqa: F811
+    swarm.create("shop", replicas=1, placement={"Constraints": ["node.labels.disk==ssd"]})
+    p = make(config=config(swarm)).start()
+    said(p, "no suitable node")
+    node = swarm.nodes()[0]
+    spec = dict(node["Spec"], Labels={"disk": "ssd"})
+    assert swarm.api("POST", f"/nodes/{node['ID']}/update?version={node['Version']['Index']}", spec)[0] == 200
+    p.wait_ready(1, within=40)
+
+
+@pytest.mark.parametrize("made, part", [
+    (None, "there is no service shop in the Swarm"),
+    ({"Global": {}}, "no replicated service"),
+])
+def test_what_cannot_be_scaled(swarm, make, made, part):  # noqa: F811
+    if made:
+        swarm.create("shop", mode=made, publish=False)
+    p = make(config=config(swarm)).start()
+    said(p, part)
+    assert any(part in t for t in p.status()["troubles"]), p.status()["troubles"]
+    assert p.service()["ready"] == 0
+
+
+def test_mesh_is_scaled_only(swarm, make):  # noqa: F811
+    """Without a listener and an address: Swarm's word that a task runs is all there is."""
+    swarm.create("jobs", replicas=1, publish=False)
+    p = make(config=config(swarm, """
+admin: off
+swarm: {host: "unix://@SOCKET@"}
+services:
+  jobs:
+    swarm: {}
+    scale: {min: 2, max: 4, rules: [{target: {metric: cpu, value: 80%}}]}
+""")).start()
+    p.wait_ready(2)
+    wait(lambda: all(i["cpu"] is not None and i["memory_bytes"] for i in p.service()["instances"]), 20,
+         "CPU and memory from the node's engine")
+    assert swarm.replicas("jobs") == 2
+
+
+def test_the_engine_is_away_and_back(swarm, make):  # noqa: F811
+    swarm.create("shop", replicas=2)
+    p = make(config=config(swarm).replace("min: 1", "min: 2")).start()
+    p.wait_ready(2)
+    with Load(p.port, clients=2) as load:
+        swarm.pause()
+        try:
+            said(p, "the engine does not answer", 40)
+            p.cli("scale", "shop", "3")
+        finally:
+            swarm.resume()
+        p.wait_ready(3, within=60)
+    assert not load.failures, load.failures[:3]
+
+
+def test_stop_leaves_the_swarm_alone(swarm, make):  # noqa: F811
+    swarm.create("shop", replicas=2)
+    p = make(config=config(swarm).replace("min: 1", "min: 2")).start()
+    p.wait_ready(2)
+    assert p.stop() == 0
+    assert swarm.replicas("shop") == 2 and len(swarm.tasks("shop")) == 2
+
+
+# -- labels ---------------------------------------------------------------------------------------
+
+
+def test_labels_are_enough(swarm, make):  # noqa: F811
+    p = make(config=config(swarm, DISCOVER)).start()
+    assert p.status()["services"] == []
+    swarm.create("stack_shop", replicas=1, labels=labels_for(p, **{
+        "plimsoll.min": "2", "plimsoll.max": "4", "plimsoll.target.concurrency": "4",
+        "plimsoll.behavior.down.stabilize": "1s"}))
+    p.wait_ready(2, "stack-shop", 40)
+    assert p.get()[0] == 200 and swarm.replicas("stack_shop") == 2
+    swarm.update("stack_shop", lambda spec: spec["Labels"].update({"plimsoll.min": "3"}))
+    p.wait_ready(3, "stack-shop", 40)
+    swarm.update("stack_shop", lambda spec: spec["Labels"].update({"plimsoll.enable": "false"}))
+    wait(lambda: p.status()["services"] == [], 40, "it to be let go")
+    assert swarm.replicas("stack_shop") == 3
+
+
+def test_a_label_with_a_typo(swarm, make):  # noqa: F811
+    p = make(config=config(swarm, DISCOVER)).start()
+    swarm.create("shop", replicas=1, labels=labels_for(p, **{
+        "plimsoll.mni": "2", "plimsoll.max": "3", "plimsoll.behavior.down.stabilise": "1s"}))
+    swarm.create("other", replicas=1, labels={"plimsoll.enabel": "true"}, publish=False)
+    p.wait_ready(1, "shop", 40)
+    trouble = wait(lambda: "; ".join(t for t in p.status()["troubles"] if "label" in t), 20, "a trouble")
+    assert "label plimsoll.mni of service shop" in trouble and 'did you mean "min"?' in trouble
+    assert "label plimsoll.behavior.down.stabilise" in trouble and 'did you mean "stabilize"?' in trouble
+    said(p, 'did you mean "min"?')
+    said(p, "plimsoll.enabel")
+    assert "did you mean" in p.log_tail()
+    assert p.service("shop")["max"] == 3
+    swarm.update("shop", lambda spec: [spec["Labels"].pop("plimsoll.mni"),
+                                       spec["Labels"].pop("plimsoll.behavior.down.stabilise")])
+    wait(lambda: not any("plimsoll.mni" in t for t in p.status()["troubles"]), 40, "the trouble's end")
+
+
+def test_discovered_services_survive_a_restart(swarm, make):  # noqa: F811
+    """Of the controller and of the whole: they are in the journal's configuration, and not left in between."""
+    p = make(config=config(swarm, DISCOVER)).start()
+    swarm.create("shop", replicas=2, labels=labels_for(p, **{"plimsoll.min": "2", "plimsoll.max": "2"}))
+    p.wait_ready(2, "shop", 40)
+    names = {i["id"] for i in p.service("shop")["instances"]}
+    old = p.kill_role("controller")
+    wait(lambda: (p.try_status() or {"controller": {"pid": old}})["controller"]["pid"] != old, 20, "another")
+    p.wait_ready(2, "shop", 40)
+    assert {i["id"] for i in p.service("shop")["instances"]} == names
+    p.stop()
+    p.start()
+    p.wait_ready(2, "shop", 40)
+    assert swarm.replicas("shop") == 2
+
+
+# -- several nodes --------------------------------------------------------------------------------
+
+
+def test_node_drain(swarm_of_three, make):  # noqa: F811
+    manager = swarm_of_three[0]
+    manager.create("shop", replicas=3, placement={"MaxReplicas": 0})
+    try:
+        p = make(config=config(manager).replace("min: 1", "min: 3")).start()
+        p.wait_ready(3, within=60)
+        hosts = {i["address"].split(":")[1] for i in p.service()["instances"]}
+        assert len(hosts) == 3, hosts
+        node = next(n for n in manager.nodes() if n["Status"]["Addr"] == swarm_of_three[2].address)
+        with Load(p.port, clients=3) as load:
+            manager.set_availability(node["ID"], "drain")
+            wait(lambda: not any(swarm_of_three[2].address in i["address"] for i in p.service()["instances"]),
+                 60, "nothing on the drained node")
+            p.wait_ready(3, within=60)
+        assert not load.failures, load.failures[:3]
+        assert manager.replicas("shop") == 3
+        manager.set_availability(node["ID"], "active")
+    finally:
+        manager.remove_services()

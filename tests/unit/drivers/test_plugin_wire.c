@@ -1,0 +1,203 @@
+/* The lines between plimsoll and a plugin, both ways. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/us.h"
+#include "drivers/plugin/plugin_wire.h"
+
+static void encodes(const struct plugin_request *r, const char *wanted)
+{
+    char *line = plugin_encode(r, 7);
+    assert_string_equal(line, wanted);
+    free(line);
+}
+
+static void test_requests(void **state)
+{
+    const char *names[] = { "command", "port" }, *values[] = { "a \"b\" \\c", "21000" };
+    const struct schema_map config = { 2, names, values }, size = { 1, names + 1, values + 1 };
+    const struct plugin_request start = { .what = PLUGIN_START,
+                                          .name = "plimsoll-me-shop-3",
+                                          .service = "shop",
+                                          .number = 3,
+                                          .template = 0xabcdef0123456789,
+                                          .shape = 0x12,
+                                          .token = 99,
+                                          .deadline_us = 30 * US_PER_S,
+                                          .drain_us = US_PER_S / 2,
+                                          .serves = true,
+                                          .log = "/l/shop-3.log",
+                                          .config = &config,
+                                          .size = &size };
+    struct plugin_request r = { .what = PLUGIN_LIST, .deadline_us = 30 * US_PER_S };
+    encodes(&r, "{\"id\":7,\"do\":\"list\",\"deadline\":30}\n");
+    /* A shell can read it: what people wrote comes last. */
+    encodes(&start, "{\"id\":7,\"do\":\"start\",\"deadline\":30,\"name\":\"plimsoll-me-shop-3\","
+                    "\"token\":99,\"service\":\"shop\",\"number\":3,"
+                    "\"template\":\"abcdef0123456789\",\"drain\":0.5,\"serves\":true,"
+                    "\"log\":\"/l/shop-3.log\",\"shape\":\"12\","
+                    "\"config\":{\"command\":\"a \\\"b\\\" \\\\c\",\"port\":\"21000\"},"
+                    "\"size\":{\"port\":\"21000\"}}\n");
+    r = start;
+    r.what = PLUGIN_STOP;
+    r.grace_us = 10 * US_PER_S;
+    encodes(&r, "{\"id\":7,\"do\":\"stop\",\"deadline\":30,\"name\":\"plimsoll-me-shop-3\","
+                "\"token\":99,\"grace\":10}\n");
+    r.what = PLUGIN_RESIZE;
+    encodes(&r, "{\"id\":7,\"do\":\"resize\",\"deadline\":30,\"name\":\"plimsoll-me-shop-3\","
+                "\"token\":99,\"shape\":\"12\",\"size\":{\"port\":\"21000\"}}\n");
+}
+
+static struct plugin_said read(const char *line)
+{
+    struct plugin_said said;
+    char why[PLUGIN_TEXT_MAX] = "";
+    if (plugin_decode(line, strlen(line), &said, why, sizeof(why)) < 0)
+        fail_msg("%s: %s", line, why);
+    return said;
+}
+
+static void test_hello(void **state)
+{
+    char *line = plugin_encode_hello("me");
+    assert_string_equal(line, "{\"plimsoll\":1,\"owner\":\"me\"}\n");
+    free(line);
+    struct plugin_said said =
+        read("{\"plimsoll\":1,\"name\":\"x\",\"can\":[\"subscribe\",\"fly\"]}");
+    assert_int_equal(said.type, PLUGIN_HELLO);
+    assert_int_equal(said.can, PLUGIN_CAN_SUBSCRIBE);
+    assert_int_equal(said.at_once, 8);
+    plugin_said_done(&said);
+    said = read("{\"plimsoll\":1,\"at-once\":1}");
+    assert_int_equal(said.at_once, 1);
+    plugin_said_done(&said);
+}
+
+static void test_answers(void **state)
+{
+    struct plugin_said said = read("{\"id\":5,\"ok\":{\"address\":\"10.0.0.7:80\",\"pid\":12}}");
+    assert_int_equal(said.type, PLUGIN_ANSWER);
+    assert_true(said.ok);
+    assert_int_equal(said.id, 5);
+    assert_string_equal(said.instance.address, "tcp:10.0.0.7:80");
+    assert_int_equal(said.instance.pid, 12);
+    assert_int_equal(said.instance.drain_us, -1);
+    plugin_said_done(&said);
+    said = read("{\"id\":6,\"error\":\"no such image\"}");
+    assert_false(said.ok);
+    assert_string_equal(said.text, "no such image");
+    plugin_said_done(&said);
+}
+
+static void test_list(void **state)
+{
+    struct plugin_instance item;
+    char why[PLUGIN_TEXT_MAX];
+    struct plugin_said said =
+        read("{\"id\":5,\"ok\":[{\"name\":\"a-1\",\"template\":\"ff\"},"
+             "{\"name\":\"a-2\",\"address\":\"unix:/run/a\",\"drain\":1.5}]}");
+    assert_true(plugin_said_item(&said, 0, &item, why, sizeof(why)));
+    assert_int_equal(item.template, 0xff);
+    assert_true(plugin_said_item(&said, 1, &item, why, sizeof(why)));
+    assert_string_equal(item.address, "unix:/run/a");
+    assert_int_equal(item.drain_us, 3 * US_PER_S / 2);
+    assert_false(plugin_said_item(&said, 2, &item, why, sizeof(why)));
+    assert_string_equal(why, "");
+    plugin_said_done(&said);
+    said = read("{\"id\":5,\"ok\":[{\"name\":\"\"}]}");
+    assert_false(plugin_said_item(&said, 0, &item, why, sizeof(why)));
+    assert_string_equal(why, "lists an instance without a name");
+    plugin_said_done(&said);
+    said = read("{\"id\":5,\"ok\":{}}");
+    assert_false(plugin_said_item(&said, 0, &item, why, sizeof(why)));
+    assert_string_equal(why, "answers a list with no array");
+    plugin_said_done(&said);
+}
+
+static void test_events(void **state)
+{
+    struct plugin_said said = read("{\"event\":\"exited\",\"name\":\"a-1\",\"status\":3}");
+    assert_int_equal(said.type, PLUGIN_EVENT);
+    assert_int_equal(said.event, PLUGIN_EXITED);
+    assert_true(said.status_known);
+    assert_int_equal(said.status, 3);
+    plugin_said_done(&said);
+    said = read("{\"event\":\"engine\",\"up\":true}");
+    assert_int_equal(said.event, PLUGIN_ENGINE);
+    assert_true(said.flag);
+    plugin_said_done(&said);
+}
+
+static void test_refused(void **state)
+{
+    static const char *const all[][2] = {
+        { "DEBUG: start\033", "is not JSON: DEBUG: start?" },
+        { "{\"id\":1,\"ok\"", "is not JSON: {\"id\":1,\"ok\"" },
+        { "[1]", "is no JSON object" },
+        { "{}", "has no id of a request" },
+        { "{\"id\":0,\"ok\":{}}", "has no id of a request" },
+        { "{\"id\":1}", "has not either \"ok\" or \"error\"" },
+        { "{\"id\":1,\"ok\":{},\"error\":\"x\"}", "has not either \"ok\" or \"error\"" },
+        { "{\"id\":1,\"error\":7}", "has an error that is no text" },
+        { "{\"plimsoll\":2}", "says that it speaks version 2; this is version 1" },
+        { "{\"plimsoll\":\"1\"}", "says that it speaks version 0; this is version 1" },
+        { "{\"event\":\"boom\",\"name\":\"a-1\"}", "tells an event \"boom\", which is none" },
+        { "{\"event\":\"exited\"}", "tells an event of no instance: \"name\" is missing" },
+        { "{\"id\":1,\"ok\":{\"address\":\"web1:80\"}}",
+          "gives the address \"web1:80\"; write one as in 10.0.0.7:8080, [fd00::7]:8080 or "
+          "unix:/run/it.sock" },
+        { "{\"id\":1,\"ok\":{\"template\":\"xyz\"}}",
+          "has a template or shape that is not the text it was given" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        struct plugin_said said;
+        char why[PLUGIN_TEXT_MAX];
+        int rc = plugin_decode(all[i][0], strlen(all[i][0]), &said, why, sizeof(why));
+        assert_int_equal(rc, -EPROTO);
+        assert_string_equal(why, all[i][1]);
+    }
+}
+
+static void test_addresses(void **state)
+{
+    static const struct {
+        const char *text;
+        bool good;
+    } all[] = {
+        { "1.2.3.4:1", true },  { "tcp:1.2.3.4:65535", true },
+        { "[::1]:80", true },   { "unix:/a", true },
+        { "1.2.3.4:0", false }, { "1.2.3.4:65536", false },
+        { "1.2.3.4", false },   { "::1:80", false },
+        { "unix:a", false },    { "localhost:80", false },
+        { ":80", false },       { "1.2.3.4:8o", false },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        struct plugin_said said;
+        char line[128], why[PLUGIN_TEXT_MAX];
+        snprintf(line, sizeof(line), "{\"id\":1,\"ok\":{\"address\":\"%s\"}}", all[i].text);
+        bool good = plugin_decode(line, strlen(line), &said, why, sizeof(why)) == 0;
+        if (good != all[i].good)
+            fail_msg("%s", all[i].text);
+        if (good)
+            plugin_said_done(&said);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests),  cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_answers),   cmocka_unit_test(test_list),
+        cmocka_unit_test(test_events),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_addresses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
