@@ -14,7 +14,7 @@ PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcu
 PACKAGES_CHECK = clang chromium libclang-rt-14-dev python3-pytest clang-format prometheus \
                  prometheus-alertmanager redis-server postgresql docker.io etcd-server etcd-client \
                  busybox-static iproute2 iptables openssh-server openssl tmux
-PACKAGES_BENCH = nginx haproxy wrk
+PACKAGES_BENCH = nginx haproxy wrk docker.io etcd-server busybox-static iproute2
 
 all: $(BUILD)/plimsoll
 

@@ -25,6 +25,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "system")]
 
 import alone  # noqa: E402
+import fleet  # noqa: E402
 import peers  # noqa: E402
 from plimsoll import Plimsoll, free_port, wait  # noqa: E402
 
@@ -297,7 +298,8 @@ def main():
         result, rate = measure(args, directory)
         steps = {"max-concurrency set": step_to_decision(directory / "s1", "max-concurrency: 4"),
                  "without": step_to_decision(directory / "s2", "")}
-        text = report(args, result, rate, steps, proxy_restart(directory / "s3")) + alone.report()
+        text = report(args, result, rate, steps, proxy_restart(directory / "s3"))
+        text += fleet.report(directory / "fleet") + alone.report()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     print(text)

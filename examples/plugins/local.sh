@@ -12,10 +12,10 @@
 #
 # How a shell can read JSON: plimsoll writes each request on one line without spaces, "config" and
 # "size" last, and names without anything to escape. See docs/plugin.md.
-set -u
+set -eu
 
 dir=${1:?usage: local.sh FOLDER}
-mkdir -p "$dir" || exit 1
+mkdir -p "$dir"
 prefix=plimsoll-
 
 # One line, whole: the watcher and the stops write as well.
@@ -53,8 +53,7 @@ alive() { # FOLDER
 }
 
 describe() { # FOLDER
-    read -r facts <"$1/facts"
-    read -r pid <"$1/pid"
+    read -r facts <"$1/facts" && read -r pid <"$1/pid" || return 1
     printf '{"name":"%s","pid":%s,%s}' "${1##*/}" "$pid" "$facts"
 }
 
@@ -93,9 +92,9 @@ stop() { # in the background: the grace may be long
     folder=$dir/$(text name)
     tenths=$(($(number grace | cut -d. -f1) * 10))
     signal=TERM
-    mkdir "$folder/stopping" 2>/dev/null # the watcher leaves it alone
+    mkdir "$folder/stopping" 2>/dev/null || : # the watcher leaves it alone
     while alive "$folder"; do
-        kill -s "$signal" -- "-$pid" 2>/dev/null || kill -s "$signal" "$pid" 2>/dev/null
+        kill -s "$signal" -- "-$pid" 2>/dev/null || :
         while alive "$folder" && { [ "$tenths" -gt 0 ] || [ "$signal" = KILL ]; }; do
             sleep 0.1
             tenths=$((tenths - 1))
@@ -109,7 +108,7 @@ stop() { # in the background: the grace may be long
 list() {
     all=
     for folder in "$dir/$prefix"*; do
-        alive "$folder" && all=$all${all:+,}$(describe "$folder")
+        alive "$folder" && one=$(describe "$folder") && all=$all${all:+,}$one
     done
     say "{\"id\":$id,\"ok\":[$all]}"
 }

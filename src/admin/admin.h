@@ -111,12 +111,14 @@ struct admin_cost_facts {
         (double)NAN, (double)NAN, (double)NAN, (double)NAN, (double)NAN, (double)NAN \
     }
 
-/* Of one service. Counters are over all proxy lives and never go back. */
+/* Of one service. Counters are those of this machine's proxy, over all its lives: they never go
+ * back, and those of several machines add up. */
 struct admin_service_facts {
     const char *const *listen;
     size_t listen_count;
-    uint32_t in_flight, queued, tunnels;
-    double rps, p50_ms, p95_ms, p99_ms; /* NaN = unknown */
+    uint32_t in_flight, queued, tunnels; /* in all proxies, as far as this controller knows */
+    uint32_t own_in_flight, own_queued, own_tunnels; /* in this machine's proxy, as what follows */
+    double rps, p50_ms, p95_ms, p99_ms;              /* NaN = unknown */
     uint64_t requests_total;
     uint64_t responses[6]; /* by class: [1] 1xx .. [5] 5xx */
     uint64_t errors[ADMIN_ERROR_MAX];
@@ -133,8 +135,8 @@ struct admin_service_facts {
 struct admin_instance_facts {
     int64_t pid; /* 0 = unknown */
     const char *address;
-    uint32_t in_flight;
-    double cpu, memory_bytes; /* NaN = unknown */
+    uint32_t in_flight, own_in_flight; /* as of a service */
+    double cpu, memory_bytes;          /* NaN = unknown */
 };
 
 enum admin_command_type {

@@ -67,9 +67,9 @@ GETTER(get_troubles, l->program->trouble_count + (l->store->trouble[0] != '\0'))
 GETTER(get_retries, l->service.retries)
 GETTER(get_bytes_in, l->service.bytes_in)
 GETTER(get_bytes_out, l->service.bytes_out)
-GETTER(get_in_flight, l->service.in_flight)
-GETTER(get_queued, l->service.queued)
-GETTER(get_tunnels, l->service.tunnels)
+GETTER(get_in_flight, l->service.own_in_flight)
+GETTER(get_queued, l->service.own_queued)
+GETTER(get_tunnels, l->service.own_tunnels)
 GETTER(get_desired, l->view.desired)
 GETTER(get_min, l->view.schedule_min >= 0 ? l->view.schedule_min : l->view.conf->min)
 GETTER(get_max, l->view.schedule_max >= 0 ? l->view.schedule_max : l->view.conf->max)
@@ -87,7 +87,7 @@ GETTER(get_energy_today, l->service.cost.kwh_today * 3.6e6)
 GETTER(get_grams, l->service.cost.grams_per_hour)
 GETTER(get_grams_today, l->service.cost.grams_today)
 
-GETTER(get_instance_in_flight, l->instance_facts.in_flight)
+GETTER(get_instance_in_flight, l->instance_facts.own_in_flight)
 GETTER(get_instance_cpu, l->instance_facts.cpu)
 GETTER(get_instance_memory, l->instance_facts.memory_bytes)
 
@@ -323,8 +323,9 @@ static const struct metric_def metrics[] = {
     COUNTER(SERVICE, "service_received_bytes_total", get_bytes_in, "Bytes from clients."),
     COUNTER(SERVICE, "service_sent_bytes_total", get_bytes_out, "Bytes to clients."),
     GAUGE(SERVICE, "service_in_flight_requests", get_in_flight,
-          "Requests given to an instance and not answered yet."),
-    GAUGE(SERVICE, "service_queued_requests", get_queued, "Requests waiting for an instance."),
+          "Requests that this machine's proxy has at an instance."),
+    GAUGE(SERVICE, "service_queued_requests", get_queued,
+          "Requests that wait in this machine's proxy."),
     GAUGE(SERVICE, "service_tunnels", get_tunnels, "Open upgraded and tcp connections."),
     SPECIAL(SERVICE, "instances", "gauge", put_instances, "Instances by state."),
     GAUGE(SERVICE, "service_desired", get_desired, "Instances decided on."),
@@ -351,7 +352,7 @@ static const struct metric_def metrics[] = {
     GAUGE(SERVICE, "service_co2_today_grams", get_grams_today, "Since local midnight."),
 
     GAUGE(INSTANCE, "instance_in_flight_requests", get_instance_in_flight,
-          "Requests given to the instance and not answered yet."),
+          "Requests that this machine's proxy has at the instance."),
     GAUGE(INSTANCE, "instance_cpu_ratio", get_instance_cpu, "Of one core, of its process tree."),
     GAUGE(INSTANCE, "instance_memory_bytes", get_instance_memory, "Of its process tree."),
 };

@@ -49,6 +49,26 @@ static bool is_empty(const char *path)
     return count <= 2;
 }
 
+/* A plimsoll whose directory was moved or removed under it runs on, and would share its instances
+ * with what is restored. Its admin socket is still bound to the path. */
+static bool is_served(const char *state_dir)
+{
+    char socket[PATH_MAX], line[PATH_MAX + 128];
+    struct str s;
+    bool found = false;
+    FILE *f = fopen("/proc/net/unix", "re");
+    str_init(&s, socket, sizeof(socket));
+    str_putf(&s, "%s/admin.sock", state_dir);
+    while (f && !found && fgets(line, sizeof(line), f)) {
+        line[strcspn(line, "\n")] = '\0';
+        const char *path = strchr(line, '/');
+        found = path && strcmp(path, socket) == 0;
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
 /* 1 = there is something that is to be set aside. */
 static int check_place(const struct places *p, bool force, struct err *err)
 {
@@ -81,6 +101,9 @@ static int restore(const char *file, const struct places *p, bool force, struct 
                    bool *ret_aside, struct err *err)
 {
     int rc = backup_check(file, ret, err);
+    if (rc == 0 && is_served(ret->state_dir))
+        return err_at(err, -EBUSY, ret->state_dir,
+                      "the plimsoll of this directory still runs; stop it first");
     int aside = rc < 0 ? rc : check_place(p, force, err);
     if (aside < 0)
         return aside;

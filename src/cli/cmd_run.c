@@ -65,6 +65,7 @@ static int yaml_from_flags(const struct options *o, struct str *yaml, struct err
         .env_count = collect(o, "env", env),
         .command = (const char *const *)o->rest,
         .command_count = o->rest_count,
+        .swarm = options_flag(o, "swarm"),
     };
     return config_from_flags(&flags, yaml, err);
 }
@@ -152,7 +153,10 @@ static int choose_file(const struct options *o, const char **ret, struct err *er
         path = o->words[0];
     if (path && o->rest)
         return err_set(err, -EINVAL, "a configuration file and a command: give one of them");
-    if (!path && !o->rest)
+    if (path && options_flag(o, "swarm"))
+        return err_set(err, -EINVAL,
+                       "--swarm goes without a file; in a file, write swarm: {discover: true}");
+    if (!path && !o->rest && !options_flag(o, "swarm"))
         return err_set(
             err, -EINVAL,
             "what shall run? plimsoll run FILE, or plimsoll run --listen :8080 -- COMMAND");
@@ -168,13 +172,14 @@ static int choose_file(const struct options *o, const char **ret, struct err *er
 static int prepare_text(struct run *r, const struct options *o, struct str *yaml)
 {
     struct err err = { 0 };
-    int rc = o->rest ? yaml_from_flags(o, yaml, &err) : read_stdin(yaml, &err);
+    bool flags = o->rest || options_flag(o, "swarm");
+    int rc = flags ? yaml_from_flags(o, yaml, &err) : read_stdin(yaml, &err);
     if (rc < 0)
         return command_fail_err(COMMAND_USAGE, &err);
     _cleanup_arena_ struct arena arena;
     mem_arena_init(&arena, LOAD_ARENA_BYTES);
     struct config *config = NULL;
-    if (load_text(&arena, o->rest ? "command line" : "standard input", yaml, &config) < 0)
+    if (load_text(&arena, flags ? "command line" : "standard input", yaml, &config) < 0)
         return COMMAND_USAGE;
     log_set_level((enum log_level)config->log_level);
     rc = settle_state(r, o, config->state, &err);
@@ -254,6 +259,7 @@ static const struct option_spec own_options[] = {
     { "state", 0, "DIR", "where state is kept" },
     { "admin", 0, "ADDR", "HTTP address for looking (default 127.0.0.1:7575), or off" },
     { "standby", 0, NULL, "when another plimsoll has the state directory: wait, then take over" },
+    { "swarm", 0, NULL, "scale the services of the Docker Swarm that say so by labels" },
     { "listen", 0, "ADDR", "where clients connect: :8080, 127.0.0.1:80, unix:/path; repeatable" },
     { "min", 0, "N", "fewest instances; 0 = none when idle" },
     { "max", 0, "N", "most instances" },
@@ -286,7 +292,8 @@ const struct command command_run = {
         "  plimsoll run --listen :8080 --max 8 -- node server.js\n"
         "  plimsoll run --listen :8080 --min 0 --target concurrency=20 -- ./app --port {port}\n"
         "  plimsoll run /etc/plimsoll.yaml\n"
-        "  plimsoll run --standby /etc/plimsoll.yaml\n",
+        "  plimsoll run --standby /etc/plimsoll.yaml\n"
+        "  plimsoll run --swarm\n",
     .options = own_options,
     .takes_command = true,
     .words_max = 1,

@@ -33,7 +33,7 @@ extern const struct command command_run, command_check, command_diff, command_st
     command_events, command_logs, command_scale, command_pause, command_resume, command_drain,
     command_protect, command_restart, command_reload, command_replay, command_stop, command_test,
     command_simulate, command_score, command_tune, command_capacity, command_config_reference,
-    command_version, command_help;
+    command_version, command_help, command_backup, command_restore;
 
 const struct command *command_find(const char *name); /* NULL when unknown */
 void command_print_list(void);                        /* `plimsoll help` */

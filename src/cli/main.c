@@ -30,6 +30,8 @@ const struct command *const command_all[] = {
     &command_restart,
     &command_reload,
     &command_stop,
+    &command_backup,
+    &command_restore,
     &command_replay,
     &command_test,
     &command_simulate,

@@ -4,7 +4,6 @@
 
 #include <curses.h>
 #include <errno.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -175,7 +174,6 @@ static void loop(struct watch *w, struct remote *c)
 
 static int begin_screen(SCREEN **ret)
 {
-    setlocale(LC_CTYPE, "");
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         return command_fail(COMMAND_USAGE, "--watch needs a terminal; `plimsoll status` and "
                                            "`plimsoll status --json` do not");

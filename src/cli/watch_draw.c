@@ -13,8 +13,8 @@
 #include "cli/watch_int.h"
 
 #define WRONG_LINES_MAX 6
-#define SERVICES_SHARE 2 /* at most one in so many lines are services, where there is a page too \
-                          */
+/* Where there is a page too, at most one in so many lines shows a service. */
+#define SERVICES_SHARE 2
 
 /* A line of at most the screen's width. */
 static _printf_(3, 4) void line(int row, int attributes, const char *format, ...)
@@ -26,9 +26,9 @@ static _printf_(3, 4) void line(int row, int attributes, const char *format, ...
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    for (char *p = text; *p; p++) /* some of it was said by others */
-        if ((unsigned char)*p < ' ' || *p == 127)
-            *p = ' ';
+    for (char *p = text; *p; p++) /* some of it was said by others, and curses is without locale */
+        if ((unsigned char)*p < ' ' || (unsigned char)*p >= 127)
+            *p = (unsigned char)*p < ' ' ? ' ' : '?';
     attrset(attributes);
     mvaddnstr(row, 0, text, COLS);
     attrset(A_NORMAL);

@@ -72,8 +72,9 @@ static int check_services(struct schema_context *ctx, const struct schema_node *
         config->services_node = NULL;
     else if (!node)
         return schema_note(ctx,
-                           schema_fail(ctx, root, &err, "services: is missing; a map of at "
-                                                        "least one service"),
+                           schema_fail(ctx, root, &err,
+                                       "services: is missing; a map of at "
+                                       "least one service"),
                            &err);
     return 0;
 }
@@ -148,6 +149,7 @@ int config_parse(struct arena *arena, const char *path, const char *text, size_t
     struct schema_context ctx;
     schema_init(&ctx, arena, path, now_wall_us, errors, errors_cap);
     ctx.join = config_join_documents;
+    ctx.recorded = sections->recorded;
     int rc =
         new_config(arena, path, text, bytes > CONFIG_TEXT_MAX ? 0 : bytes, now_wall_us, &r.config);
     if (rc < 0)

@@ -20,6 +20,7 @@ struct config_sections {
     const struct schema_section *const *provisioners; /* services.NAME: one of them */
     const struct schema_section *const *sources;      /* services.NAME.sources.NAME: one of them */
     const struct schema_section *const *tops;         /* at the top of the file: any of them */
+    bool recorded; /* the text is a journal's: it was taken once, perhaps on another machine */
 };
 
 struct config_timeouts {

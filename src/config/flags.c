@@ -221,8 +221,9 @@ static int check_shape(const struct config_flags *f, struct err *err)
     if (f->swarm)
         return f->command_count == 0 && f->listen_count == 0
                    ? 0
-                   : err_set(err, -EINVAL, "--swarm takes the services from their labels in the "
-                                           "Swarm; leave out --listen and the command");
+                   : err_set(err, -EINVAL,
+                             "--swarm takes the services from their labels in the "
+                             "Swarm; leave out --listen and the command");
     if (f->command_count == 0 || f->command[0][0] == '\0')
         return err_set(err, -EINVAL,
                        "nothing to run; put the command behind \"--\", as in "

@@ -41,11 +41,12 @@ static int add_service(struct schema_context *ctx, struct schema_node *services,
     struct err err = { 0 };
     const struct node_pair *first = node_find(services, pair->key->text);
     if (first)
-        return schema_note(ctx,
-                           schema_fail(ctx, pair->key, &err,
-                                       "service \"%.60s\" is written twice; the first is on line %u",
-                                       pair->key->text, first->key->line),
-                           &err);
+        return schema_note(
+            ctx,
+            schema_fail(ctx, pair->key, &err,
+                        "service \"%.60s\" is written twice; the first is on line %u",
+                        pair->key->text, first->key->line),
+            &err);
     services->pairs[services->count++] = *pair;
     return 0;
 }
@@ -93,8 +94,8 @@ static struct schema_node *with_services(struct schema_context *ctx,
         memcpy(pairs, first->pairs, first->count * sizeof(*pairs));
     struct node_pair *own = (struct node_pair *)node_find(root, "services");
     if (!own) {
-        *key = (struct schema_node){ .kind = NODE_SCALAR, .line = 1, .column = 1,
-                                     .text = "services" };
+        *key =
+            (struct schema_node){ .kind = NODE_SCALAR, .line = 1, .column = 1, .text = "services" };
         own = &pairs[root->count++];
         own->key = key;
     }

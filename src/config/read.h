@@ -14,6 +14,7 @@ struct schema_context {
     struct model_conf *model;           /* zones are added as rules name them */
     const struct service_conf *service; /* whose rules are being read: it has metrics of its own */
     bool proxied;                       /* and the proxy measures it */
+    bool recorded;                      /* schema_recorded() */
 
     /* Makes one map of a text's documents; NULL = it has one only. Reports. */
     int (*join)(struct schema_context *ctx, const struct schema_node *const *roots, size_t count,

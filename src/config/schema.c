@@ -151,6 +151,11 @@ bool schema_given(struct schema_context *ctx, const char *key)
     return node_find(ctx->node, key) != NULL;
 }
 
+bool schema_recorded(const struct schema_context *ctx)
+{
+    return ctx->recorded;
+}
+
 void schema_report(struct schema_context *ctx, const struct err *err)
 {
     if (err->text[0] != '\0' && ctx->error_count < ctx->errors_cap)

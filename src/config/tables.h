@@ -27,7 +27,8 @@ int config_read_root(struct schema_context *ctx, const struct schema_node *root,
 /* schema_context.join of a configuration. */
 int config_join_documents(struct schema_context *ctx, const struct schema_node *const *roots,
                           size_t count, const struct schema_node **ret);
-/* The map of services (NULL = none), drivers' sections included. Reports its errors; -EINVAL or -ENOMEM. */
+/* The map of services (NULL = none), drivers' sections included. Reports its errors; -EINVAL or
+ * -ENOMEM. */
 int config_read_services(struct schema_context *ctx, const struct schema_node *node,
                          const struct config_sections *sections, struct config *config);
 /* `scale` and `sources` of a service whose map has been read; `whole` = without errors. Report. */

@@ -53,6 +53,7 @@ bool controller_driver_service(struct controller *c, uint32_t slot, struct drive
         .template = v.conf->template,
         .serves = controller_serves(s),
         .drain_us = s->drain_us,
+        .wants_usage = controller_wants_usage(v.conf),
         .probe = { .kind = s->probe,
                    .path = s->probe_path,
                    .interval_us = s->probe_interval_us,
@@ -139,6 +140,7 @@ static void act_alert(struct controller *c, const struct action *a)
 static void act_forget(struct controller *c, const struct action *a)
 {
     totals_forget(&c->totals, c->gauges, a->service);
+    c->driver_trouble[a->service][0] = '\0';
     controller_tell_drivers(c); /* the name was the core's */
     c->publish = true;
 }
@@ -149,9 +151,9 @@ static void act_stopped(struct controller *c, const struct action *a)
 }
 
 static void (*const carry_out[ACTION_TYPE_MAX])(struct controller *, const struct action *) = {
-    [ACTION_START] = act_start,     [ACTION_DRAIN] = act_drain,     [ACTION_STOP] = act_stop,
-    [ACTION_RESIZE] = act_resize,   [ACTION_PUBLISH] = act_publish, [ACTION_RECORD] = act_record,
-    [ACTION_ALERT] = act_alert,     [ACTION_FORGET] = act_forget,   [ACTION_STOPPED] = act_stopped,
+    [ACTION_START] = act_start,   [ACTION_DRAIN] = act_drain,     [ACTION_STOP] = act_stop,
+    [ACTION_RESIZE] = act_resize, [ACTION_PUBLISH] = act_publish, [ACTION_RECORD] = act_record,
+    [ACTION_ALERT] = act_alert,   [ACTION_FORGET] = act_forget,   [ACTION_STOPPED] = act_stopped,
 };
 
 void controller_act(struct controller *c, const struct action *a)

@@ -196,6 +196,7 @@ int alerts_open(struct controller *c, struct err *err)
     uv_timer_init(&c->loop, &a->timer);
     a->timer.data = a;
     uv_timer_start(&a->timer, on_round, ROUND_MS, ROUND_MS);
+    a->clock_offset_us = clock_wall_us() - clock_boot_us();
     c->alerts = a;
     follow_targets(a, alerts_now_us());
     alerts_load(a, alerts_now_us());

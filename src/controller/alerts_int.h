@@ -31,9 +31,8 @@ struct alerts {
     char host[64];
 
     struct alerts_heard heard[MODEL_SERVICES_MAX];
-    bool lease_held;         /* in the round before */
-    int64_t clock_offset_us; /* wall - boot; 0 = not seen yet */
-    int64_t clock_jump_us;   /* since the last round */
+    bool lease_lost;         /* in the round before */
+    int64_t clock_offset_us; /* wall - boot */
 
     struct alerts_delivery *on_way[ALERT_TARGETS_MAX];
     char trouble[ALERT_TARGETS_MAX][ALERTS_TROUBLE_MAX]; /* of the newest delivery; "" = taken */

@@ -188,7 +188,7 @@ static void look_at_config(struct alerts *a, int64_t now_us)
 static void look_at_clock(struct alerts *a, int64_t now_us)
 {
     int64_t offset_us = clock_wall_us() - clock_boot_us();
-    int64_t jump_us = a->clock_offset_us == 0 ? 0 : offset_us - a->clock_offset_us;
+    int64_t jump_us = offset_us - a->clock_offset_us;
     int64_t size_us = jump_us < 0 ? -jump_us : jump_us;
     char size[32];
     a->clock_offset_us = offset_us;
@@ -201,7 +201,7 @@ static void look_at_clock(struct alerts *a, int64_t now_us)
 
 static void look_at_members(struct alerts *a, int64_t now_us)
 {
-    static struct admin_group_facts group;
+    struct admin_group_facts group = { 0 };
     members_facts(a->c, &group);
     for (size_t i = 0; i < group.member_count; i++) {
         const struct admin_member_facts *m = &group.members[i];
@@ -238,8 +238,9 @@ void alerts_look(struct alerts *a, int64_t now_us)
 void alerts_look_at_lease(struct alerts *a, int64_t now_us)
 {
     const struct leadership *l = &a->c->lead;
-    if (a->lease_held && !l->held && !l->leaving)
-        say(a, now_us, ALERT_LEASE_LOST, "", l->member, "%s led and does not any more%s%s",
-            l->member, l->why[0] ? ": " : "", l->why);
-    a->lease_held = l->held;
+    bool lost = !l->held && l->why[0] && !l->leaving;
+    if (lost && !a->lease_lost)
+        say(a, now_us, ALERT_LEASE_LOST, "", l->member, "%s led and does not any more: %s",
+            l->member, l->why);
+    a->lease_lost = lost;
 }

@@ -10,6 +10,7 @@
 #include "base/fmt.h"
 #include "controller/alerts.h"
 #include "controller/controller_int.h"
+#include "controller/discovery.h"
 #include "drivers/process/process.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -56,6 +57,23 @@ static void add_source_troubles(struct controller *c, struct admin_facts *f)
     }
 }
 
+/* What drivers have said is wrong. */
+static void add_driver_troubles(struct controller *c, struct admin_facts *f)
+{
+    static char texts[8][sizeof(c->driver_trouble[0]) + MODEL_NAME_MAX + 2];
+    struct service_view v;
+    size_t n = 0;
+    for (uint32_t slot = 0; slot <= MODEL_SERVICES_MAX && n < ARRAY_LEN(texts); slot++) {
+        const char *text = c->driver_trouble[slot];
+        bool of_service = slot < MODEL_SERVICES_MAX && control_view(c->control, slot, &v);
+        if (!text[0])
+            continue;
+        fmt(texts[n], sizeof(texts[n]), "%s%s%s", of_service ? v.conf->name : "",
+            of_service ? ": " : "", text);
+        add_trouble(f, texts[n++]);
+    }
+}
+
 /* Members that say nothing. */
 static void add_member_troubles(struct admin_facts *f)
 {
@@ -66,8 +84,8 @@ static void add_member_troubles(struct admin_facts *f)
         if (!m->silent)
             continue;
         fmt(texts[n], sizeof(texts[n]),
-            "member %s is silent, so what its proxy has to do is unknown: it %s", m->name,
-            m->trouble[0] ? m->trouble : "does not answer");
+            "member %s is silent, so what its proxy has to do is unknown: %s", m->name,
+            m->trouble[0] ? m->trouble : "it does not answer");
         add_trouble(f, texts[n++]);
     }
 }
@@ -140,10 +158,12 @@ static void backend_facts(void *ctx, struct admin_facts *f)
     add_trouble(f, c->lead.trouble);
     add_trouble(f, follow_trouble(c));
     add_trouble(f, c->config_trouble);
+    add_trouble(f, discovery_trouble(c));
     add_trouble(f, c->admin_trouble);
     journal_trouble(c->journal, journal_text, sizeof(journal_text));
     add_trouble(f, journal_text);
     add_source_troubles(c, f);
+    add_driver_troubles(c, f);
     add_member_troubles(f);
     if (!c->gauges)
         add_trouble(f, "the proxy is away; the keeper starts another");
@@ -200,10 +220,13 @@ static void backend_service_facts(void *ctx, uint32_t slot, struct admin_service
     put_latency(f, &t);
     put_sources(c, slot, f);
     spending_view(&c->spending, slot, &f->cost);
-    struct demand now = members_demand(c, slot);
-    f->in_flight = now.in_flight;
-    f->queued = now.queued;
-    f->tunnels = now.tunnels;
+    struct demand all = members_demand(c, slot), own = members_own_demand(c, slot);
+    f->in_flight = all.in_flight;
+    f->queued = all.queued;
+    f->tunnels = all.tunnels;
+    f->own_in_flight = own.in_flight;
+    f->own_queued = own.queued;
+    f->own_tunnels = own.tunnels;
 }
 
 static void backend_instance_facts(void *ctx, uint32_t slot, uint32_t number,
@@ -220,9 +243,9 @@ static void backend_instance_facts(void *ctx, uint32_t slot, uint32_t number,
     f->address = i->address;
     f->cpu = i->cpu < 0 ? (double)NAN : i->cpu;
     f->memory_bytes = i->memory_bytes < 0 ? (double)NAN : i->memory_bytes;
-    f->in_flight = members_instance_demand(c, slot, number);
     if (c->gauges && i->gauge < GAUGES_INSTANCES_MAX)
-        f->in_flight += atomic_load(&c->gauges->instance[i->gauge].in_flight);
+        f->own_in_flight = atomic_load(&c->gauges->instance[i->gauge].in_flight);
+    f->in_flight = f->own_in_flight + members_instance_demand(c, slot, number);
 }
 
 static int backend_log_path(void *ctx, const char *service, uint32_t number, char *buf, size_t cap)

@@ -16,7 +16,6 @@
 #include "controller/members.h"
 #include "core/control.h"
 #include "drivers/lease/lease.h"
-#include "drivers/lease/lease.h"
 #include "drivers/source/feed.h"
 #include "link/gauges.h"
 #include "link/msg.h"
@@ -40,9 +39,9 @@ struct fleet_instance {
     int64_t pid;
     uint32_t gauge; /* slot in the gauges; UINT32_MAX = none left */
     char address[DRIVER_ADDRESS_MAX];
-    char ref[DRIVER_REF_MAX]; /* what the engine calls it; "" = as we do */
+    char ref[DRIVER_REF_MAX];           /* what the engine calls it; "" = as we do */
     const struct provision_ops *driver; /* whose it is; NULL = not known */
-    double cpu; /* newest samples, for people; -1 = unknown */
+    double cpu;                         /* newest samples, for people; -1 = unknown */
     double memory_bytes;
 };
 
@@ -68,8 +67,8 @@ struct queued_event {
 /* Where a controller is. Nothing is decided before it leads, and before the engine has said what
  * runs. */
 enum controller_phase {
-    PHASE_STANDBY,   /* without the lease: serves what is known and follows whoever leads */
-    PHASE_FINDING,   /* leads; asked what runs */
+    PHASE_STANDBY, /* without the lease: serves what is known and follows whoever leads */
+    PHASE_FINDING, /* leads; asked what runs */
     PHASE_LIVE,
     PHASE_FINISHING, /* a stop was asked for: the proxy finishes what it has */
     PHASE_STOPPING,  /* the core drains and stops the instances */
@@ -142,9 +141,9 @@ struct controller {
     struct alerts *alerts;
     int64_t recovered_wall_us; /* of the newest event in the journal that was found */
     char admin_token[512];     /* "" = none */
-    bool knows_pool; /* as it is, or was a moment ago: fit to be published */
-    bool followed; /* the core is what the leader's journal says */
-    bool first_start; /* of the keeper: the configuration file is read afresh */
+    bool knows_pool;           /* as it is, or was a moment ago: fit to be published */
+    bool followed;             /* the core is what the leader's journal says */
+    bool first_start;          /* of the keeper: the configuration file is read afresh */
 
     struct link_peer keeper, proxy;
     struct gauges *gauges; /* mapped; NULL = none */
@@ -161,7 +160,7 @@ struct controller {
     struct control *control;
     void *control_memory;
     uint32_t number_top[MODEL_SERVICES_MAX]; /* the highest that number_of() has given */
-    struct queued_event *events; /* a ring */
+    struct queued_event *events;             /* a ring */
     size_t event_head, event_count;
     struct action *actions;
     bool pumping;
@@ -169,7 +168,7 @@ struct controller {
     void *provisioners[CONTROLLER_PROVISIONERS_MAX]; /* as provision_all */
     void *sources[CONTROLLER_SOURCES_MAX];
     struct feeds *feeds;
-    struct driver_env env;
+    struct driver_env env, feed_env; /* feed_env: of the sources that services configure */
     bool unlisted[MODEL_SERVICES_MAX]; /* while FINDING: not yet said what runs of it */
     struct fleet fleet;
     struct sample *samples;
@@ -189,11 +188,11 @@ struct controller {
     /* Numbers of each service as last configured, by slot: what leaves keeps them until it has
      * gone. Texts and lists in here may be dangling; only numbers are read. */
     struct config_service limits[MODEL_SERVICES_MAX];
-    /* What the core has been given; NULL = none yet. Of a standby it is the leader's, and lies in an
-     * arena of its own (or the player's). */
+    /* What the core has been given; NULL = none yet. Of a standby it is the leader's, and lies in
+     * an arena of its own (or the player's). */
     const struct config *core_config;
     struct arena core_arena;
-    uint32_t stop_asked;              /* by a signal, not yet acted on while FINDING */
+    uint32_t stop_asked; /* by a signal, not yet acted on while FINDING */
     bool reload_asked;
     char listen_error[256];   /* of the newest LISTEN that failed */
     char admin_trouble[256];  /* the admin address cannot be had; "" = it can, or is off */
@@ -201,7 +200,9 @@ struct controller {
     struct totals totals;
     struct spending spending;
     struct discovery *discovery; /* discovery.c's; NULL = nothing was discovered yet */
-    struct members *members; /* members.c's; NULL = not open yet */
+    struct members *members;     /* members.c's; NULL = not open yet */
+    /* What drivers have said is wrong, of each service, and the last of none of them; "" = nothing. */
+    char driver_trouble[MODEL_SERVICES_MAX + 1][200];
 };
 
 /* watch.c: descriptors on the loop. */
@@ -222,11 +223,14 @@ void core_time_resume(struct controller *c, const struct journal_clock *clock, i
 /* It is `now_us` at this moment. */
 void core_time_set(struct controller *c, int64_t now_us);
 
-/* notes.c: what people are told of events. Into the store's events, and the log. `service` and `instance` may be "". */
+/* notes.c: what people are told of events. Into the store's events, and the log. `service` and
+ * `instance` may be "". */
 void controller_note(struct controller *c, enum store_event_kind kind, const char *service,
                      const char *instance, const char *format, ...) _printf_(5, 6);
 /* A trouble of a service, or that it is over. `ctx` is the controller. */
 void controller_note_trouble(void *ctx, uint32_t slot, bool trouble, const char *text);
+/* The same, kept for the status (driver_notes.c). */
+void controller_note_driver(void *ctx, uint32_t slot, bool trouble, const char *text);
 /* Of an instance: before the core has taken the event, and after it, when it was in `before`. */
 void controller_note_event(struct controller *c, const struct event *e);
 void controller_note_health(struct controller *c, const struct event *e,
@@ -252,7 +256,8 @@ void leader_resign(struct controller *c);
 bool leader_in_group(const struct controller *c);
 /* 0, or -EINVAL: a reload would change the lease. */
 int leader_check_reload(const struct controller *c, const struct config *config, struct err *err);
-/* Commands that change something are the leader's. 0, or -EAGAIN with a text that says who leads. */
+/* Commands that change something are the leader's. 0, or -EAGAIN with a text that says who leads.
+ */
 int controller_may_change(const struct controller *c, struct err *err);
 
 /* owner.c: `cluster`, or else the name in <state>/owner, which is made when there is none. */
@@ -263,8 +268,8 @@ int owner_choose(const struct controller *c, const char *cluster, char *ret, siz
 uint32_t controller_number_of(void *ctx, uint32_t slot, const char *ref);
 
 /* follow.c: a standby's core, store and proxy become what the leader's journal says. */
-void follow_leader(struct controller *c);  /* whoever that is now; nobody is fine */
-void follow_end(struct controller *c);     /* what was learnt is the controller's own */
+void follow_leader(struct controller *c); /* whoever that is now; nobody is fine */
+void follow_end(struct controller *c);    /* what was learnt is the controller's own */
 void follow_close(struct controller *c);
 /* The core is at a moment of the past, with the pool of then. */
 bool follow_is_catching_up(const struct controller *c);
@@ -382,7 +387,7 @@ void controller_take_lead(struct controller *c);
 void controller_lose_lead(struct controller *c);
 /* A service is listed, or its engine cannot say: -1 = all of them. */
 void controller_phase_found(struct controller *c, int32_t slot);
-void controller_signals(struct controller *c);     /* what a signal asked for, once live */
+void controller_signals(struct controller *c); /* what a signal asked for, once live */
 void controller_stop(struct controller *c);
 void controller_stop_next(struct controller *c);
 void controller_detach(struct controller *c);

@@ -150,7 +150,7 @@ static int open_drivers(struct controller *c, struct err *err)
                                   .number_of = controller_number_of,
                                   .discovered = controller_rediscover,
                                   .keeper = keeper_link_send,
-                                  .note = controller_note_trouble };
+                                  .note = controller_note_driver };
     for (size_t i = 0; provision_all[i]; i++) {
         int rc = provision_all[i]->open(&c->env, &c->provisioners[i], err);
         if (rc < 0)
@@ -161,7 +161,9 @@ static int open_drivers(struct controller *c, struct err *err)
         if (rc < 0)
             return rc;
     }
-    return feeds_new(&c->env, &c->feeds, err);
+    c->feed_env = c->env;
+    c->feed_env.note = controller_note_trouble; /* the status asks the feeds themselves */
+    return feeds_new(&c->feed_env, &c->feeds, err);
 }
 
 /* A restarted controller goes on with the configuration that ran; only a new start of the keeper
@@ -253,9 +255,8 @@ static int open_all(struct controller *c, struct err *err)
 
 static void init_handles(struct controller *c)
 {
-    uv_timer_t *timers[] = { &c->admin_timer,  &c->tick_timer, &c->wake_timer,
-                             &c->finish_timer, &c->stop_timer, &c->bell_timer,
-                             &c->finding_timer };
+    uv_timer_t *timers[] = { &c->admin_timer, &c->tick_timer, &c->wake_timer,   &c->finish_timer,
+                             &c->stop_timer,  &c->bell_timer, &c->finding_timer };
     uv_loop_init(&c->loop);
     for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
         uv_timer_init(&c->loop, timers[i]);

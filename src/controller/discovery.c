@@ -1,6 +1,6 @@
-/* Collects what engines describe, makes one text of it and the file's, and leaves out what is wrong,
- * line by line, until the rest can be read. Decides nothing else: the text becomes the running
- * configuration as a reload does. */
+/* Collects what engines describe, makes one text of it and the file's, and leaves out what is
+ * wrong, line by line, until the rest can be read. Decides nothing else: the text becomes the
+ * running configuration as a reload does. */
 #include "controller/discovery.h"
 
 #include <errno.h>
@@ -71,7 +71,8 @@ static int add_text(struct discovery *d, const char *text, const char *const *pl
     const char *copy = arena_strdup(&d->arena, text);
     for (size_t n = 0; copy && *copy; n++) {
         size_t bytes = strcspn(copy, "\n");
-        const char *place = arena_strdup(&d->arena, n < count ? places[n] : "a service found before");
+        const char *place =
+            arena_strdup(&d->arena, n < count ? places[n] : "a service found before");
         if (d->line_count == LINES_MAX || !place) {
             d->line_count = before;
             return -ENOMEM;
@@ -237,8 +238,8 @@ static int read_with(struct discovery *d, struct arena *arena, const char *path,
         *ret_count = 0;
         if (!text)
             return -ENOMEM;
-        int rc = controller_parse_config(arena, path, text, bytes, ret, errors, errors_cap,
-                                         ret_count);
+        int rc =
+            controller_parse_config(arena, path, text, bytes, ret, errors, errors_cap, ret_count);
         if (rc == 0 || !leave_out_wrong(d, errors, *ret_count))
             return rc;
         arena_done(arena);

@@ -1,6 +1,7 @@
 /* The fleet: the engine's and the proxy's side of each instance (address, pid, slot in the gauges),
- * keyed by service and number. It knows no states; those are the core's. A linear table with its keys
- * apart, which lie in the cache: lookups happen per event and per snapshot, not per request. */
+ * keyed by service and number. It knows no states; those are the core's. A linear table with its
+ * keys apart, which lie in the cache: lookups happen per event and per snapshot, not per request.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,11 +56,9 @@ struct fleet_instance *fleet_add(struct fleet *f, uint32_t service, uint32_t num
     if (!i)
         return NULL;
     f->keys[i - f->items] = KEY(service, number);
-    *i = (struct fleet_instance){ .service = service,
-                                  .number = number,
-                                  .gauge = gauge_take(f),
-                                  .cpu = -1,
-                                  .memory_bytes = -1 };
+    *i = (struct fleet_instance){
+        .service = service, .number = number, .gauge = gauge_take(f), .cpu = -1, .memory_bytes = -1
+    };
     return i;
 }
 

@@ -1,8 +1,8 @@
 /* A standby follows: it asks the leader for what its journal has got since, and steps a core of its
- * own with it. What the core wants is thrown away, for the leader does it; but its decisions, samples
- * and notes go into this machine's store, its events into this machine's journal, and its pool to
- * this machine's proxy. So the standby knows all that the leader does, and when it leads itself it
- * only goes on. While the leader does not answer, what is known goes on being served. */
+ * own with it. What the core wants is thrown away, for the leader does it; but its decisions,
+ * samples and notes go into this machine's store, its events into this machine's journal, and its
+ * pool to this machine's proxy. So the standby knows all that the leader does, and when it leads
+ * itself it only goes on. While the leader does not answer, what is known goes on being served. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,10 +23,10 @@ struct follow {
     struct lease_member leader; /* who is followed; name "" = nobody */
     uint64_t segment, offset;   /* what to ask for next */
     struct player player;
-    bool playing;          /* the player is there */
-    bool catching_up;      /* the core is at some moment of the past, with the pool of then */
-    bool news;             /* the event being played is not in the store yet */
-    int64_t kept_wall_us;  /* of the newest event that is */
+    bool playing;         /* the player is there */
+    bool catching_up;     /* the core is at some moment of the past, with the pool of then */
+    bool news;            /* the event being played is not in the store yet */
+    int64_t kept_wall_us; /* of the newest event that is */
     uv_timer_t timer;
     char trouble[256];
 };

@@ -10,10 +10,10 @@
 #include "sys/mem.h"
 
 static const size_t texts[] = {
-    offsetof(struct lease_conf, cluster),      offsetof(struct lease_conf, member),
-    offsetof(struct lease_conf, advertise),    offsetof(struct lease_conf, etcd.prefix),
-    offsetof(struct lease_conf, etcd.user),    offsetof(struct lease_conf, etcd.password_file),
-    offsetof(struct lease_conf, etcd.ca),      offsetof(struct lease_conf, etcd.cert),
+    offsetof(struct lease_conf, cluster),   offsetof(struct lease_conf, member),
+    offsetof(struct lease_conf, advertise), offsetof(struct lease_conf, etcd.prefix),
+    offsetof(struct lease_conf, etcd.user), offsetof(struct lease_conf, etcd.password_file),
+    offsetof(struct lease_conf, etcd.ca),   offsetof(struct lease_conf, etcd.cert),
     offsetof(struct lease_conf, etcd.key),
 };
 
@@ -46,8 +46,8 @@ static bool same_text(const char *a, const char *b)
 
 static bool same(const struct lease_conf *a, const struct lease_conf *b)
 {
-    bool is = a->etcd.ttl_us == b->etcd.ttl_us &&
-              a->etcd.endpoints.count == b->etcd.endpoints.count;
+    bool is =
+        a->etcd.ttl_us == b->etcd.ttl_us && a->etcd.endpoints.count == b->etcd.endpoints.count;
     for (size_t i = 0; is && i < ARRAY_LEN(texts); i++)
         is = same_text(*text_at(a, i), *text_at(b, i));
     for (size_t i = 0; is && i < a->etcd.endpoints.count; i++)
@@ -83,9 +83,9 @@ static void on_held(void *ctx, bool held, uint64_t token, const char *why)
     l->token = token;
     str_copy(l->why, sizeof(l->why), held ? "" : why);
     if (leader_in_group(c))
-        controller_note(c, STORE_EVENT_CONTROLLER, "", "", "%s%s",
-                        held ? "this machine leads now" : "this machine does not lead any more: ",
-                        l->why);
+        controller_note(
+            c, STORE_EVENT_CONTROLLER, "", "", "%s%s",
+            held ? "this machine leads now" : "this machine does not lead any more: ", l->why);
     if (held)
         controller_take_lead(c);
     else
@@ -100,7 +100,8 @@ static void on_group(void *ctx, const struct lease_member *leader,
     struct leadership *l = &c->lead;
     const char *name = leader ? leader->name : "";
     if (strcmp(name, l->leader.name) != 0)
-        log_info("%s%s", name[0] ? name : "nobody", name[0] ? " leads" : " leads, as far as is known");
+        log_info("%s%s", name[0] ? name : "nobody",
+                 name[0] ? " leads" : " leads, as far as is known");
     l->leader = leader ? *leader : (struct lease_member){ 0 };
     l->member_count = MIN(count, (size_t)LEASE_MEMBERS_MAX);
     memcpy(l->members, members, l->member_count * sizeof(*members));

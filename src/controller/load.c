@@ -101,9 +101,8 @@ int controller_parse_config(struct arena *arena, const char *path, const char *t
                             struct config **ret, struct err *errors, size_t errors_cap,
                             size_t *ret_error_count)
 {
-    int rc =
-        config_parse(arena, path, text, bytes, controller_sections(), clock_wall_us(), ret, errors,
-                     errors_cap, ret_error_count);
+    int rc = config_parse(arena, path, text, bytes, controller_sections(), clock_wall_us(), ret,
+                          errors, errors_cap, ret_error_count);
     if (rc == 0)
         rc = controller_check_group(*ret, &errors[0]);
     if (rc == 0)

@@ -1,5 +1,5 @@
-/* What the configuration of a machine in a group must have: the others reach it, it knows them by the
- * same token, and what it starts is not bound to it. */
+/* What the configuration of a machine in a group must have: the others reach it, it knows them by
+ * the same token, and what it starts is not bound to it. */
 #include <errno.h>
 #include <string.h>
 

@@ -61,20 +61,29 @@ static void take_report(struct member *m, struct proxy_report *r)
     members_check_drained(m->group);
 }
 
+static void note_failure(struct member *m, int status, const char *error)
+{
+    m->gone = m->left && strcmp(error, strerror(ECONNREFUSED)) == 0;
+    if (status == 401)
+        fmt(m->trouble, sizeof(m->trouble), "it refuses our admin token");
+    else if (status != 0)
+        fmt(m->trouble, sizeof(m->trouble), "it answers with status %d", status);
+    else
+        fmt(m->trouble, sizeof(m->trouble), "%s", error);
+}
+
 static void on_report(void *ctx, int status, const char *body, size_t bytes, const char *error)
 {
     struct member *m = ctx;
     struct proxy_report *r = NULL;
     struct err err = { 0 };
     m->fetch = NULL;
-    m->gone = m->left && strcmp(error, strerror(ECONNREFUSED)) == 0;
     if (status != 200)
-        fmt(m->trouble, sizeof(m->trouble), status == 401 ? "refuses our admin token" : "%s%.*d",
-            error[0] ? error : "answers with status ", status ? 3 : 0, status);
+        note_failure(m, status, error);
     else if (proxy_report_read(body, bytes, &r, &err) < 0)
         fmt(m->trouble, sizeof(m->trouble), "%s", err.text);
     else if (r->pid == 0)
-        fmt(m->trouble, sizeof(m->trouble), "has no proxy at the moment");
+        fmt(m->trouble, sizeof(m->trouble), "it has no proxy at the moment");
     if (r && r->pid != 0)
         take_report(m, TAKE_PTR(r));
     proxy_report_free(r);
@@ -86,11 +95,12 @@ static void ask(struct member *m, int64_t now_us)
     if (m->fetch && now_us - m->asked_us < MEMBERS_SILENT_US)
         return;
     if (m->fetch)
-        fmt(m->trouble, sizeof(m->trouble), "does not answer");
+        fmt(m->trouble, sizeof(m->trouble), "it does not answer");
     fetch_cancel(m->fetch);
     m->fetch = NULL;
     if (!m->info.url[0]) {
-        fmt(m->trouble, sizeof(m->trouble), "does not say where it is reached (lease.advertise)");
+        fmt(m->trouble, sizeof(m->trouble),
+            "it does not say where it is reached (lease.advertise)");
         return;
     }
     _cleanup_free_ char *url = fetch_url(m->info.url, "/v1/gauges", "");
@@ -105,8 +115,8 @@ static void note_silence(struct member *m, int64_t now_us)
         return;
     m->silent = true;
     controller_note(m->group->c, STORE_EVENT_ALERT, "", "",
-                    "member %s is silent, so what its proxy has to do is unknown: it %s",
-                    m->info.name, m->trouble[0] ? m->trouble : "does not answer");
+                    "member %s is silent, so what its proxy has to do is unknown: %s", m->info.name,
+                    m->trouble[0] ? m->trouble : "it does not answer");
 }
 
 /* --- for the source --- */
@@ -304,7 +314,7 @@ static struct admin_member_facts facts_of(const struct members *g, const struct 
         .silent = m && m->silent && controller_leads(g->c),
         .trouble = !m                          ? ""
                    : m->trouble[0] || !m->left ? m->trouble
-                                               : "has left the group",
+                                               : "it has left the group",
     };
 }
 

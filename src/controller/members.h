@@ -27,6 +27,7 @@ struct demand {
     uint32_t in_flight, queued, tunnels;
 };
 struct demand members_demand(const struct controller *c, uint32_t slot);
+struct demand members_own_demand(const struct controller *c, uint32_t slot);
 /* In flight on an instance from other members' proxies. */
 uint32_t members_instance_demand(const struct controller *c, uint32_t slot, uint32_t number);
 /* When our own proxy is to ring, so that together all notice when demand passes the core's mark. */

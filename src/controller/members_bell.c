@@ -33,10 +33,16 @@ static void add_others(const struct members *g, const struct member *but, uint32
     }
 }
 
-struct demand members_demand(const struct controller *c, uint32_t slot)
+struct demand members_own_demand(const struct controller *c, uint32_t slot)
 {
     struct demand s = { 0 };
     add_own(c, slot, &s);
+    return s;
+}
+
+struct demand members_demand(const struct controller *c, uint32_t slot)
+{
+    struct demand s = members_own_demand(c, slot);
     if (c->members && controller_leads(c))
         add_others(c->members, NULL, slot, &s);
     return s;
@@ -151,9 +157,8 @@ void members_ring(struct controller *c, uint32_t slot)
     b->again = b->fetch != NULL;
     if (b->fetch)
         return;
-    struct demand own = { 0 };
+    struct demand own = members_own_demand(c, slot);
     char body[256], url[LEASE_URL_MAX + 3 * LEASE_NAME_MAX + 32];
-    add_own(c, slot, &own);
     _cleanup_free_ char *member = fetch_url(c->lead.leader.url, "/v1/members/", c->lead.member);
     fmt(url, sizeof(url), "%s/bell", member ? member : "");
     fmt(body, sizeof(body), "{\"service\": \"%s\", \"in_flight\": %u, \"queued\": %u}",

@@ -9,8 +9,8 @@
 #include "controller/controller_int.h"
 #include "sys/log.h"
 
-/* An engine that does not say what runs holds up its own services (the core sees to that), and those
- * of others only for this long. */
+/* An engine that does not say what runs holds up its own services (the core sees to that), and
+ * those of others only for this long. */
 #define FINDING_MS 10000
 
 static const uint8_t move_ok[PHASE_MAX] = {
@@ -65,6 +65,8 @@ static void take_core(struct controller *c)
     struct event restart = { .type = EVENT_RESTART, .service = -1 };
     struct event config = { .type = EVENT_CONFIG, .service = -1, .conf = &c->config->model };
     follow_end(c);
+    if (c->followed) /* the leader has told the core's rules of the past */
+        c->history_next = MODEL_SERVICES_MAX;
     c->followed = false;
     controller_emit(c, &restart);
     if (!c->core_config || !same_model(c->core_config, c->config)) {
@@ -94,10 +96,9 @@ static void enter_finding(struct controller *c)
 static void enter_live(struct controller *c)
 {
     char status[128];
-    struct event lease = { .type = EVENT_LEASE,
-                           .service = -1,
-                           .flag = true,
-                           .token = c->lead.token };
+    struct event lease = {
+        .type = EVENT_LEASE, .service = -1, .flag = true, .token = c->lead.token
+    };
     uv_timer_stop(&c->finding_timer);
     c->knows_pool = true;
     controller_emit(c, &lease);
@@ -164,9 +165,9 @@ static void enter_done(struct controller *c)
 }
 
 static void (*const enter[PHASE_MAX])(struct controller *) = {
-    [PHASE_STANDBY] = enter_standby,     [PHASE_FINDING] = enter_finding,
-    [PHASE_LIVE] = enter_live,           [PHASE_FINISHING] = enter_finishing,
-    [PHASE_STOPPING] = enter_stopping,   [PHASE_DONE] = enter_done,
+    [PHASE_STANDBY] = enter_standby,   [PHASE_FINDING] = enter_finding,
+    [PHASE_LIVE] = enter_live,         [PHASE_FINISHING] = enter_finishing,
+    [PHASE_STOPPING] = enter_stopping, [PHASE_DONE] = enter_done,
 };
 
 static void move(struct controller *c, enum controller_phase to)
@@ -181,8 +182,8 @@ bool controller_leads(const struct controller *c)
     return c->phase != PHASE_STANDBY && c->phase != PHASE_DONE && !c->lead.leaving;
 }
 
-/* Whoever is alone has the lease at once, and publishes nothing that it has not yet found. Nor does a
- * member that may have been away for a week. */
+/* Whoever is alone has the lease at once, and publishes nothing that it has not yet found. Nor does
+ * a member that may have been away for a week. */
 bool controller_may_publish(const struct controller *c)
 {
     if (c->phase > PHASE_FINDING)

@@ -48,11 +48,13 @@ void player_done(struct player *p)
 
 static int parse(const struct journal_config *jc, struct arena *ret_arena, struct config **ret)
 {
+    struct config_sections sections = *controller_sections();
     struct err errors[1];
     size_t count;
+    sections.recorded = true;
     mem_arena_init(ret_arena, 64 * 1024 * 1024);
-    int rc = config_parse(ret_arena, jc->path, jc->text, jc->text_bytes, controller_sections(),
-                          jc->wall_us, ret, errors, 1, &count);
+    int rc = config_parse(ret_arena, jc->path, jc->text, jc->text_bytes, &sections, jc->wall_us,
+                          ret, errors, 1, &count);
     if (rc < 0) {
         controller_drop_arena(ret_arena);
         return rc;
@@ -110,8 +112,8 @@ static int build(struct player *next, const struct journal_snapshot *s)
     return control_load(next->control, s->words, s->word_count);
 }
 
-/* All of it or nothing: whoever cannot read the head goes on with what there was. What is stepped to
- * build up the state makes no actions of the journal. */
+/* All of it or nothing: whoever cannot read the head goes on with what there was. What is stepped
+ * to build up the state makes no actions of the journal. */
 static int load_snapshot(struct player *p, const struct journal_snapshot *s)
 {
     struct player next = { .actions = p->actions };

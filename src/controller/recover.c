@@ -110,8 +110,8 @@ void controller_rotate_journal(struct controller *c, bool afresh)
     _cleanup_free_ uint64_t *words = NULL;
     _cleanup_free_ struct journal_place *places = fleet_places(&c->fleet, &snapshot.place_count);
     snapshot.places = places;
-    snapshot.clock = (struct journal_clock){ .offset_us = c->clock_offset_us,
-                                             .now_us = controller_now(c) };
+    snapshot.clock =
+        (struct journal_clock){ .offset_us = c->clock_offset_us, .now_us = controller_now(c) };
     str_copy(snapshot.clock.boot, sizeof(snapshot.clock.boot), c->boot);
     /* A core that has not yet been given this configuration has nothing to save. */
     if (c->core_config) {

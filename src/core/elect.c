@@ -11,7 +11,9 @@
 /* A read that finds a vacancy when the watch has fallen silent. With it, and a lease's end within
  * ttl, another leads within ttl + 1 s. */
 #define POLL_US_MAX (750 * US_PER_MS)
-#define LOOK_GAP_US (200 * US_PER_MS) /* between reads, however many changes are told */
+#define LEADERS_POLL_US_MAX (5 * US_PER_S) /* beside the reads that prove its keep-alives */
+#define LOOK_GAP_US (200 * US_PER_MS)      /* between reads, however many changes are told */
+#define PATIENCE_US_MAX (3 * US_PER_S)
 #define RETRY_US_MIN (100 * US_PER_MS)
 #define RETRY_US_MAX (1 * US_PER_S)
 #define RETRY_DOUBLINGS_MAX 4
@@ -98,11 +100,11 @@ static void prove(struct elect *e, int64_t sent_us, int64_t ttl_us)
 static void on_grant(struct elect *e, const struct elect_event *v, struct elect_out *out)
 {
     int64_t sent_us = e->errands[ELECT_SESSION].sent_us;
-    e->errands[ELECT_SESSION].due_us = v->now_us;
+    e->errands[ELECT_SESSION].due_us = v->now_us + RETRY_US_MIN;
     e->valid_until_us = 0;
     prove(e, sent_us, v->ttl_us);
     if (v->lease == 0 || v->now_us >= e->valid_until_us)
-        return; /* it came too late to be of use: another */
+        return; /* of no use, or it came too late to be: another */
     move(e, ELECT_IN, NULL, out);
     e->lease = v->lease;
     e->ttl_us = v->ttl_us;
@@ -158,10 +160,18 @@ static void check_presence(struct elect *e, const struct elect_event *v, int64_t
     e->errands[ELECT_PRESENCE].due_us = v->now_us;
 }
 
+/* At once when there is something to be won or seen, but not after a campaign that won nothing. */
+static int64_t look_pause_us(const struct elect *e)
+{
+    if (e->vacant || e->look_again)
+        return e->errands[ELECT_LOOK].op == ELECT_CAMPAIGN ? RETRY_US_MIN : 0;
+    return e->state == ELECT_LEADING ? MIN(LEADERS_POLL_US_MAX, e->ttl_us / 2)
+                                     : MIN(POLL_US_MAX, e->ttl_us / 4);
+}
+
 static void on_view(struct elect *e, const struct elect_event *v, struct elect_out *out)
 {
     bool ours = v->view.leader_lease == e->lease;
-    int64_t wait_us = MIN(POLL_US_MAX, e->ttl_us / 4);
     take_proof(e, v);
     check_presence(e, v, e->errands[ELECT_LOOK].sent_us);
     if (ours && e->state == ELECT_IN) {
@@ -170,13 +180,9 @@ static void on_view(struct elect *e, const struct elect_event *v, struct elect_o
     } else if (!ours && e->state == ELECT_LEADING) {
         move(e, ELECT_IN, "somebody has removed its key", out);
     }
-    if (e->state == ELECT_LEADING)
-        wait_us = e->ttl_us / 2;
     e->vacant = v->view.leader_lease == 0;
-    if (e->vacant || e->look_again)
-        wait_us = e->errands[ELECT_LOOK].op == ELECT_CAMPAIGN ? RETRY_US_MIN : 0;
+    e->errands[ELECT_LOOK].due_us = v->now_us + look_pause_us(e);
     e->look_again = false;
-    e->errands[ELECT_LOOK].due_us = v->now_us + wait_us;
 }
 
 static void on_presence(struct elect *e, const struct elect_event *v, struct elect_out *out)
@@ -303,7 +309,7 @@ static bool is_wanted(const struct elect *e, int errand)
  * is lost. */
 static int64_t patience_us(const struct elect *e)
 {
-    return e->ttl_us / 4;
+    return MIN(e->ttl_us / 4, PATIENCE_US_MAX);
 }
 
 static void send_due(struct elect *e, int64_t now_us, struct elect_out *out)

@@ -100,9 +100,13 @@ static void fall_back(const struct rule_conf *r, struct rule_state *state,
     ret->out = MAX(ret->out, fallback_count(r, ctx->current));
     if (!ctx->words)
         return;
-    char after[40];
-    num_format_duration(after, sizeof(after), r->fallback_after_us);
-    rule_say(ctx, ret, "unknown for %s: falls back to at least %d%s", after, ret->out,
+    char unknown[40];
+    const struct rule_ops *ops = rule_ops(r->kind);
+    enum metric m = ops->metric ? ops->metric(r, 0) : METRIC_MAX;
+    num_format_duration_short(unknown, sizeof(unknown),
+                              us_sub(ctx->now_us, *since_us) / US_PER_S * US_PER_S);
+    rule_say(ctx, ret, "%s has been unknown for %s: falls back to at least %d%s",
+             m < METRIC_MAX ? rule_metric_name(ctx, m) : "its metric", unknown, ret->out,
              ret->block_in ? ", no scale-in" : "");
 }
 

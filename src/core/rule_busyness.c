@@ -254,7 +254,7 @@ static void explain(const struct rule_busyness_conf *b, const struct memory *m,
         metric_format(busy, sizeof(busy), METRIC_CPU, m->busyness);
     metric_format(least, sizeof(least), METRIC_CPU, b->least);
     metric_format(most, sizeof(most), METRIC_CPU, b->most);
-    num_format_duration(wait, sizeof(wait), MAX(0, us_sub(m->next_stop_us, ctx->now_us)));
+    num_format_duration_short(wait, sizeof(wait), MAX(0, us_sub(m->next_stop_us, ctx->now_us)));
     bool waits = m->asked == 0 && m->judged_us > 0 && m->busyness < b->least && ctx->current > 1;
     rule_say(ctx, ret, "busyness %s, bounds %s and %s: %s%s%s", busy, least, most,
              m->asked > 0   ? "wants more"

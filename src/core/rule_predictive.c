@@ -273,7 +273,7 @@ static void say_not_yet(const struct rule_context *ctx, const struct memory *m, 
     if (!ctx->words)
         return;
     int64_t count = m->forecasts.history.count;
-    num_format_duration(known, sizeof(known), us_mul(FORECAST_BUCKET_US, count));
+    num_format_duration_short(known, sizeof(known), us_mul(FORECAST_BUCKET_US, count));
     if (count < 2 * FORECAST_DAY)
         rule_say(ctx, ret, "has %s of history, less than two seasons (2d): stays out", known);
     else
@@ -287,7 +287,8 @@ static void say_unknown(const struct rule_conf *r, const struct rule_context *ct
     char since[40];
     if (!ctx->words)
         return;
-    num_format_duration(since, sizeof(since), (ctx->now_us - m->known_us) / US_PER_S * US_PER_S);
+    num_format_duration_short(since, sizeof(since),
+                              (ctx->now_us - m->known_us) / US_PER_S * US_PER_S);
     rule_say(ctx, ret, "%s has been unknown for %s: stays out",
              rule_metric_name(ctx, r->predictive.metric.metric), since);
 }
@@ -302,7 +303,7 @@ static void say(const struct rule_conf *r, const struct rule_context *ctx, const
     over_us = us_add(over_us, US_PER_S - 1) / US_PER_S * US_PER_S;
     fmt_double(forecast, sizeof(forecast), m->forecast, 2);
     fmt_double(bound, sizeof(bound), m->bound, 2);
-    num_format_duration(within, sizeof(within), over_us);
+    num_format_duration_short(within, sizeof(within), over_us);
     rule_say(ctx, ret,
              "%s: %s instances within %s, %s at most (true %d times in 100 so far): "
              "%s %d",

@@ -75,7 +75,9 @@ static void explain(const struct rule_queue_conf *q, const struct rule_state *st
     metric_format(value, sizeof(value), m, ret->value);
     metric_format(each, sizeof(each), m, q->value);
     num_format_duration(cooldown, sizeof(cooldown), q->cooldown_us);
-    if (is_over(q, state, ctx, ret->value))
+    if (!active && ctx->current == 0)
+        rule_say(ctx, ret, "%s %s: inactive, needs none", name, value);
+    else if (is_over(q, state, ctx, ret->value))
         rule_say(ctx, ret, "%s %s: %s%s, needs none", name, value,
                  state->word[ACTIVE_AT] > 0 ? "inactive for " : "never was active",
                  state->word[ACTIVE_AT] > 0 ? cooldown : "");

@@ -26,8 +26,8 @@ static void explain(const struct rule_target_conf *t, const struct rule_context 
         return;
     fmt_double(load, sizeof(load), d->load, 2);
     fmt_double(most, sizeof(most), a->most, 2);
-    num_format_duration(within, sizeof(within), ctx->start_us);
-    num_format_duration(age, sizeof(age), (int64_t)a->age_s * US_PER_S);
+    num_format_duration_short(within, sizeof(within), ctx->start_us);
+    num_format_duration_short(age, sizeof(age), (int64_t)a->age_s * US_PER_S);
     rule_say(ctx, ret,
              "%s is the load of %s instances, of %s at most within %s: needs %d (%s, "
              "learnt in %s)",

@@ -187,7 +187,9 @@ static int put_head(struct writing *w, const char *identity, const char *host)
     sqlite3_bind_text(stmt, 2, PLIMSOLL_VERSION, -1, SQLITE_STATIC);
     sqlite3_bind_text(stmt, 3, identity, -1, SQLITE_STATIC);
     sqlite3_bind_text(stmt, 4, host, -1, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 5, w->state_dir, -1, SQLITE_STATIC);
+    char state[PATH_MAX];
+    sqlite3_bind_text(stmt, 5, realpath(w->state_dir, state) ? state : w->state_dir, -1,
+                      SQLITE_TRANSIENT);
     sqlite3_bind_int64(stmt, 6, clock_wall_us());
     return sqlite3_step(stmt) == SQLITE_DONE ? 0 : failed(w->db, w->path, "be written", w->err);
 }

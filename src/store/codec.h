@@ -17,11 +17,11 @@ enum codec_kind {
     CODEC_U8,
     CODEC_U32,
     CODEC_U64,
-    CODEC_HEX,  /* uint64_t as 16 hex digits */
-    CODEC_TEXT, /* char[size] */
+    CODEC_HEX,    /* uint64_t as 16 hex digits */
+    CODEC_TEXT,   /* char[size] */
     CODEC_STRING, /* const char *, NULL = nothing, and then no key; malloc'd when decoded */
-    CODEC_ENUM, /* unsigned of `size` bytes, by name */
-    CODEC_TIME, /* int64_t of wall microseconds as ISO 8601; encoded only */
+    CODEC_ENUM,   /* unsigned of `size` bytes, by name */
+    CODEC_TIME,   /* int64_t of wall microseconds as ISO 8601; encoded only */
 };
 
 struct codec_field {

@@ -213,11 +213,10 @@ static json_t *head_json(const struct journal *j, const struct journal_snapshot 
     json_t *config = s->config ? journal_config_json(s->config) : json_null();
     json_t *own = s->own ? journal_config_json(s->own) : NULL;
     return json_pack("{s:I, s:s, s:o, s:I, s:b, s:o, s:o, s:{s:o, s:s?, s:o*}}", "segment",
-                     (json_int_t)j->sequence, "version", j->version, "time",
-                     codec_time(s->wall_us), "wall_us", (json_int_t)s->wall_us, "continues",
-                     j->continues && !s->afresh, "clock", clock_json(&s->clock), "places",
-                     places_json(s), "snapshot", "config", config, "words", words,
-                     "own", own);
+                     (json_int_t)j->sequence, "version", j->version, "time", codec_time(s->wall_us),
+                     "wall_us", (json_int_t)s->wall_us, "continues", j->continues && !s->afresh,
+                     "clock", clock_json(&s->clock), "places", places_json(s), "snapshot", "config",
+                     config, "words", words, "own", own);
 }
 
 /* Everything in the buffer, or an error; a line cut in the middle is taken back if that works. */

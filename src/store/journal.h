@@ -31,7 +31,7 @@ struct journal_config {
     size_t text_bytes;
     int64_t wall_us;           /* config_parse()'s now_wall_us */
     const uint64_t *templates; /* of each service, in the configuration's order */
-    const uint64_t *shapes; /* of each as well; NULL = not known */
+    const uint64_t *shapes;    /* of each as well; NULL = not known */
     size_t template_count;
     const struct zone_conf *zones; /* of the model: data, not to be read from zone files again */
     size_t zone_count;

@@ -40,7 +40,8 @@ static int show_event(struct reader *r, const json_t *json, struct journal_recor
 static int clock_decode(const json_t *json, struct journal_clock *ret)
 {
     const char *boot = json_string_value(json_object_get(json, "boot"));
-    const json_t *offset = json_object_get(json, "offset_us"), *now = json_object_get(json, "now_us");
+    const json_t *offset = json_object_get(json, "offset_us"),
+                 *now = json_object_get(json, "now_us");
     if (!json)
         return 0; /* older than clocks */
     if (!boot || !json_is_integer(offset) || !json_is_integer(now) ||

@@ -49,7 +49,7 @@ class Swarm(Engine):
             "Name": name,
             "Labels": labels or {},
             "TaskTemplate": {
-                "ContainerSpec": {"Image": image, "Command": args or ["/app"],
+                "ContainerSpec": {"Image": image, "Command": ["/app"] if args is None else args,
                                   "Env": [f"{k}={v}" for k, v in environment.items()],
                                   "StopGracePeriod": int(grace_s * 1e9)},
                 "RestartPolicy": restart or {"Condition": "any", "Delay": 200_000_000},
@@ -141,6 +141,11 @@ def swarm(swarm_session):
     swarm_session.remove_services()
 
 
+def net_of(machine):
+    """The machine's network alone: `ip netns exec` would hide the cgroups, which dockerd needs."""
+    return ["nsenter", f"--net=/run/netns/{machine.name}"]
+
+
 @pytest.fixture(scope="session")
 def swarm_of_three():
     """Three nodes in network namespaces; the list of their engines, the manager first."""
@@ -151,7 +156,7 @@ def swarm_of_three():
     engines = []
     try:
         for m in network.machines:
-            e = Swarm(wrap=m.exec, address=m.address, port=2377)
+            e = Swarm(wrap=net_of(m), address=m.address, port=2377)
             engines.append(e)
             e.start()
             e.import_app()

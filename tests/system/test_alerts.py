@@ -2,13 +2,13 @@
 
 import json
 import os
+import re
 import shutil
-import signal
 import subprocess
 
 import pytest
 
-from plimsoll import Load, wait
+from plimsoll import PROGRAM, ROOT, Load, wait
 from receivers import Alertmanager, Webhook
 
 # Short times, so that a test need not wait; what they mean is tested in tests/unit/core/test_alert.c.
@@ -303,3 +303,84 @@ def test_a_typing_mistake_is_named(make):
     done = subprocess.run(p.argv(), capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     assert 'unknown key "pool-at-mox"; did you mean "pool-at-max"?' in done.stderr
+
+
+CLOCK = r"""
+/* CLOCK_REALTIME set by as many seconds as the file in CLOCK_SHIFT says. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t clock, struct timespec *ret)
+{
+    int rc = (int)syscall(SYS_clock_gettime, clock, ret);
+    FILE *f = clock == CLOCK_REALTIME ? fopen(getenv("CLOCK_SHIFT"), "r") : NULL;
+    long seconds = 0;
+    if (f && fscanf(f, "%ld", &seconds) == 1)
+        ret->tv_sec += seconds;
+    if (f)
+        fclose(f);
+    return rc;
+}
+"""
+
+
+def test_clock_jump(make, webhook, tmp_path):
+    source, library, shift = tmp_path / "clock.c", tmp_path / "clock.so", tmp_path / "shift"
+    source.write_text(CLOCK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    shift.write_text("0")
+    shift.chmod(0o644)
+    p = make(config=ALERTS.replace("@URL@", webhook.url) + shop(),
+             env={"LD_PRELOAD": library, "CLOCK_SHIFT": shift,
+                  "ASAN_OPTIONS": "verify_asan_link_order=0"})
+    p.webhook = webhook
+    p.start().wait_ready(1)
+    shift.write_text("3600")
+    assert "forward by 1h" in comes(p, "clock-jump")["text"]
+
+
+def test_engine_down_and_back(told, docker):
+    alerts = ALERTS.replace("  rules:\n", "  rules:\n    engine-down: {for: 0s}\n")
+    services = """
+docker: {host: "%s"}
+services:
+  shop:
+    listen: "127.0.0.1:@PORT@"
+    docker:
+      image: %s
+      command: /app
+      env: {HOST: 0.0.0.0}
+      ready: {http: /healthz}
+    scale: {min: 1, max: 1}
+""" % (docker.host, docker.image)
+    p = told(services, alerts)
+    p.wait_ready(1, within=60)
+    docker.kill()
+    assert "docker" in comes(p, "engine-down", "", "docker", within=60)["text"]
+    assert "engine docker does not answer" in p.cli("status").stdout
+    docker.start()
+    comes(p, "engine-down", "", "docker", "resolved", within=90)
+
+
+PAGE = (ROOT / "docs" / "alerts.md").read_text()
+
+
+def test_the_examples_of_the_page(tmp_path, told):
+    [example] = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "plimsoll.yaml"
+    file.write_text(example + shop().replace("@PORT@", "8080"))
+    done = subprocess.run([PROGRAM, "check", file], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    [message] = re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    message = json.loads(message)
+    p = told(shop(env='APP_EXIT: "3"'))
+    comes(p, "crash-loop", "shop")
+    real = p.webhook.messages[0][2]
+    assert set(real) == set(message) and set(real["alerts"][0]) == set(message["alerts"][0])
+    kinds = re.findall(r"^\| `([a-z-]+)` \|.*\|.*\|.*\|.*\|$", PAGE, re.MULTILINE)
+    reference = subprocess.run([PROGRAM, "config-reference"], capture_output=True, text=True).stdout
+    section = reference.split("### alerts.rules\n")[1].split("\n#")[0]
+    assert kinds == re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)

@@ -1,11 +1,13 @@
 """The lease of several machines, against real etcds: never two at a time, whatever happens to the
 controllers, the network and etcd; and what a person is told when etcd does not let us in."""
 
-import pathlib
+import http.server
+import re
 import signal
 import socket
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -59,10 +61,10 @@ def three(lease, endpoints):
 
 
 class Wire:
-    """A TCP path to one etcd that can be cut: what is on it stays there, and nobody is told."""
+    """A TCP path to one etcd that can be slow, or cut: what is on it stays there, and nobody is told."""
 
     def __init__(self, port):
-        self.target, self.open = port, threading.Event()
+        self.target, self.open, self.delay = port, threading.Event(), 0
         self.open.set()
         self.server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.server.getsockname()[1]}"
@@ -82,6 +84,7 @@ class Wire:
         try:
             while data := x.recv(65536):
                 self.open.wait()
+                threading.Event().wait(self.delay)
                 y.sendall(data)
         except OSError:
             pass
@@ -97,7 +100,7 @@ def test_one_leads_and_all_are_there(etcds, lease):
         wait(lambda x=x: {m.rstrip("*") for m in x.group["members"]} == everybody
              and x.group["leader"] == leader.member, 10, "the whole group")
         assert x.group["members"][x.member + "*"] == f"http://{x.member}:1"
-    key = next(k for k in e.keys("/plimsoll/test/leader"))
+    key = e.keys("/plimsoll/test/leader")[0]
     assert key["create_revision"] == leader.token
     wait(lambda: leader.acts, 5, "acts")
     assert not any(x.acts for x in others)
@@ -184,9 +187,31 @@ def test_cut_off_from_etcd(etcds, lease):
     assert first > last
 
 
+def test_slow_etcd(etcds, lease):
+    """Slow is not lost; too slow is, and comes back."""
+    e = etcds()
+    wires = [Wire(e.members[0].port) for _ in range(2)]
+    for wire in wires:
+        wire.delay = 0.1
+    leases = [lease(f"m{n}", wire.url, ttl=5) for n, wire in enumerate(wires)]
+    leader = one_leader(leases)
+    token, count = leader.token, len(leader.acts)
+    wait(lambda: len(leader.acts) > count + 600, 20, "acts for longer than a lease")
+    assert leader.held and leader.token == token
+    gaps = [b["at"] - a["at"] for a, b in zip(leader.acts, leader.acts[1:])]
+    assert max(gaps) < 500_000 * SLOW  # it was never kept waiting
+    for wire in wires:
+        wire.delay = 3
+    wait(lambda: not any(x.held for x in leases), 20, "nobody to lead")
+    for wire in wires:
+        wire.delay = 0
+    one_leader(leases, 30)
+    never_two(leases)
+
+
 def test_etcd_goes_and_comes(etcds, lease):
     e = etcds()
-    leases, leader, _ = three(lease, e.endpoints)
+    leases, _, _ = three(lease, e.endpoints)
     e.members[0].kill()
     wait(lambda: not any(x.held for x in leases), (TTL + 2) * SLOW, "nobody to lead")
     wait(lambda: all(x.notes for x in leases), 10, "notes")
@@ -202,7 +227,7 @@ def test_etcd_goes_and_comes(etcds, lease):
 def test_etcd_stopped(etcds, lease):
     """It does not say that it is gone: requests hang."""
     e = etcds()
-    leases, leader, _ = three(lease, e.endpoints)
+    leases, _, _ = three(lease, e.endpoints)
     e.members[0].pause()
     wait(lambda: not any(x.held for x in leases), (TTL + 2) * SLOW, "nobody to lead")
     e.members[0].go_on()
@@ -219,7 +244,7 @@ def test_three_etcds(etcds, lease):
     first = wait(e.leader, 10, "etcd's leader")
     first.kill()
     count = len(leader.acts)
-    wait(lambda: len(leader.acts) > count + 800, 30, "acts for longer than a lease")
+    wait(lambda: len(leader.acts) > count + 600, 30, "acts for longer than a lease")
     assert leader.token == token, leader.lines[-5:]
     second = next(m for m in e.members if m is not first)
     second.pause()
@@ -232,7 +257,7 @@ def test_three_etcds(etcds, lease):
 def test_etcds_leader_is_stopped_and_goes_on(etcds, lease):
     """What it says on waking, of leases that it believes to be its own to renew, proves nothing."""
     e = etcds(3)
-    for _ in range(3):
+    for _ in range(2):
         old = wait(e.leader, 20, "etcd's leader")
         loyal = lease("loyal", old.url)
         others = [lease(f"m{n}", m.url) for n, m in enumerate(e.members) if m is not old]
@@ -241,20 +266,19 @@ def test_etcds_leader_is_stopped_and_goes_on(etcds, lease):
         old.pause()
         threading.Event().wait(TTL + 1)
         old.go_on()
-        one_leader([x for x in leases], 30)
+        one_leader(leases, 30)
         never_two(leases)
         for x in leases:
             x.kill()
         wait(lambda: not e.keys("/plimsoll/test/"), 20, "the keys to go")
 
 
-def test_lost_watch_and_removed_keys(etcds, lease):
+def test_removed_keys_and_rubbish(etcds, lease):
     e = etcds()
-    leases, leader, others = three(lease, e.endpoints)
+    leases, leader, _ = three(lease, e.endpoints)
     token = leader.token
     e.ctl("del", "/plimsoll/test/leader")
     wait(lambda: one_leader(leases).token > token, 10, "a new leader")
-    assert leader.last("held") or True
     e.ctl("del", "/plimsoll/test/members/m1")
     e.ctl("put", "/plimsoll/test/members/rubbish", "what is this?")
     e.ctl("put", "/plimsoll/test/rubbish", "{")
@@ -278,8 +302,7 @@ def test_two_of_one_name(etcds, lease):
     twins = [lease("twin", e.endpoints), lease("twin", e.endpoints)]
     wait(lambda: any("lease.member" in n["text"] for x in twins for n in x.notes), 20, "a note")
     one_leader(twins)
-    never_two_tokens = sorted(a["act"] for x in twins for a in x.acts)
-    assert never_two_tokens == sorted(never_two_tokens)
+    never_two(twins)
 
 
 def test_password(etcds, lease, tmp_path):
@@ -334,11 +357,31 @@ def test_nobody_there(lease):
     assert x.end() == 0
 
 
+def test_somebody_else_answers(lease):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    x = lease("m0", f"http://127.0.0.1:{server.server_port}")
+    wait(lambda: x.notes, 10, "a note")
+    assert "not etcd's" in x.notes[0]["text"]
+    threading.Event().wait(2)  # several attempts later
+    assert len(x.notes) == 1 and not x.held
+    server.shutdown()
+    server.server_close()
+
+
 def test_traffic(etcds, lease):
     """At most five requests a second for each in steady state, counted by etcd."""
-    import re
-    import urllib.request
-
     e = etcds()
     leases = [lease(f"m{n}", e.endpoints, ttl=5) for n in range(2)]
     one_leader(leases)

@@ -274,6 +274,9 @@ def test_sum_over_all_proxies(cluster):
         assert all(m.service()["ready"] >= 2 for m in others)
         wait(lambda: all(m.service()["ready"] >= 4 for m in others), 10, "standbys to know the pool")
     assert_no_failures(made)
+    # It did not wait for the second to end: the others' proxies rang.
+    events = [line["event"] for line in leader.journal() if "event" in line]
+    assert any(e["type"] == "doorbell" for e in events)
     wait(lambda: leader.service()["desired"] == 2, 30, "scale-in when the load is gone")
     wait(lambda: len(cluster.running()) == 2, 10, "the rest to be drained everywhere and stopped")
 
@@ -300,6 +303,36 @@ def test_silent_member_is_unknown_and_holds_scale_in(cluster):
             os.kill(controller, signal.SIGCONT)
     wait(lambda: not any(m["silent"] for m in leader.group()["members"]), 15, "it to be heard")
     wait(lambda: leader.service()["desired"] == 2, 30, "scale-in, now that all is known")
+
+
+def test_drained_means_by_every_proxy(cluster):
+    """An instance that finishes a request of a standby's client is not stopped by the leader."""
+    leader = cluster.wait_leader()
+    other = cluster.others(leader)[0]
+    answers = []
+
+    def ask():
+        c = http.client.HTTPConnection(other.host, LISTEN, timeout=30 * SLOW)
+        c.request("GET", "/sleep?ms=4000")
+        r = c.getresponse()
+        answers.append((r.status, r.read()))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    busy = wait(lambda: [i for i in leader.service()["instances"] if i["in_flight"] > 0], 10,
+                "the leader to see it")
+    name = busy[0]["id"]
+
+    def state():
+        found = [i for i in leader.service()["instances"] if i["id"] == name]
+        return found[0]["state"] if found else "gone"
+
+    assert leader.api("POST", f"/v1/instances/{name}/drain", {})[0] == 200
+    while not answers:
+        assert state() == "draining" or answers, state()
+        thread.join(0.1)
+    assert answers[0][0] == 200, answers
+    wait(lambda: state() in ("stopping", "gone"), 5, "it to be stopped as soon as that was answered")
 
 
 def test_leader_killed_under_load(cluster):
@@ -363,6 +396,10 @@ def test_leader_cut_off_from_etcd(cluster):
         for load in made:
             load.wait_ok(50)
         wait(lambda: leader.status()["troubles"], 20, "its trouble in status")
+        # It has left the group as etcd shows it, but its proxy serves: what that has to do counts.
+        wait(lambda: any(m["name"] == leader.name and m["heard_s"] is not None and m["heard_s"] < 3
+                         for m in new.group()["members"]), 10, "the old one's proxy to be heard")
+        wait(lambda: new.service()["in_flight"] >= 10, 10, "the sum over all three")
         leader.machine.heal()
         wait(lambda: leader.group()["leader"] == new.name, 30, "the old one to follow")
     assert_no_failures(made)

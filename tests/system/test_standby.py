@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from plimsoll import PROGRAM, Load, Plimsoll, alive, wait
+from plimsoll import APP, Load, alive, wait
 
 CONFIG = """
 services:
@@ -20,7 +20,7 @@ services:
 class Standby:
     """The second one: another process on the first one's directory."""
 
-    def __init__(self, p, *flags, config=True):
+    def __init__(self, p):
         self.p = p
         self.log = p.directory / f"standby{len(list(p.directory.glob('standby*')))}.log"
         argv = p.argv()
@@ -122,13 +122,12 @@ def test_waits_and_touches_nothing(make, standby):
     p = start(make)
     before, own = files(p), instances(p)
     second = standby(p).wait_waiting()
-    wait(lambda: "status" not in p.status() and p.service()["ready"] == 2, 5)
     assert files(p) == before and instances(p) == own
     children = subprocess.run(["ps", "--no-headers", "-o", "pid", "--ppid", str(second.process.pid)],
                               capture_output=True, text=True).stdout
     assert children.split() == []
-    listening = os.listdir(f"/proc/{second.process.pid}/fd")
-    targets = [os.readlink(f"/proc/{second.process.pid}/fd/{n}") for n in listening]
+    folder = f"/proc/{second.process.pid}/fd"
+    targets = [os.readlink(f"{folder}/{n}") for n in os.listdir(folder)]
     assert not any(t.startswith("socket:") for t in targets), targets
     status = p.cli("status").stdout
     assert "shop" in status and p.status()["keeper"]["pid"] == p.process.pid
@@ -185,8 +184,8 @@ def test_two_wait_and_one_gets_it(make, standby):
     assert instances(p) == before
 
 
-def test_flags_are_written_when_it_is_its_turn(make, standby, tmp_path):
-    p = make(flags=["--max", "1"], command=[str(PROGRAM.parent / "examples/app/app")]).start()
+def test_flags_are_written_when_it_is_its_turn(make, standby):
+    p = make(flags=["--max", "1"], command=[str(APP)]).start()
     p.wait_ready(1)
     text = (p.state / "run.yaml").read_text()
     p.flags = ["--max", "2"]
@@ -222,7 +221,7 @@ def test_without_the_flag_it_is_named(make):
 
 
 def test_nobody_to_wait_for(make):
-    p: Plimsoll = make(config=CONFIG)
+    p = make(config=CONFIG)
     argv = p.argv()
     p.argv = lambda: [*argv[:2], "--standby", *argv[2:]]
     p.start()

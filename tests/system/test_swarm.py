@@ -33,7 +33,7 @@ def config(swarm, text=CONFIG):  # noqa: F811
 
 
 def texts(p):
-    return [e["text"] for e in p.events()]
+    return [e["text"] for e in p.api("GET", "/v1/events?limit=1000")[1].get("events", [])]
 
 
 def said(p, part, within=20):

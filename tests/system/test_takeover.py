@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -277,6 +278,48 @@ def test_kill_9_of_the_leading_controller(group):
     assert g.acts()[acts:] == []
 
 
+def test_kill_9_of_the_leading_controller_beside_a_standby(group):
+    """Whoever gets the lease, the other one follows, from the journal's new beginning."""
+    g = group()
+    a, b = g.start()
+    ran, acts = numbers(a), len(g.acts())
+    with Load(b.port, clients=2, host=b.host) as load:
+        pid = a.kill_role("controller")
+        wait(lambda: (s := a.try_status()) and s["controller"]["pid"] != pid, 10, "another controller")
+        wait(lambda: leads(a) or leads(b), TTL + 8, "one to lead")
+        leader, other = (a, b) if leads(a) else (b, a)
+        assert numbers(leader) == ran and g.acts()[acts:] == []
+        leader.cli("scale", "shop", "4")
+        leader.wait_ready(4)
+        wait(lambda: knows(other, 4), 15, "the other one to follow")
+    assert not load.failures, load.failures[:5]
+    g.nothing_started_twice()
+
+
+def test_a_reload_is_followed(group):
+    g = group()
+    a, b = g.start()
+    a.config.write_text(a.config.read_text().replace("max: 6", "max: 5"))
+    a.cli("reload")
+    wait(lambda: shop_of(b)["max"] == 5, 10, "the standby to hear of it")
+    b.config.write_text(b.config.read_text().replace("max: 6", "max: 5"))
+    b.cli("reload")
+    assert shop_of(b)["max"] == 5 and get(b) == 200
+    lease = b.config.read_text()
+    b.config.write_text(lease.replace("cluster: shop", "cluster: other"))
+    assert "cannot change while plimsoll runs" in b.cli("reload", check=False).stderr
+    b.config.write_text(lease)
+    b.cli("reload")
+    pid = b.kill_role("controller")  # and it still knows what is its own
+    wait(lambda: (s := b.try_status()) and s["controller"]["pid"] != pid, 10, "another controller")
+    wait(lambda: knows(b, 2), 10, "it to follow")
+    kill_machine(a)
+    wait(lambda: leads(b), TTL + 6, "the standby to lead")
+    b.wait_ready(2)
+    assert get(b) == 200 and shop_of(b)["max"] == 5
+    g.nothing_started_twice()
+
+
 def test_a_leader_that_was_frozen_does_not_act_on_waking(group):
     g = group()
     a, b = g.start()
@@ -362,6 +405,34 @@ def test_the_whole_group_stops_and_starts(group):
     wait(lambda: shop_of(b)["ready"] == 2, 10, "all of it to be found")
     assert numbers(b) == ran
     assert g.acts()[acts:] == []
+
+
+def test_a_reboot_forgets_nothing(make):
+    """The monotonic clock begins anew with each boot; the core's time goes on."""
+    p = make(flags=["--min", "2", "--max", "4"], command=[APP])
+    p.journal_broken = True  # by us
+    p.start()
+    p.wait_ready(2)
+    p.cli("scale", p.service()["name"], "3")
+    p.wait_ready(3)
+    for pid in p.own_pids():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    p.process.wait()
+    later = 10 ** 13  # as if this machine had been up for months before it was switched off
+    for path in (p.state / "journal").glob("*.jsonl"):
+        text = re.sub(r'"boot":"[^"]*"', '"boot":"another"', path.read_text())
+        text = re.sub(r'"now_us":(\d+)', lambda m: f'"now_us":{int(m[1]) + later}', text)
+        path.write_text(text)
+    last = max(x["event"]["now_us"] for x in p.journal() if "event" in x)
+    count = len(p.journal())
+    p.start()
+    p.wait_ready(3)
+    assert p.service()["desired"] == 3
+    new = [x["event"] for x in p.journal()[count:] if "event" in x]
+    assert len(new) > 3
+    assert all(last <= e["now_us"] < last + 300e6 for e in new), (last, new[0])
+    assert all(i["state"] == "ready" for i in p.service()["instances"] if i["state"] != "gone")
 
 
 @pytest.mark.parametrize("change, says", [

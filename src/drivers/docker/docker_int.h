@@ -73,7 +73,7 @@ struct container {
 
     struct docker_usage { /* docker_stats.c */
         struct engine_call *call;
-        int64_t due_us, at_us; /* of the next look, of the newest values; our clock */
+        int64_t asked_us, at_us; /* of the last look, of the newest values; 0 = never */
         int64_t read_us;       /* of the last reading; the engine's clock */
         double cpu_ns;
         double cpu, memory_bytes; /* < 0 = not known */
@@ -119,7 +119,6 @@ struct container *docker_add(struct docker *d, const char *service, uint32_t num
 void docker_drop(struct container *c);
 /* Service, number, address and ref are filled in; nobody is told of a nameless one. */
 void docker_emit(struct container *c, const struct event *e);
-void docker_emit_text(struct container *c, enum event_type type, const char *text);
 
 /* docker_step.c */
 void step_go(struct container *c, enum docker_step step);

@@ -22,10 +22,11 @@ static int64_t every_us(const struct container *c)
     return s && s->wants_usage ? WANTED_EVERY_US : ELSE_EVERY_US;
 }
 
-/* A share of CPU time needs two looks. */
-static int64_t next_us(const struct container *c)
+/* A share of CPU time needs two looks: the second comes soon. */
+static int64_t due_us(const struct container *c)
 {
-    return c->usage.cpu_ns < 0 ? WANTED_EVERY_US : every_us(c);
+    const struct docker_usage *u = &c->usage;
+    return u->asked_us == 0 ? 0 : u->asked_us + (u->cpu < 0 ? WANTED_EVERY_US : every_us(c));
 }
 
 /* --- an answer --- */
@@ -97,7 +98,7 @@ static void ask(struct container *c, int64_t now_us)
 {
     char path[DOCKER_PATH_MAX];
     fmt(path, sizeof(path), "/containers/%s/stats?stream=false&one-shot=true", c->id);
-    c->usage.due_us = now_us + next_us(c);
+    c->usage.asked_us = now_us;
     c->usage.call =
         engine_ask(c->docker->engine, &(struct engine_request){ .path = path }, on_answer, c);
     c->docker->usage_calls += c->usage.call != NULL;
@@ -109,7 +110,7 @@ static struct container *most_due(const struct docker *d)
     LIST_FOR_EACH (it, &d->containers) {
         struct container *c = LIST_ENTRY(it, struct container, link);
         if (step_phase(c) == PHASE_RUNS && !c->usage.call && !c->nameless &&
-            (!found || c->usage.due_us < found->usage.due_us))
+            (!found || due_us(c) < due_us(found)))
             found = c;
     }
     return found;
@@ -131,11 +132,9 @@ static void on_timer(uv_timer_t *timer)
     struct container *c = most_due(d);
     if (!c)
         return;
-    if (c->usage.due_us <= now_us)
+    int64_t wait_us = CLAMP(due_us(c) - now_us, GAP_US, US_PER_S);
+    if (due_us(c) <= now_us)
         ask(c, now_us);
-    int64_t wait_us = CLAMP(c->usage.due_us - now_us, GAP_US, US_PER_S);
-    if (c->usage.call)
-        wait_us = GAP_US;
     uv_timer_start(timer, on_timer, (uint64_t)(wait_us / US_PER_MS), 0);
 }
 

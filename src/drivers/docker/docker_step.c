@@ -76,18 +76,23 @@ static void tell_end_as_known(struct container *c)
 }
 
 /* The engine's runtime tells a long story; its end is what matters. */
+static struct slice heart_of(const char *error)
+{
+    static const struct slice begin = SLICE("container process: "), end = SLICE(": unknown");
+    const char *found = strstr(error, begin.p);
+    struct slice s = slice_of(found ? found + begin.n : error);
+    if (s.n > end.n && memcmp(s.p + s.n - end.n, end.p, end.n) == 0)
+        s.n -= end.n;
+    return s;
+}
+
 static void fail_start(struct container *c, const char *prefix, const char *error)
 {
-    char text[512];
-    const char *core = strstr(error, "container process: ");
-    core = core ? core + strlen("container process: ") : error;
-    size_t n = strlen(core);
-    if (n > 9 && strcmp(core + n - 9, ": unknown") == 0)
-        n -= 9;
-    fmt(text, sizeof(text), "%s%.*s", prefix, (int)n, core);
-    fmt(text + 150, 4, "%s", strlen(text) > 150 ? "..." : "");
+    struct event e = { .type = EVENT_START_FAILED };
+    struct slice heart = heart_of(error);
+    fmt(e.text, sizeof(e.text), "%s%.*s", prefix, (int)heart.n, heart.p);
     if (!c->end_told)
-        docker_emit_text(c, EVENT_START_FAILED, text);
+        docker_emit(c, &e);
     c->end_told = true;
     if (c->id[0])
         step_go(c, STEP_REMOVE);
@@ -134,15 +139,19 @@ static void on_pulled(struct container *c, int status, json_t *json, const char 
 {
     const struct docker_conf *conf = conf_of(c);
     const char *said = json_string_value(json_object_get(json, "error"));
-    char prefix[160], why[320];
+    const char *image = conf ? conf->image : "the image";
+    char prefix[160], why[200];
     if (status < 300 && !said) {
         step_go(c, STEP_CREATE);
         return;
     }
-    if (conf && engine_auth_unsupported(conf->image, why, sizeof(why)))
-        log_warn("%s", why);
-    fmt(prefix, sizeof(prefix), "cannot pull %.100s: ", conf ? conf->image : "the image");
-    fail_start(c, prefix, said ? said : error);
+    fmt(prefix, sizeof(prefix), "cannot pull %.100s: ", image);
+    said = said ? said : error;
+    if (engine_auth_unsupported(image, why, sizeof(why))) {
+        log_warn("%s%s", prefix, said);
+        said = why;
+    }
+    fail_start(c, prefix, said);
 }
 
 /* --- create --- */
@@ -384,6 +393,12 @@ static void on_stopped(struct container *c, int status, json_t *json, const char
     }
 }
 
+/* While nobody has said what it is, what has its name may be somebody else's. */
+static void stop_what_was_made(struct container *c)
+{
+    step_go(c, c->id[0] ? STEP_STOP : STEP_AUTOPSY);
+}
+
 void step_stop(struct container *c)
 {
     c->stop_wanted = true;
@@ -391,8 +406,10 @@ void step_stop(struct container *c)
     docker_usage_end(c);
     if (c->step == STEP_PULL) /* nothing has been made */
         step_vanished(c, "was not started");
-    else if (step_phase(c) == PHASE_RUNS || (step_phase(c) == PHASE_MADE && !c->call))
+    else if (step_phase(c) == PHASE_RUNS)
         step_go(c, STEP_STOP);
+    else if (step_phase(c) == PHASE_MADE && !c->call)
+        stop_what_was_made(c);
 }
 
 /* --- the end --- */
@@ -424,15 +441,16 @@ static void note_exit(struct container *c, const struct docker_seen *seen)
 static void on_opened(struct container *c, int status, json_t *json, const char *error)
 {
     struct docker_seen seen;
-    bool understood =
+    bool ours =
         status < 300 && docker_see_inspected(json, c->docker->env.owner, c->docker->host, &seen);
-    if (understood)
+    bool gone = status == 404 || (status < 300 && json && !ours);
+    if (ours)
         note_exit(c, &seen);
-    if (!c->stop_wanted || status == 404)
+    if (!c->stop_wanted || gone)
         tell_end_as_known(c);
-    if (understood)
+    if (ours)
         step_go(c, seen.status == DOCKER_CREATED ? STEP_REMOVE : STEP_LOG);
-    else if (status == 404)
+    else if (gone)
         docker_drop(c);
     else
         ask_later(c);
@@ -513,7 +531,7 @@ static void on_no_answer(struct container *c)
     if (c->step == STEP_AUTOPSY && !c->stop_wanted)
         tell_end_as_known(c);
     if (step_phase(c) == PHASE_MADE && c->stop_wanted)
-        step_go(c, STEP_STOP);
+        stop_what_was_made(c);
     else
         ask_later(c);
 }
@@ -527,7 +545,7 @@ static void on_answer(void *ctx, int status, json_t *json, const char *error)
     else if (status == 0)
         on_no_answer(c);
     else if (step_phase(c) == PHASE_MADE && c->stop_wanted)
-        step_go(c, STEP_STOP);
+        stop_what_was_made(c);
     else
         steps[c->step].answer(c, status, json, error);
 }
@@ -545,12 +563,12 @@ void step_forget_calls(struct docker *d)
 {
     LIST_FOR_EACH (it, &d->containers) {
         struct container *c = LIST_ENTRY(it, struct container, link);
+        bool asked = c->call || (c->log && c->step == STEP_LOG);
         docker_log_end(c);
         docker_usage_end(c);
-        if (!c->call)
-            continue;
         engine_cancel(c->call);
         c->call = NULL;
-        ask_later(c);
+        if (asked)
+            ask_later(c);
     }
 }

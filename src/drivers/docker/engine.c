@@ -12,7 +12,7 @@
 #include "base/us.h"
 #include "drivers/docker/engine_int.h"
 
-#define QUICK_MAX 32 /* calls at once, each with a connection */
+#define QUICK_MAX 128 /* calls at once, each with a connection */
 #define SLOW_MAX 256 /* stops that wait for a grace, pulls */
 #define PAUSE_US_MIN (250 * US_PER_MS)
 #define PAUSE_US_MAX (10 * US_PER_S)

@@ -154,11 +154,8 @@ bool engine_auth_unsupported(const char *image, char *buf, size_t cap)
     bool listed = find(json_object_get(file, "auths"), registry) != NULL;
     const char *helper = own ? json_string_value(own) : listed ? text_of(file, "credsStore") : NULL;
     if (helper)
-        fmt(buf, cap,
-            "the credentials for %s are kept by docker-credential-%s, which plimsoll does not "
-            "run: put them into config.json (`docker login` without credsStore), or pull the "
-            "image beforehand",
-            registry, helper);
+        fmt(buf, cap, "docker-credential-%s keeps the password of %s, and is not run: pull it by hand",
+            helper, registry);
     json_decref(file);
     return helper != NULL;
 }

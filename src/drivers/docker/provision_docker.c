@@ -129,13 +129,6 @@ void docker_emit(struct container *c, const struct event *e)
     c->docker->env.emit(c->docker->env.ctx, &copy);
 }
 
-void docker_emit_text(struct container *c, enum event_type type, const char *text)
-{
-    struct event e = { .type = type };
-    fmt(e.text, sizeof(e.text), "%s", text);
-    docker_emit(c, &e);
-}
-
 static void tell_engine_state(struct docker *d, bool up, const char *error)
 {
     for (size_t i = 0; i < d->service_count; i++) {
@@ -238,20 +231,27 @@ static void docker_set_services(void *self, const struct driver_service *service
         tell_engine_state(d, false, engine_error(d->engine));
 }
 
+/* An action may speak of a service as it is now before the whole list is told. */
+static void take_service(struct docker *d, const struct driver_service *service)
+{
+    for (size_t i = 0; i < d->service_count; i++)
+        if (d->services[i].slot == service->slot)
+            d->services[i] = *service;
+}
+
 static void docker_start(void *self, const struct driver_service *service, uint32_t number)
 {
     struct docker *d = self;
     const struct docker_conf *conf = service->conf;
-    char text[160];
+    take_service(d, service);
     if (!conf || docker_find(d, service->slot, number))
         return; /* an action that is repeated takes effect once */
     struct container *c = docker_add(d, service->name, number);
     if (!c) {
         struct event e = { .type = EVENT_START_FAILED,
                            .service = (int32_t)service->slot,
-                           .number = number };
-        fmt(text, sizeof(text), "another container of its name still runs");
-        str_copy(e.text, sizeof(e.text), text);
+                           .number = number,
+                           .text = "another container of its name still runs" };
         d->env.emit(d->env.ctx, &e);
         return;
     }
@@ -278,6 +278,7 @@ static void docker_stop(void *self, uint32_t slot, uint32_t number)
 static void docker_resize(void *self, const struct driver_service *service, uint32_t number)
 {
     struct container *c = docker_find(self, service->slot, number);
+    take_service(self, service);
     if (c)
         step_resize(c);
 }

@@ -164,41 +164,55 @@ static void leave_endpoint(struct etcd_call *c)
 
 /* What a refusal means for whoever asks next. That a lease is gone, say, is between etcd and them.
  */
-static void hear_refusal(struct etcd_call *c, long status)
+static void hear_refusal(struct etcd_call *c, struct slice body, long status)
 {
     struct etcd *e = c->etcd;
-    struct slice body = { c->body ? c->body : "", c->bytes };
-    char ignored[8], text[ETCD_ERROR_MAX];
-    bool strange = etcd_read_login(body, ignored, sizeof(ignored), text) == -EPROTO;
+    char ignored[8], text[ETCD_ERROR_MAX] = "";
     bool login = strcmp(c->path, LOGIN_PATH) == 0;
+    (void)etcd_read_login(body, ignored, sizeof(ignored), text);
     if (login || status == 401 || status == 403 || strstr(text, "auth") ||
         strstr(text, "user name")) {
         e->token[0] = '\0';
         trouble(e, c->endpoint, text,
                 e->options.conf->user ? "check lease.etcd.user and lease.etcd.password-file"
                                       : "set lease.etcd.user and lease.etcd.password-file");
-    } else if (status >= 500 || strange) {
-        trouble(e, c->endpoint, text, strange ? "3.4 or later is needed" : "");
+    } else if (status >= 500) {
+        trouble(e, c->endpoint, text, "");
         leave_endpoint(c);
     }
+}
+
+/* Has etcd answered, and as one would wish? */
+static bool judge(struct etcd_call *c, CURLcode code)
+{
+    char text[ETCD_ERROR_MAX];
+    struct slice body = { c->body ? c->body : "", c->bytes };
+    long status = 0;
+    curl_easy_getinfo(c->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+    if (code != CURLE_OK) {
+        trouble(c->etcd, c->endpoint, explain(c, code),
+                way_out_of(code, endpoint_url(c->etcd, c->endpoint)));
+        leave_endpoint(c);
+        return false;
+    }
+    if (c->line) /* its lines have spoken for it */
+        return status == 200;
+    if (!etcd_is_answer(body, text)) {
+        trouble(c->etcd, c->endpoint, text, "etcd 3.4 or later is needed");
+        leave_endpoint(c);
+        return false;
+    }
+    if (status == 200)
+        all_well(c->etcd, c->endpoint);
+    else
+        hear_refusal(c, body, status);
+    return status == 200;
 }
 
 static void on_done(struct curl_transfer *t, CURLcode code)
 {
     struct etcd_call *c = CONTAINER_OF(t, struct etcd_call, transfer);
-    long status = 0;
-    if (code == CURLE_OK)
-        curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (code != CURLE_OK) {
-        trouble(c->etcd, c->endpoint, explain(c, code),
-                way_out_of(code, endpoint_url(c->etcd, c->endpoint)));
-        leave_endpoint(c);
-    } else if (status != 200) {
-        hear_refusal(c, status);
-    } else {
-        all_well(c->etcd, c->endpoint);
-    }
-    finish(c, status == 200);
+    finish(c, judge(c, code));
 }
 
 /* Lines are handed on and forgotten. */

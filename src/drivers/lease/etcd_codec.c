@@ -185,6 +185,15 @@ static json_t *parse(struct slice text, int *ret_rc, char error[ETCD_ERROR_MAX])
     return NULL;
 }
 
+bool etcd_is_answer(struct slice body, char error[ETCD_ERROR_MAX])
+{
+    int rc = -EREMOTEIO;
+    _cleanup_json_ json_t *j = parse(body, &rc, error);
+    if (j && !json_object_get(j, "header") && !json_object_get(j, "result"))
+        rc = strange(error);
+    return rc != -EPROTO;
+}
+
 /* A URL or a name that will stand in texts: printing ASCII without spaces. */
 static bool get_word(const json_t *j, const char *name, char *ret, size_t cap)
 {

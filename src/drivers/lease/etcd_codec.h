@@ -36,6 +36,8 @@ const char *etcd_path(enum elect_op op);
 char *etcd_body(const struct etcd_names *n, const struct elect_request *q);
 char *etcd_body_login(const char *user, const char *password);
 
+/* Does somebody speak here who knows etcd's language? Says so in `error` if not. */
+bool etcd_is_answer(struct slice body, char error[ETCD_ERROR_MAX]);
 /* Reads the answer to `op` into `ret` (type, lease, ttl_us, term, view) and, where it says what
  * keys there are, into `group`. 0; -EREMOTEIO: etcd refused, and says why; -EPROTO: not etcd's
  * language. `error` is filled on failure. */

@@ -195,9 +195,10 @@ static void no_answer(struct exec_instance *i, const char *what)
     exec_plugin_odd(i->plugin, text);
 }
 
-static void ask(struct exec_instance *i, enum plugin_do what, int64_t more_us, plugin_done *done)
+/* `s` is the service as it is to be now, which may be news to the driver; NULL = leaving. */
+static void ask(struct exec_instance *i, const struct driver_service *s, enum plugin_do what,
+                int64_t more_us, plugin_done *done)
 {
-    const struct driver_service *s = exec_service_of(i);
     const struct exec_conf *conf = s ? exec_conf_of(s) : NULL;
     char log[PATH_MAX];
     process_log_path(i->driver->env.state_dir, i->service, i->number, log, sizeof(log));
@@ -207,7 +208,7 @@ static void ask(struct exec_instance *i, enum plugin_do what, int64_t more_us, p
         .service = i->service,
         .number = i->number,
         .template = i->template,
-        .shape = what == PLUGIN_RESIZE ? exec_shape(conf) : i->shape,
+        .shape = what == PLUGIN_RESIZE ? i->asked_shape : i->shape,
         .token = i->driver->env.token ? i->driver->env.token(i->driver->env.ctx) : 0,
         .deadline_us = us_add(conf ? conf->timeout_us : i->plugin->timeout_us, more_us),
         .grace_us = i->grace_us,
@@ -236,9 +237,12 @@ static void on_start_answered(void *ctx, const struct plugin_said *answer)
         exec_start_failed(i, answer->text[0] ? answer->text : "the plugin gives no reason");
 }
 
-void exec_ask_start(struct exec_instance *i)
+void exec_ask_start(struct exec_instance *i, const struct driver_service *s)
 {
-    ask(i, PLUGIN_START, 0, on_start_answered);
+    if (s && s->template == i->template)
+        ask(i, s, PLUGIN_START, 0, on_start_answered);
+    else
+        exec_start_failed(i, "the configuration has changed since it was asked for");
 }
 
 static void on_stop_answered(void *ctx, const struct plugin_said *answer)
@@ -260,12 +264,12 @@ static void on_stop_answered(void *ctx, const struct plugin_said *answer)
 
 void exec_ask_stop(struct exec_instance *i)
 {
-    ask(i, PLUGIN_STOP, i->grace_us, on_stop_answered);
+    ask(i, exec_service_of(i), PLUGIN_STOP, i->grace_us, on_stop_answered);
 }
 
 static void resized(struct exec_instance *i, bool done, const char *text)
 {
-    struct event e = { .type = EVENT_RESIZED, .flag = done, .shape = i->shape };
+    struct event e = { .type = EVENT_RESIZED, .flag = done, .shape = i->asked_shape };
     fmt(e.text, sizeof(e.text), "%s", text);
     exec_emit(i, &e);
 }
@@ -273,24 +277,19 @@ static void resized(struct exec_instance *i, bool done, const char *text)
 static void on_resize_answered(void *ctx, const struct plugin_said *answer)
 {
     struct exec_instance *i = ctx;
-    const struct driver_service *s = exec_service_of(i);
     i->open = false;
-    if (!answer) {
-        resized(i, false, "the plugin has not answered");
-    } else if (!answer->ok || !s) {
-        resized(i, false, answer->text);
-    } else {
-        i->shape = exec_shape(s->conf);
-        resized(i, true, "");
-    }
+    if (answer && answer->ok)
+        i->shape = i->asked_shape;
+    resized(i, answer && answer->ok, answer ? answer->text : "the plugin has not answered");
 }
 
-void exec_ask_resize(struct exec_instance *i)
+void exec_ask_resize(struct exec_instance *i, const struct driver_service *s)
 {
+    i->asked_shape = exec_shape(s->conf);
     if (!plugin_is_up(i->plugin->plugin))
         resized(i, false, "the plugin is away");
     else if (plugin_can(i->plugin->plugin) & PLUGIN_CAN_RESIZE)
-        ask(i, PLUGIN_RESIZE, 0, on_resize_answered);
+        ask(i, s, PLUGIN_RESIZE, 0, on_resize_answered);
     else
         resized(i, false, "the plugin cannot resize");
 }

@@ -82,6 +82,7 @@ struct exec_instance {
     char name[PLUGIN_NAME_MAX];
     char address[PLUGIN_ADDRESS_MAX];
     uint64_t template, shape;
+    uint64_t asked_shape; /* of the newest resize */
     int64_t pid, grace_us, drain_us;
     /* exec_probe.c */
     bool ready_once;
@@ -109,9 +110,9 @@ void exec_emit(struct exec_instance *i, const struct event *e); /* service, numb
 void exec_move(struct exec_instance *i, enum exec_state state);
 void exec_found(struct exec_instance *i);
 /* Requests. Where the plugin is away they wait for its next list, which settles what is open. */
-void exec_ask_start(struct exec_instance *i);
+void exec_ask_start(struct exec_instance *i, const struct driver_service *s);
 void exec_ask_stop(struct exec_instance *i);
-void exec_ask_resize(struct exec_instance *i);
+void exec_ask_resize(struct exec_instance *i, const struct driver_service *s);
 void exec_begin_stop(struct exec_instance *i);
 void exec_started(struct exec_instance *i, const struct plugin_instance *what);
 void exec_start_failed(struct exec_instance *i, const char *text);

@@ -115,7 +115,7 @@ static void take_absent(struct exec_instance *i)
     else if (i->open)
         return;
     else if (i->state == EXEC_ASKED && !i->stop_wanted)
-        exec_ask_start(i);
+        exec_ask_start(i, exec_service_of(i));
     else
         exec_ended(i, NULL, "is not there any more, says the plugin");
 }

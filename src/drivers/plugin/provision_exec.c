@@ -41,7 +41,7 @@ static void start(void *self, const struct driver_service *service, uint32_t num
     i->shape = exec_shape(conf);
     i->grace_us = conf->stop.grace_us;
     i->drain_us = service->drain_us;
-    exec_ask_start(i);
+    exec_ask_start(i, service);
 }
 
 static void stop(void *self, uint32_t slot, uint32_t number)
@@ -68,7 +68,7 @@ static void resize(void *self, const struct driver_service *service, uint32_t nu
 {
     struct exec_instance *i = exec_find(self, service->slot, number);
     if (i && i->state == EXEC_RUNNING && service->conf)
-        exec_ask_resize(i);
+        exec_ask_resize(i, service);
 }
 
 static void list(void *self)

@@ -240,13 +240,13 @@ enum swarm_reach swarm_reach_of(const struct swarm_service *s)
     return s->service.serves ? SWARM_REACH_TASKS : SWARM_REACH_MESH;
 }
 
-/* The Swarm's service has another name now: the tasks of the old one are not ours any more. */
-static void let_go(struct swarm_driver *d, uint32_t slot)
+/* The tasks are Swarm's, and stay, when plimsoll has nothing to do with their service any more. */
+static void let_go(struct swarm_driver *d, uint32_t slot, bool asked_only)
 {
     LIST_FOR_EACH (it, &d->instances) {
         struct swarm_instance *i = LIST_ENTRY(it, struct swarm_instance, link);
         struct event e = { .type = EVENT_EXITED, .flag = true, .text = "let go; Swarm keeps it" };
-        if (i->slot != slot)
+        if (i->slot != slot || (asked_only && !i->asked))
             continue;
         swarm_emit(i, &e);
         swarm_drop(i);
@@ -259,9 +259,11 @@ static void set_service(struct swarm_driver *d, const struct driver_service *ser
     const struct swarm_conf *conf = service->conf;
     const char *name = conf && conf->service ? conf->service : service->name;
     if (s->used && conf && strcmp(s->name, name) != 0) {
-        let_go(d, service->slot);
+        let_go(d, service->slot, false);
         s->id[0] = '\0';
     }
+    if (!conf) /* the core may have asked a moment ago, when it still had one */
+        let_go(d, service->slot, true);
     if (!s->used || conf)
         str_copy(s->name, sizeof(s->name), name);
     s->used = true;
@@ -331,9 +333,9 @@ static void swarm_stop(void *self, uint32_t slot, uint32_t number)
         return;
     }
     say_exited(d, slot, number,
-               !i            ? "was not running"
-               : !i->ref[0]  ? "was not started yet"
-                             : "let go; Swarm keeps it");
+               !i           ? "was not running"
+               : !i->ref[0] ? "was not started yet"
+                            : "let go; Swarm keeps it");
     s->fewer |= i && !i->ref[0];
     if (i)
         swarm_drop(i);
@@ -395,9 +397,9 @@ static size_t swarm_discover(void *self, struct driver_discovery *items, size_t 
     mem_arena_init(&d->discovery, DISCOVERY_BYTES_MAX);
     if (!d->conf || !d->conf->discover)
         return 0;
-    json_array_foreach (d->service_list, n, service)
-        if (count < cap && discover_one(d, service, &items[count], &mistakes))
-            count++;
+    json_array_foreach(d->service_list, n,
+                       service) if (count < cap &&
+                                    discover_one(d, service, &items[count], &mistakes)) count++;
     if (mistakes.len > 0 || d->mistaken)
         d->env.note(d->env.ctx, UINT32_MAX, mistakes.len > 0,
                     mistakes.len > 0 ? d->mistakes : "labels");

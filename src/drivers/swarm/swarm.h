@@ -1,5 +1,5 @@
-/* The swarm driver's parts that others may use: its sections, and how labels become a service of the
- * configuration. */
+/* The swarm driver's parts that others may use: its sections, and how labels become a service of
+ * the configuration. */
 #pragma once
 
 #include <stdbool.h>

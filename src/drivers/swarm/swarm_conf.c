@@ -59,11 +59,25 @@ const struct schema_section swarm_section = {
     .check = check_service,
 };
 
-#ifndef ENGINE_KEYS
-#define ENGINE_KEYS { .name = "host", .type = SCHEMA_TEXT, .offset = 0 }, { .name = "timeout", .type = SCHEMA_DURATION, .offset = offsetof(struct engine_conf, timeout_us), .fallback = "10s" }
-#endif
+#undef AT
+#define AT(member) .offset = offsetof(struct swarm_engine_conf, engine.member)
+
 static const struct schema_key engine_section_keys[] = {
-    ENGINE_KEYS,
+    { .name = "host",
+      .type = SCHEMA_TEXT,
+      AT(host),
+      .help = "where a manager of the Swarm listens: unix:///var/run/docker.sock (the default, "
+              "unless DOCKER_HOST says otherwise) or tcp://10.0.0.1:2376" },
+    { .name = "ca", .type = SCHEMA_TEXT, AT(ca), .help = "as in `docker`" },
+    { .name = "cert", .type = SCHEMA_TEXT, AT(cert), .help = "as in `docker`" },
+    { .name = "key", .type = SCHEMA_TEXT, AT(key), .help = "as in `docker`" },
+    { .name = "timeout",
+      .type = SCHEMA_DURATION,
+      AT(timeout_us),
+      .fallback = "10s",
+      .min = 0.1,
+      .max = 600,
+      .help = "a manager that does not answer for so long is taken for one that is down" },
     { .name = "discover",
       .type = SCHEMA_BOOL,
       .offset = offsetof(struct swarm_engine_conf, discover),

@@ -60,11 +60,13 @@ struct swarm_service {
     json_t *spec; /* owned */
     bool updating;
     char update[200];
-    bool setting;     /* replicas are being set */
-    bool fewer;       /* a start was taken back that may be among the replicas already */
+    bool setting; /* replicas are being set */
+    bool fewer;   /* a start was taken back that may be among the replicas already */
     bool fewer_sent;
-    bool list_wanted; /* FOUND_ALL is to be said */
-    bool stirred;     /* the core has just been told that one is gone: its answer comes first */
+    bool list_wanted;    /* FOUND_ALL is to be said */
+    bool stirred;        /* the core has just been told that one is gone: its answer comes first */
+    uint64_t blamed[16]; /* hashes of tasks that ended too soon to be seen, and were told */
+    size_t blamed_next;
     char trouble[300], trouble_next[300];
     bool failed; /* setting the replicas did, for `failure` */
     char failure[200];
@@ -75,11 +77,11 @@ struct swarm_instance {
     struct swarm_driver *driver;
     uint32_t slot, number;
     char ref[SWARM_ID_MAX]; /* the task's id; "" = waits for one */
-    bool told;              /* the core knows that it runs, or comes without having been asked for */
+    bool told; /* the core knows that it runs, or comes without having been asked for */
     bool running;
     bool placeless; /* its task runs, and its address is not known yet */
-    bool asked; /* for one fewer, in its name */
-    bool sent;  /* and replicas say so */
+    bool asked;     /* for one fewer, in its name */
+    bool sent;      /* and replicas say so */
     bool leaving;
     bool seen;
     int64_t since_us; /* it waits since */
@@ -94,7 +96,7 @@ struct swarm_instance {
     int64_t failure_us;
     /* swarm_usage.c */
     struct engine_call *usage_call;
-    int64_t usage_us; /* asked */
+    int64_t usage_us;                        /* asked */
     double cpu_s, read_s, cpu, memory_bytes; /* -1 = unknown */
 };
 
@@ -102,7 +104,7 @@ struct swarm_driver {
     struct driver_env env;
     const struct swarm_engine_conf *conf; /* the controller's, until the next */
     uint64_t conf_hash;
-    struct engine *engine;                /* NULL = nobody needs it */
+    struct engine *engine; /* NULL = nobody needs it */
     bool up;
     char down[160]; /* why it is not */
     struct prober *prober;
@@ -117,9 +119,9 @@ struct swarm_driver {
         char ref[SWARM_ID_MAX];
     } looks[SWARM_LOOKS_MAX];
     size_t looking;
-    bool again;                              /* something happened while we looked */
+    bool again;                                   /* something happened while we looked */
     json_t *service_list, *task_list, *node_list; /* the newest answers */
-    uint64_t discovered;                     /* hash of what the labels say */
+    uint64_t discovered;                          /* hash of what the labels say */
     struct arena discovery;
     char mistakes[400]; /* labels that mean nothing */
     bool mistaken;
@@ -129,7 +131,8 @@ struct swarm_driver {
 struct swarm_instance *swarm_add(struct swarm_driver *d, uint32_t slot, uint32_t number);
 void swarm_drop(struct swarm_instance *i);
 struct swarm_instance *swarm_find_ref(const struct swarm_driver *d, const char *ref);
-void swarm_emit(struct swarm_instance *i, const struct event *e); /* service, number are filled in */
+void swarm_emit(struct swarm_instance *i,
+                const struct event *e); /* service, number are filled in */
 /* Of what is wrong with the service now; the first of a look is kept. */
 void swarm_trouble(struct swarm_service *s, const char *format, ...) _printf_(2, 3);
 const struct swarm_conf *swarm_conf_of(const struct swarm_service *s); /* NULL = leaving */

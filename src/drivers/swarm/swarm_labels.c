@@ -21,9 +21,9 @@
 #define DEPTH_MAX 12
 
 struct branch {
-    const char *key; /* "-" = an item of a list */
-    int64_t order;   /* of items; -1 = as they come */
-    const char *value; /* NULL = only what is below it */
+    const char *key;                 /* "-" = an item of a list */
+    int64_t order;                   /* of items; -1 = as they come */
+    const char *value;               /* NULL = only what is below it */
     const struct swarm_label *label; /* that brought it; NULL = none */
     struct branch *first, *last, *next;
 };

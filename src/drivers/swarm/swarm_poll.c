@@ -12,7 +12,7 @@
 #include "drivers/swarm/swarm_int.h"
 #include "sys/log.h"
 
-#define SOON_MS 10 /* several things that happen at once are one look */
+#define SOON_MS 10   /* several things that happen at once are one look */
 #define HURRY_MS 200 /* it runs, and its address is all that is missing */
 #define MOVING_MS 1000
 #define QUIET_MS 10000
@@ -109,7 +109,8 @@ static uint64_t hash_of_labels(const json_t *services)
     uint64_t hash = 0;
     size_t n;
     const json_t *service;
-    json_array_foreach (services, n, service) {
+    json_array_foreach(services, n, service)
+    {
         struct swarm_facts facts;
         size_t count = swarm_read_labels(service, labels, ARRAY_LEN(labels));
         swarm_read_service(service, &facts);
@@ -214,7 +215,8 @@ static void mark_seen(struct swarm_driver *d)
     const json_t *json;
     LIST_FOR_EACH (it, &d->instances)
         LIST_ENTRY(it, struct swarm_instance, link)->seen = false;
-    json_array_foreach (d->task_list, n, json) {
+    json_array_foreach(d->task_list, n, json)
+    {
         struct swarm_task task;
         swarm_read_task(json, &task);
         struct swarm_instance *i = swarm_find_ref(d, task.id);

@@ -22,8 +22,8 @@ static const char *text(const json_t *json)
  * mode-works/swarm-task-states/ */
 static enum swarm_stage stage_of(const char *state)
 {
-    static const char *const coming[] = { "new",      "allocated", "pending",  "assigned",
-                                          "accepted", "preparing", "ready",    "starting" };
+    static const char *const coming[] = { "new",      "allocated", "pending", "assigned",
+                                          "accepted", "preparing", "ready",   "starting" };
     for (size_t i = 0; i < ARRAY_LEN(coming); i++)
         if (strcmp(state, coming[i]) == 0)
             return SWARM_COMING;
@@ -57,7 +57,9 @@ void swarm_read_service(const json_t *json, struct swarm_facts *ret)
         .id = text(at(json, "ID", NULL, NULL)),
         .name = text(at(json, "Spec", "Name", NULL)),
         .version = json_integer_value(at(json, "Version", "Index", NULL)),
-        .replicas = !replicated ? -1 : json_is_integer(replicas) ? json_integer_value(replicas) : 1,
+        .replicas = !replicated                 ? -1
+                    : json_is_integer(replicas) ? json_integer_value(replicas)
+                                                : 1,
         .update = text(at(json, "UpdateStatus", "State", NULL)),
         .update_text = text(at(json, "UpdateStatus", "Message", NULL)),
         .spec = json_object_get(json, "Spec"),
@@ -68,9 +70,8 @@ const json_t *swarm_find_service(const json_t *list, const char *name)
 {
     size_t i;
     const json_t *service;
-    json_array_foreach (list, i, service)
-        if (strcmp(text(at(service, "Spec", "Name", NULL)), name) == 0)
-            return service;
+    json_array_foreach(list, i, service) if (strcmp(text(at(service, "Spec", "Name", NULL)),
+                                                    name) == 0) return service;
     return NULL;
 }
 
@@ -79,9 +80,9 @@ size_t swarm_read_labels(const json_t *service, struct swarm_label *labels, size
     size_t n = 0;
     const char *name;
     json_t *value;
-    json_object_foreach ((json_t *)at(service, "Spec", "Labels", NULL), name, value)
-        if (n < cap && strncmp(name, "plimsoll.", 9) == 0)
-            labels[n++] = (struct swarm_label){ name, text(value) };
+    json_object_foreach((json_t *)at(service, "Spec", "Labels", NULL), name,
+                        value) if (n < cap && strncmp(name, "plimsoll.", 9) == 0) labels[n++] =
+        (struct swarm_label){ name, text(value) };
     return n;
 }
 
@@ -100,7 +101,8 @@ static bool read_network(const struct swarm_task *task, const struct swarm_conf 
 {
     size_t i;
     const json_t *attached;
-    json_array_foreach (json_object_get(task->json, "NetworksAttachments"), i, attached) {
+    json_array_foreach(json_object_get(task->json, "NetworksAttachments"), i, attached)
+    {
         const json_t *spec = at(attached, "Network", "Spec", NULL);
         const char *address = text(json_array_get(json_object_get(attached, "Addresses"), 0));
         bool ingress = json_is_true(json_object_get(spec, "Ingress"));
@@ -120,9 +122,8 @@ static const json_t *find_node(const json_t *nodes, const char *id)
 {
     size_t i;
     const json_t *node;
-    json_array_foreach (nodes, i, node)
-        if (strcmp(text(json_object_get(node, "ID")), id) == 0)
-            return node;
+    json_array_foreach(nodes, i,
+                       node) if (strcmp(text(json_object_get(node, "ID")), id) == 0) return node;
     return NULL;
 }
 
@@ -144,7 +145,8 @@ static bool read_host_port(const struct swarm_task *task, const struct swarm_con
     const json_t *port;
     char host[128];
     *ret_why = "no port is published in mode host for swarm.port";
-    json_array_foreach (at(task->json, "Status", "PortStatus", "Ports"), i, port) {
+    json_array_foreach(at(task->json, "Status", "PortStatus", "Ports"), i, port)
+    {
         int64_t target = json_integer_value(json_object_get(port, "TargetPort"));
         int64_t published = json_integer_value(json_object_get(port, "PublishedPort"));
         const char *mode = text(json_object_get(port, "PublishMode"));

@@ -92,9 +92,7 @@ static void set_replicas(struct swarm_driver *d, struct swarm_service *s, int64_
         return;
     json_t *spec = spec_with(d, s, replicas, token);
     fmt(path, sizeof(path), "/services/%s/update?version=%lld", s->id, (long long)s->version);
-    struct engine_request r = {
-        .method = ENGINE_POST, .path = path, .body = spec, .acts = true
-    };
+    struct engine_request r = { .method = ENGINE_POST, .path = path, .body = spec, .acts = true };
     log_info("swarm: replicas of %s: %lld -> %lld", s->name, (long long)s->replicas,
              (long long)replicas);
     s->setting = engine_ask(d->engine, &r, on_set, s) != NULL;

@@ -1,5 +1,5 @@
-/* Tasks and instances. Each task that Swarm wants to run is an instance: of the start that waits for
- * one, or else found. What happens to a task is told as it happens to the instance.
+/* Tasks and instances. Each task that Swarm wants to run is an instance: of the start that waits
+ * for one, or else found. What happens to a task is told as it happens to the instance.
  *
  *     start, a number waits --- a task appears --> is its --- it runs ------> STARTED
  *     a task that nobody waits for --------------> FOUND ---- it runs ------> STARTED
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/table.h"
 #include "base/us.h"
 #include "drivers/swarm/swarm_int.h"
 #include "sys/clock.h"
@@ -172,8 +173,7 @@ static struct swarm_instance *find_task(struct swarm_service *s, const struct sw
         return NULL;
     bool found = !i;
     if (found)
-        i = swarm_add(d, s->service.slot,
-                      d->env.number_of(d->env.ctx, s->service.slot, task->id));
+        i = swarm_add(d, s->service.slot, d->env.number_of(d->env.ctx, s->service.slot, task->id));
     if (!i)
         return NULL;
     str_copy(i->ref, sizeof(i->ref), task->id);
@@ -202,18 +202,38 @@ static void note_waiting(struct swarm_service *s)
         tell_end(s, i, EVENT_START_FAILED, 0, why);
 }
 
+/* It has ended before it was seen to begin. Each explains one start. */
+static bool is_news(struct swarm_service *s, const struct swarm_task *task)
+{
+    uint64_t id = table_hash(slice_of(task->id));
+    for (size_t n = 0; n < ARRAY_LEN(s->blamed); n++)
+        if (s->blamed[n] == id)
+            return false;
+    s->blamed[s->blamed_next++ % ARRAY_LEN(s->blamed)] = id;
+    return true;
+}
+
+static void note_stillborn(struct swarm_service *s, const struct swarm_task *task)
+{
+    struct swarm_instance *i = waiting_one(s);
+    if (i && !s->list_wanted && is_news(s, task))
+        tell_end(s, i, EVENT_START_FAILED, task->exit_code, task->why);
+}
+
 void swarm_match(struct swarm_driver *d, struct swarm_service *s)
 {
     size_t n;
     const json_t *json;
-    json_array_foreach (d->task_list, n, json) {
+    json_array_foreach(d->task_list, n, json)
+    {
         struct swarm_task task;
         swarm_read_task(json, &task);
         struct swarm_instance *i = swarm_find_ref(d, task.id);
-        if (strcmp(task.service, s->id) != 0 || !s->id[0] || !task.wanted ||
-            task.stage == SWARM_OVER)
+        if (strcmp(task.service, s->id) != 0 || !s->id[0] || !task.wanted)
             continue;
-        if (!i)
+        if (!i && task.stage == SWARM_OVER)
+            note_stillborn(s, &task);
+        else if (!i)
             i = find_task(s, &task);
         if (i)
             swarm_note_task(s, i, &task);

@@ -43,13 +43,11 @@ int64_t world_below(struct elect_world *w, int64_t bound)
     return (int64_t)rng_below(&w->rng, (uint64_t)bound);
 }
 
-/* Is it for a process that runs? What is for one that is stopped waits outside the heap. */
-static bool reaches_process(struct elect_world *w, struct item *it)
+/* Is it for the process that there is now, and the timer that was set last? */
+static bool is_current(const struct elect_world *w, const struct item *it)
 {
-    struct member *m = &w->members[it->member];
-    if (it->life != m->life || (it->kind == ITEM_TIMER && it->due.sequence != m->timer))
-        return false;
-    return true;
+    const struct member *m = &w->members[it->member];
+    return it->life == m->life && (it->kind != ITEM_TIMER || it->due.sequence == m->timer);
 }
 
 /* True = it is done with. */
@@ -57,10 +55,10 @@ static bool happen(struct elect_world *w, struct item *it)
 {
     struct elect_event timer = { .type = ELECT_TIMER };
     bool inside = it->kind == ITEM_TIMER || it->kind == ITEM_WORK || it->kind == ITEM_EVENT;
-    if (inside && !reaches_process(w, it))
+    if (inside && !is_current(w, it))
         return true;
     if (inside && w->members[it->member].paused)
-        return false;
+        return false; /* it waits outside the heap */
     switch (it->kind) {
     case ITEM_TICK:
         if (etcd_model_expire(&w->etcd, w->now_us))
@@ -112,12 +110,7 @@ static void run_until(struct elect_world *w, int64_t end_us)
 static void be_foul(struct elect_world *w)
 {
     w->calm = false;
-    for (int f = 0; f < FAULT_MAX; f++) {
-        int64_t at_us = w->now_us + world_below(w, 5 * US_PER_S);
-        if ((w->faults & BIT(f)) && f >= FAULT_CUT)
-            world_add(w, ITEM_FAULT, (int)world_below(w, w->member_count), at_us)->request.id =
-                (uint64_t)f;
-    }
+    fault_plan(w);
     run_until(w, w->now_us + FOUL_US_MIN + world_below(w, FOUL_US_SPREAD));
 }
 

@@ -2,11 +2,32 @@
 #include "sim/elect/world_int.h"
 
 #define PAUSE_US_MAX (12 * US_PER_S)
+#define FIRST_US_MAX (5 * US_PER_S)
 #define OUTAGE_US_MAX (10 * US_PER_S)
 
-static int any_member(struct elect_world *w)
+#define CALM_US_MAX (15 * US_PER_S) /* from one to the next of its kind */
+
+static void plan(struct elect_world *w, enum elect_fault fault, int64_t within_us)
 {
-    return (int)world_below(w, w->member_count);
+    int member = (int)world_below(w, w->member_count);
+    int64_t at_us = w->now_us + 1 + world_below(w, within_us);
+    world_add(w, ITEM_FAULT, member, at_us)->fault.kind = fault;
+}
+
+static void plan_end(struct elect_world *w, const struct item *it)
+{
+    int64_t within_us = it->fault.kind == FAULT_PAUSE ? PAUSE_US_MAX : OUTAGE_US_MAX;
+    int64_t at_us = w->now_us + world_below(w, within_us);
+    struct item *over = world_add(w, ITEM_FAULT, it->member, at_us);
+    over->fault.kind = it->fault.kind;
+    over->fault.over = true;
+}
+
+void fault_plan(struct elect_world *w)
+{
+    for (int f = FAULT_CUT; f < FAULT_MAX; f++)
+        if (w->faults & BIT(f))
+            plan(w, f, FIRST_US_MAX);
 }
 
 static void end_cut(struct elect_world *w)
@@ -78,25 +99,17 @@ static void end(struct elect_world *w, enum elect_fault fault, int n)
         fault_wake(w, n);
 }
 
-/* The item's `life` says whether it begins (0) or ends, its request's id which fault. */
-void fault_happen(struct elect_world *w, struct item *it)
+void fault_happen(struct elect_world *w, const struct item *it)
 {
-    enum elect_fault fault = (enum elect_fault)it->request.id;
     if (w->calm)
         return;
-    if (it->life > 0) {
-        end(w, fault, it->member);
+    if (it->fault.over) {
+        end(w, it->fault.kind, it->member);
         return;
     }
-    struct item *again = world_add(w, ITEM_FAULT, any_member(w), w->now_us);
-    heap_move(&w->heap, &again->due, w->now_us + 1 + world_below(w, 15 * US_PER_S));
-    again->request.id = fault;
-    struct item *over = world_add(w, ITEM_FAULT, it->member, w->now_us);
-    int64_t lasts_us = world_below(w, fault == FAULT_PAUSE ? PAUSE_US_MAX : OUTAGE_US_MAX);
-    heap_move(&w->heap, &over->due, w->now_us + lasts_us);
-    over->request.id = fault;
-    over->life = 1;
-    begin(w, fault, it->member);
+    plan(w, it->fault.kind, CALM_US_MAX);
+    plan_end(w, it);
+    begin(w, it->fault.kind, it->member);
 }
 
 void fault_end_all(struct elect_world *w)

@@ -15,12 +15,12 @@ enum elect_fault {
     FAULT_LOSS,   /* some never arrive */
     FAULT_REPEAT, /* some arrive twice */
     FAULT_SLOW,   /* etcd takes seconds */
-    FAULT_CUT,    /* etcd has no majority for a while */
+    FAULT_DEAF,   /* a watch says nothing any more */
+    FAULT_CUT,    /* from here on they come and go: etcd has no majority for a while */
     FAULT_STALE,  /* etcd's leader is cut off from the others, but not from some of us */
     FAULT_ALONE,  /* one of us is cut off from etcd, but not from the engine */
     FAULT_PAUSE,  /* a process is stopped and goes on */
     FAULT_KILL,   /* killed, or resigned, and started again */
-    FAULT_DEAF,   /* a watch says nothing any more */
     FAULT_MAX,
 };
 
@@ -43,6 +43,10 @@ struct item {
     unsigned life; /* of the member's process that it is meant for */
     struct elect_request request;
     struct elect_event event;
+    struct {
+        enum elect_fault kind;
+        bool over; /* it ends */
+    } fault;
     struct {
         uint64_t token, number;
         int64_t sent_us;
@@ -90,7 +94,8 @@ int64_t world_below(struct elect_world *w, int64_t bound_us);  /* a random 0 <= 
 int64_t member_clock_us(const struct elect_world *w, const struct member *m);
 
 /* faults.c */
-void fault_happen(struct elect_world *w, struct item *it);
+void fault_plan(struct elect_world *w); /* what will go wrong from now on */
+void fault_happen(struct elect_world *w, const struct item *it);
 void fault_end_all(struct elect_world *w);
 void fault_wake(struct elect_world *w, int member); /* a stopped process goes on */
 

@@ -25,16 +25,18 @@ PLUGINS = ROOT / "examples" / "plugins"
 class Adapter:
     name = "none"
     chooses_victim = True
+    lets_go = False  # what runs outlives `plimsoll stop`
     cannot = {}  # test -> why it says nothing of this driver
     many = 200  # instances at most
-    down_text = "the engine"  # of the trouble in status while it is gone; None = it is not noticed
+    patience = 120  # seconds for `many` to be ready
+    notices = True  # that its engine is gone, and says so
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
         self.plimsoll = None  # once there is one
 
-    def begin(self):
-        """Starts the engine; skips the test where it cannot run."""
+    def begin(self, fixture):
+        """Starts the engine; skips the test where it cannot run. `fixture(NAME)` is pytest's."""
 
     def end(self):
         """Takes away everything, whatever the test has left."""
@@ -43,8 +45,8 @@ class Adapter:
         """What stands at the top of the file."""
         return ""
 
-    def section(self, env=None, fails=False, within="30s", grace="5s"):
-        """A service's section. The app is examples/app with this environment, and answers to
+    def section(self, name="shop", env=None, fails=False, within="30s", grace="5s"):
+        """A service's section, and what else it needs. The app is examples/app with this environment, and answers to
         /healthz; `fails`: what cannot be started."""
         raise NotImplementedError
 
@@ -72,10 +74,10 @@ class Process(Adapter):
     """The keeper is the engine."""
 
     name = "process"
-    down_text = None  # it is our own parent: a request to it waits in a socket
+    notices = False  # it is our own parent: a request to it waits in a socket
     cannot = {"twice": "the keeper answers once, over a socket that neither doubles nor loses"}
 
-    def section(self, env=None, fails=False, within="30s", grace="5s"):
+    def section(self, name="shop", env=None, fails=False, within="30s", grace="5s"):
         command = "/bin/false" if fails else APP
         return (f"run: {{command: [{command}], env: {yaml_map(env)}, stop: {{grace: {grace}}}, "
                 f"ready: {{http: /healthz, within: {within}}}}}")
@@ -115,8 +117,6 @@ def free_ports(count=260):
 class Plugin(Adapter):
     """Plugins that keep instances as folders."""
 
-    down_text = "plugin"
-
     def __init__(self, directory):
         super().__init__(directory)
         self.engine = self.directory / "engine"
@@ -134,7 +134,7 @@ class Plugin(Adapter):
     def folders(self):
         return [f for f in self.engine.iterdir() if f.name.startswith("plimsoll-")]
 
-    def section(self, env=None, fails=False, within="30s", grace="5s"):
+    def section(self, name="shop", env=None, fails=False, within="30s", grace="5s"):
         assigned = "".join(f"{k}={v} " for k, v in (env or {}).items())
         command = "exit 7" if fails else f"exec env {assigned}{APP}"
         words = ", ".join(f'"{w}"' for w in self.command())
@@ -230,7 +230,7 @@ class Ssh(Plugin):
     cannot = {"twice": ONE_ANSWER, "lost": ONE_ANSWER}
     many = 40
 
-    def begin(self):
+    def begin(self, fixture=None):
         sshd = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
         if not sshd or not shutil.which("ssh"):
             pytest.skip("openssh-server and openssh-client are not installed")
@@ -306,4 +306,87 @@ class Ssh(Plugin):
             process.wait(10)
 
 
-ALL = [Process, Fleet, Local, Ssh]
+class Docker(Adapter):
+    """A dockerd of the test session's own (engines.py)."""
+
+    name = "docker"
+    cannot = {"twice": "HTTP: an answer comes once; a creation that is repeated is refused by its name "
+                       "(test_lost)"}
+    patience = 240
+
+    def begin(self, fixture):
+        self.docker = fixture("docker")
+
+    def top(self):
+        return f'docker: {{host: "{self.docker.host}", timeout: 3s}}'
+
+    def section(self, name="shop", env=None, fails=False, within="30s", grace="5s"):
+        command = "/nowhere" if fails else "/app"
+        return (f"docker: {{image: {self.docker.image}, command: {command}, "
+                f"env: {yaml_map({'HOST': '0.0.0.0', **(env or {})})}, stop: {{grace: {grace}}}, "
+                f"ready: {{http: /healthz, within: {within}}}}}")
+
+    def running(self):
+        owner = (self.plimsoll.state / "owner").read_text().strip()
+        return {c["Id"] for c in self.docker.containers(**{"plimsoll.owner": owner})
+                if c["State"] == "running"}
+
+    def crash(self, one):
+        status, body = self.docker.api("POST", f"/containers/{one}/kill")
+        assert status == 204, body
+
+    def gone(self):
+        self.docker.pause()
+
+    def back(self):
+        self.docker.resume()
+
+    def end(self):
+        if hasattr(self, "docker"):
+            self.back()
+
+
+class DockerSwarm(Adapter):
+    """A Swarm of one node. The service is made as a person would; plimsoll only says how many."""
+
+    name = "swarm"
+    chooses_victim = False
+    lets_go = True  # the service was there before plimsoll
+    cannot = {"twice": "HTTP: an answer comes once; a change that is repeated sets the same number of "
+                       "replicas, at an index that has passed"}
+    many = 40  # a Swarm of one node starts tasks one after the other
+    patience = 240
+
+    def begin(self, fixture):
+        self.swarm = fixture("swarm")
+
+    def top(self):
+        return f'swarm: {{host: "unix://{self.swarm.socket}", timeout: 3s}}'
+
+    def section(self, name="shop", env=None, fails=False, within="30s", grace="5s"):
+        self.swarm.create(name, replicas=0, env=env, grace_s=float(grace.removesuffix("s")),
+                          args=["/nowhere"] if fails else None)
+        return (f"health: {{http: /healthz, interval: 200ms}}\n"
+                f"    swarm: {{port: 8000, reach: host-port, within: {within}}}")
+
+    def running(self):
+        return {t["ID"] for t in self.swarm.tasks("shop")}
+
+    def crash(self, one):
+        task = next(t for t in self.swarm.tasks("shop") if t["ID"] == one)
+        container = task["Status"]["ContainerStatus"]["ContainerID"]
+        status, body = self.swarm.api("POST", f"/containers/{container}/kill")
+        assert status == 204, body
+
+    def gone(self):
+        self.swarm.pause()
+
+    def back(self):
+        self.swarm.resume()
+
+    def end(self):
+        if hasattr(self, "swarm"):
+            self.back()
+
+
+ALL = [Process, Fleet, Local, Ssh, Docker, DockerSwarm]

@@ -1,6 +1,7 @@
 import pytest
 
 from adapter import ALL
+from swarms import swarm, swarm_session  # noqa: F401
 
 
 @pytest.fixture(params=ALL, ids=lambda kind: kind.name)
@@ -13,7 +14,7 @@ def driver(request, tmp_path):
     folder.mkdir()
     adapter = request.param(folder)
     try:
-        adapter.begin()
+        adapter.begin(request.getfixturevalue)
         yield adapter
     finally:
         adapter.end()

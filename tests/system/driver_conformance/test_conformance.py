@@ -15,8 +15,21 @@ def settled(p, driver, count, within=30):
         right = shop and shop["ready"] == count and len(live) == count
         return right and len(driver.running()) == count
 
-    wait(there, within, f"{count} instances; running: {sorted(map(str, driver.running()))}")
+    try:
+        wait(there, within, f"{count} instances")
+    except AssertionError as e:
+        raise AssertionError(f"{e}; running: {sorted(map(str, driver.running()))}; {p.log_tail()}") from e
     return driver.running()
+
+
+def stop(p, driver, within=20):
+    """Nothing is left behind, but where the engine's owner wants it to be."""
+    before = driver.running()
+    assert p.stop(within) == 0
+    if driver.lets_go:
+        assert driver.running() == before
+    else:
+        wait(lambda: not driver.running(), within, "nothing to run any more")
 
 
 def restart_controller(p):
@@ -29,12 +42,11 @@ def told(p, word):
 
 
 def test_start(driver, serve):
-    """Started, reached and ended: nothing is left behind."""
+    """Started, reached and ended."""
     p = serve(2)
     settled(p, driver, 2)
     assert p.get("/")[0] == 200
-    assert p.stop() == 0
-    wait(lambda: not driver.running(), 20, "nothing to run any more")
+    stop(p, driver)
 
 
 def test_adopt(driver, serve):
@@ -57,8 +69,7 @@ def test_stop(driver, serve):
     settled(p, driver, 3)
     p.cli("scale", "shop", "2")
     settled(p, driver, 2, within=40)
-    assert p.stop(40) == 0
-    wait(lambda: not driver.running(), 20, "nothing to run any more")
+    stop(p, driver, 40)
 
 
 def test_drain(driver, serve):
@@ -94,12 +105,13 @@ def test_slow_start(driver, serve):
     status, body, _ = p.get("/", timeout=20)  # waits in the queue
     assert status == 200, body
     assert len(settled(p, driver, 2)) == 2
-    assert max(i["number"] for i in p.service("shop")["instances"]) == 2
+    if driver.chooses_victim:
+        assert max(i["number"] for i in p.service("shop")["instances"]) == 2
 
 
 def test_failed_start(driver, serve):
     """What cannot be started is said so, and tried again ever less often; others are not disturbed."""
-    bad = driver.section(fails=True, within="10s")
+    bad = driver.section("broken", fails=True, within="10s")
     p = serve(1, more=f"""  broken:
     {bad}
     scale: {{min: 1, max: 2, rules: [{{schedule: {{cron: "0 0 1 1 *", for: 1h, min: 1}}}}]}}
@@ -109,9 +121,10 @@ def test_failed_start(driver, serve):
     def failures():
         return [e for e in p.events() if e.get("service") == "broken" and "tried again after" in e["text"]]
 
-    wait(lambda: len(failures()) >= 2, 60, "the failures to be told")
+    if driver.chooses_victim:
+        wait(lambda: len(failures()) >= 2, 60, "the failures to be told")
+    wait(lambda: p.service("broken")["trouble"], 60, "the trouble to be shown")
     assert p.get("/")[0] == 200
-    assert "broken" in p.service("broken")["trouble"], p.service("broken")
 
 
 def test_twice(driver, serve):
@@ -154,10 +167,10 @@ def test_engine_gone(driver, serve):
             load.wait_ok(50)
             p.api("POST", "/v1/services/shop/scale", {"count": 4})
             load.wait_ok(50)
-            if driver.down_text:
-                wait(lambda: driver.down_text in (p.service("shop")["trouble"] or ""), 40,
+            if driver.notices:
+                wait(lambda: "the engine does not answer" in (p.service("shop")["trouble"] or ""), 40,
                      "the trouble to be shown")
-            assert driver.running() == before
+            assert p.service("shop")["ready"] == 2
         finally:
             driver.back()
         after = settled(p, driver, 4, within=60)
@@ -170,11 +183,10 @@ def test_engine_gone(driver, serve):
 def test_many(driver, serve):
     """Two hundred of them: started, adopted, ended."""
     count = driver.many if SLOW <= 1 else min(driver.many, 40)
-    p = serve(1, most=count, env={"APP_CONCURRENCY": 1}, within="120s")
+    p = serve(1, most=count, env={"APP_CONCURRENCY": 1}, within="240s")
     settled(p, driver, 1)
     p.cli("scale", "shop", str(count))
-    before = settled(p, driver, count, within=120)
+    before = settled(p, driver, count, within=driver.patience)
     restart_controller(p)
     assert settled(p, driver, count, within=60) == before
-    assert p.stop(120) == 0
-    wait(lambda: not driver.running(), 30, "nothing to run any more")
+    stop(p, driver, driver.patience)

@@ -82,6 +82,7 @@ static void world_service_facts(void *ctx, uint32_t slot, struct admin_service_f
     f->listen = listen;
     f->listen_count = 1;
     f->in_flight = 7;
+    f->own_in_flight = 5;
     f->rps = 12.5;
     f->requests_total = 105;
     f->responses[2] = 90;
@@ -110,7 +111,8 @@ static void world_instance_facts(void *ctx, uint32_t slot, uint32_t number,
 {
     *f = (struct admin_instance_facts){ .pid = 1000 + number,
                                         .address = "tcp:127.0.0.1:20000",
-                                        .in_flight = number,
+                                        .in_flight = number + 10,
+                                        .own_in_flight = number,
                                         .cpu = 0.5,
                                         .memory_bytes = NAN };
 }

@@ -45,6 +45,23 @@ static void test_one_fewer(void **state)
     fixture_free(f);
 }
 
+/* Two requests are two answers, whomever they take. */
+static void test_two_fewer(void **state)
+{
+    struct fixture *f = chosen(4);
+    operate(f, OPERATOR_SCALE, 0, 0, 2, false);
+    assert_int_equal(number_of(f, ACTION_STOP, 0), 4);
+    assert_int_equal(number_of(f, ACTION_STOP, 1), 3);
+    about(f, EVENT_LEAVING, 0, 4, false); /* its own request */
+    assert_false(control_instance(f->c, 0, 4)->asked);
+    assert_true(control_instance(f->c, 0, 3)->asked);
+    about(f, EVENT_LEAVING, 0, 1, false);
+    assert_false(control_instance(f->c, 0, 3)->asked);
+    assert_int_equal(view(f, 0).ready, 2);
+    assert_int_equal(view(f, 0).draining, 2);
+    fixture_free(f);
+}
+
 /* An answer that does not come: the same request is said again, and no other one. */
 static void test_asked_again(void **state)
 {
@@ -385,6 +402,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_fewer),
+        cmocka_unit_test(test_two_fewer),
         cmocka_unit_test(test_asked_again),
         cmocka_unit_test(test_engine_moves_one),
         cmocka_unit_test(test_crash_is_no_answer),

@@ -163,8 +163,9 @@ static void test_fallback(void **state)
         second(f, 0, -1);
     assert_int_equal(view(f, 0).desired, 4);
     const struct decision *d = control_decision(f->c, 0);
-    assert_string_equal(d->opinions[0].opinion.text,
-                        "unknown for 5s: falls back to at least 4, no scale-in");
+    assert_string_equal(
+        d->opinions[0].opinion.text,
+        "concurrency has been unknown for 6s: falls back to at least 4, no scale-in");
     all_ready(f, 0);
     for (int n = 0; n < 60; n++)
         second(f, 0, -1);

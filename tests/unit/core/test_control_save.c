@@ -68,6 +68,49 @@ static void test_round_trip(void **state)
     fixture_free(g);
 }
 
+/* In the middle of what only some engines do, and under a lease. */
+static void test_requests_and_token(void **state)
+{
+    struct fixture *f = fixture_new(2);
+    f->services[0].can_choose_victim = false;
+    f->services[1].can_resize = true;
+    f->services[0].initial = f->services[1].initial = 2;
+    struct event e = event_at(f, EVENT_LEASE, -1);
+    e.flag = true;
+    e.token = 91;
+    send(f, &e);
+    configure(f);
+    all_ready(f, 0);
+    all_ready(f, 1);
+    operate(f, OPERATOR_SCALE, 0, 0, 1, false);
+    operate(f, OPERATOR_SCALE, 1, 0, 2, false);
+    f->services[1].shape = 5;
+    configure(f);
+    assert_int_equal(said(f, ACTION_RESIZE), 2);
+    size_t count;
+    int rc;
+    uint64_t *words = saved(f->c, &count);
+    struct fixture *g = restored(f, words, count, &rc);
+    assert_int_equal(rc, 0);
+    about(g, EVENT_LEAVING, 0, 1, false);
+    assert_int_equal(said(g, ACTION_START), 0);
+    g->now_us += 60 * SEC;
+    tick(g);
+    assert_int_equal(said(g, ACTION_STOP), 0);
+    assert_int_equal(said(g, ACTION_RESIZE), 2);
+    operate(g, OPERATOR_SCALE, 1, 0, 3, false);
+    for (size_t n = 0; n < g->actions.count; n++) {
+        if (g->items[n].type == ACTION_RECORD)
+            assert_int_equal(g->items[n].decision->token, 91);
+    }
+    words[0]--; /* the layout of an earlier version */
+    fixture_free(restored(f, words, count, &rc));
+    assert_int_equal(rc, -EPROTO);
+    free(words);
+    fixture_free(f);
+    fixture_free(g);
+}
+
 static void test_refuses_what_is_not_one(void **state)
 {
     struct fixture *f = busy();
@@ -164,6 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_requests_and_token),
         cmocka_unit_test(test_refuses_what_is_not_one),
         cmocka_unit_test(test_survives_forged_values),
         cmocka_unit_test(test_state_of_another_boot),

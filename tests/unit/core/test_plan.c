@@ -121,6 +121,36 @@ static void test_victims(void **state)
     assert_int_equal(m.type, PLAN_DRAIN);
 }
 
+/* An engine that chooses: nobody is drained, nothing is replaced, who was asked for is gone. */
+static void test_engine_chooses(void **state)
+{
+    struct instance fleet[4];
+    for (uint32_t n = 0; n < 4; n++)
+        fleet[n] = (struct instance){ .state = INSTANCE_READY, .number = n + 1, .template = 1 };
+    struct plan_input in = { .instances = fleet,
+                             .instance_count = 4,
+                             .slot_count = 6,
+                             .wanted = 3,
+                             .surge = 1,
+                             .template = 2,
+                             .engine_chooses = true };
+    struct plan_move m;
+    plan_next(&in, &m);
+    assert_int_equal(m.type, PLAN_STOP);
+    assert_int_equal(m.index, 3);
+    fleet[3].asked = true;
+    plan_next(&in, &m);
+    assert_int_equal(m.type, PLAN_NOTHING);
+    in.wanted = 4;
+    plan_next(&in, &m);
+    assert_int_equal(m.type, PLAN_CREATE);
+    in.leaving = true;
+    fleet[0].protected_ = true;
+    plan_next(&in, &m);
+    assert_int_equal(m.type, PLAN_STOP);
+    assert_int_equal(m.index, 2);
+}
+
 static void test_full_house(void **state)
 {
     struct instance fleet[10];
@@ -133,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_move),
         cmocka_unit_test(test_victims),
+        cmocka_unit_test(test_engine_chooses),
         cmocka_unit_test(test_full_house),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

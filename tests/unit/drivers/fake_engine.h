@@ -13,7 +13,7 @@
 #include "base/util.h"
 
 #define FAKE_CONTAINERS 2048
-#define FAKE_CLIENTS 128
+#define FAKE_CLIENTS 256
 
 struct fake_container {
     char name[160], id[65], status[16];

@@ -1,4 +1,5 @@
-/* Labels as a service of the configuration: what they become, and who is named when one is wrong. */
+/* Labels as a service of the configuration: what they become, and who is named when one is wrong.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,10 @@
 #include "drivers/swarm/swarm.h"
 #include "sys/mem.h"
 
-#define L(name, value) { "plimsoll." name, value }
+#define L(name, value)          \
+    {                           \
+        "plimsoll." name, value \
+    }
 
 static struct arena labels_arena, config_arena;
 static struct err errors[8];
@@ -41,7 +45,7 @@ static int teardown(void **state)
 }
 
 static int read_labels(const char *service, const struct swarm_label *labels, size_t count,
-                struct config **ret)
+                       struct config **ret)
 {
     static char text[65536];
     int rc = swarm_labels_read(service, labels, count, &labels_arena, &found);

@@ -29,6 +29,30 @@ static void test_same_seed_same_run(void **state)
     }
 }
 
+/* Each engine by its name, and each drawn by some seeds. */
+static void test_engines(void **state)
+{
+    static const char *const names[] = { "process", "docker", "swarm", "exec" };
+    const struct sim_options options = { .chaos_us = 60 * US_PER_S, .settle_us = 300 * US_PER_S };
+    unsigned drawn[ARRAY_LEN(names)] = { 0 };
+    uint64_t hash[ARRAY_LEN(names)];
+    assert_null(engine_find("ship"));
+    for (size_t n = 0; n < ARRAY_LEN(names); n++) {
+        struct sim_report r;
+        struct sim_options own = options;
+        own.engine = engine_find(names[n]);
+        assert_non_null(own.engine);
+        assert_int_equal(sim_run_seed(7, &own, &r), 0);
+        assert_string_equal(r.engine, names[n]);
+        hash[n] = r.hash;
+        for (size_t k = 0; k < n; k++)
+            assert_int_not_equal(hash[k], hash[n]);
+        for (uint64_t seed = 0; seed < 200; seed++)
+            drawn[n] += engine_of_seed(seed) == own.engine;
+        assert_in_range(drawn[n], 30, 70);
+    }
+}
+
 static void test_loads(void **state)
 {
     struct load l = {
@@ -150,6 +174,45 @@ static void test_stop_before_the_drain_is_over(void **state)
     verdict(x, "4 drain");
 }
 
+static void test_drain_where_the_engine_chooses(void **state)
+{
+    struct court *x = court_new();
+    world_use_engine(&x->world, engine_find("swarm"));
+    judge(x, EVENT_TICK, false, ACTION_START, 1);
+    x->laws.entries[0].was_ready = true;
+    judge(x, EVENT_TICK, false, ACTION_STOP, 1); /* one fewer: nothing wrong with that */
+    assert_string_equal(x->laws.law, "");
+    judge(x, EVENT_TICK, false, ACTION_DRAIN, 1);
+    verdict(x, "4 drain");
+}
+
+static void test_decided_under_another_lease(void **state)
+{
+    struct court *x = court_new();
+    struct event e = world_event(&x->world, EVENT_LEASE, -1);
+    struct service_conf conf = { .name = "a", .max = 1 };
+    struct model_conf model = { .service_count = 1, .services = &conf };
+    struct decision d = { .token = 4, .service = "a" };
+    struct action said[CONTROL_ACTIONS_MIN], item = { .type = ACTION_RECORD, .decision = &d };
+    struct actions actions = { .items = said, .cap = ARRAY_LEN(said) };
+    struct event config = world_event(&x->world, EVENT_CONFIG, -1);
+    config.conf = &model;
+    control_step(x->c, &config, &actions);
+    e.flag = true;
+    e.token = 5;
+    actions = (struct actions){ .items = &item, .cap = 2, .count = 1 };
+    laws_check(&x->laws, &x->world, x->c, &e, &actions);
+    verdict(x, "4 token");
+}
+
+static void test_resize_without_lease(void **state)
+{
+    struct court *x = court_new();
+    judge(x, EVENT_LEASE, false, ACTION_TYPE_MAX, 0);
+    judge(x, EVENT_TICK, false, ACTION_RESIZE, 1);
+    verdict(x, "4 lease");
+}
+
 static void test_action_in_the_calm(void **state)
 {
     struct court *x = court_new();
@@ -174,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_seed_same_run),
+        cmocka_unit_test(test_engines),
         cmocka_unit_test(test_loads),
         cmocka_unit_test(test_faults_come_in_all_mixtures),
         cmocka_unit_test(test_start_without_lease),
@@ -181,6 +245,9 @@ int main(void)
         cmocka_unit_test(test_number_twice),
         cmocka_unit_test(test_undrained_stop),
         cmocka_unit_test(test_stop_before_the_drain_is_over),
+        cmocka_unit_test(test_drain_where_the_engine_chooses),
+        cmocka_unit_test(test_decided_under_another_lease),
+        cmocka_unit_test(test_resize_without_lease),
         cmocka_unit_test(test_action_in_the_calm),
         cmocka_unit_test(test_a_good_life),
     };

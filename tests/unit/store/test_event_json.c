@@ -41,6 +41,13 @@ static void assert_same_history(const struct history *a, const struct history *b
     assert_memory_equal(a->values, b->values, a->count * sizeof(double));
 }
 
+static void assert_same_text(const char *a, const char *b)
+{
+    assert_int_equal(a != NULL, b != NULL);
+    if (a)
+        assert_string_equal(a, b);
+}
+
 static void assert_same_event(const struct event *a, const struct event *b)
 {
     assert_int_equal(a->type, b->type);
@@ -53,6 +60,10 @@ static void assert_same_event(const struct event *a, const struct event *b)
     assert_int_equal(a->status, b->status);
     assert_int_equal(a->pid, b->pid);
     assert_int_equal(a->template, b->template);
+    assert_int_equal(a->shape, b->shape);
+    assert_int_equal(a->token, b->token);
+    assert_same_text(a->address, b->address);
+    assert_same_text(a->ref, b->ref);
     assert_int_equal(a->in_flight, b->in_flight);
     assert_int_equal(a->queued, b->queued);
     assert_int_equal(a->op, b->op);
@@ -102,6 +113,10 @@ static void test_all_types_go_round(void **state)
                               .status = INT32_MAX,
                               .pid = INT64_MIN,
                               .template = UINT64_MAX,
+                              .shape = UINT64_MAX - 1,
+                              .token = UINT64_MAX,
+                              .address = "unix:/run/\303",
+                              .ref = "",
                               .in_flight = UINT32_MAX,
                               .queued = UINT32_MAX - 1,
                               .op = OPERATOR_STOP,

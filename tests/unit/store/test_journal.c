@@ -23,7 +23,11 @@ static const uint64_t templates[] = { 0xfeedULL, UINT64_MAX };
 static const uint64_t shapes[] = { 1, 0x5eedULL };
 static const struct journal_config own = { .path = "own.yaml", .text = "{}", .text_bytes = 2 };
 static const struct journal_place places[] = {
-    { .service = 3, .number = 7, .pid = 99, .driver = "docker", .address = "10.0.0.1:80",
+    { .service = 3,
+      .number = 7,
+      .pid = 99,
+      .driver = "docker",
+      .address = "10.0.0.1:80",
       .ref = "ab12" },
     { .service = 0, .number = UINT32_MAX, .driver = "", .address = "unix:/run/\"s\"", .ref = "" },
 };
@@ -211,7 +215,8 @@ static void test_journals_of_older_versions_are_read(void **state)
     int seen = 0;
     scratch_write(
         scratch_path("old.jsonl"),
-        "{\"segment\":1,\"version\":\"0.2.0\",\"time\":\"2026-11-20T05:15:03.123456Z\",\"wall_us\":1,"
+        "{\"segment\":1,\"version\":\"0.2.0\",\"time\":\"2026-11-20T05:15:03.123456Z\",\"wall_us\":"
+        "1,"
         "\"continues\":false,\"snapshot\":{\"config\":{\"path\":\"a\",\"text\":\"b\",\"wall_us\":1,"
         "\"templates\":[\"00000000000000ff\"],\"zones\":[]},\"words\":null}}\n"
         "{\"event\":{\"type\":\"found\",\"now_us\":1,\"wall_us\":1,\"service\":0,\"number\":1,"
@@ -269,7 +274,7 @@ static void test_a_journal_can_be_followed(void **state)
             assert_int_equal(journal_rotate(j, &bare, 3), 0);
     }
     for (size_t i = 0; i < ARRAY_LEN(pieces); i++)
-        assert_string_equal(seen[i].buf, "S2cw e1 e2 S3+ e3");
+        assert_string_equal(seen[i].buf, "S2+cw e1 e2 S3+ e3");
     for (int i = 0; i < 3; i++)
         assert_int_equal(journal_rotate(j, &bare, 4), 0);
     assert_int_equal(journal_tail(directory, 2, 0, 100, &none), -ENOENT);
