@@ -300,8 +300,9 @@ const struct command command_status = {
                 "  plimsoll status --watch\n"
                 "  plimsoll status --json\n"
                 "  plimsoll status --state /srv/shop/state\n",
-    .details = "With --watch: arrows choose a service, w shows why it runs as many as it does, "
-               "e the\nevents, i its instances, ESC goes back, q ends.\n",
+    .details =
+        "With --watch: arrows choose a service, w shows why it runs as many as it does, i its\n"
+        "instances, m the members and engines, e what happened; q ends.\n",
     .options = own_options,
     .remote = true,
     .run = run,

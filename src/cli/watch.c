@@ -96,12 +96,9 @@ void watch_select(struct watch *w, int index)
 
 /* -- keys -------------------------------------------------------------------------------------- */
 
-static void turn_to(struct watch *w, enum watch_page page)
+static void move_by(struct watch *w, int services)
 {
-    w->page = w->page == page ? WATCH_EVENTS : page;
-    w->scroll = 0;
-    json_decref(w->page_json);
-    w->page_json = NULL;
+    watch_select(w, watch_selected(w) + services);
 }
 
 static void scroll_by(struct watch *w, int lines)
@@ -110,65 +107,65 @@ static void scroll_by(struct watch *w, int lines)
     w->scroll = lines < 0 ? w->scroll - MIN(up, w->scroll) : w->scroll + (size_t)lines;
 }
 
-/* False = enough. *ret_ask: what is on the screen must be read anew. */
-static bool on_key(struct watch *w, int key, bool *ret_ask)
+/* To a page; from it, back to the events. */
+static void turn_to(struct watch *w, int page)
+{
+    enum watch_page to = w->page == (enum watch_page)page ? WATCH_EVENTS : (enum watch_page)page;
+    if (to == w->page)
+        return;
+    w->page = to;
+    w->scroll = 0;
+    json_decref(w->page_json);
+    w->page_json = NULL;
+}
+
+static const struct {
+    int key;
+    void (*act)(struct watch *w, int how);
+    int how;
+} keys[] = {
+    { KEY_UP, move_by, -1 },
+    { 'k', move_by, -1 },
+    { KEY_DOWN, move_by, 1 },
+    { 'j', move_by, 1 },
+    { KEY_PPAGE, scroll_by, -10 },
+    { KEY_NPAGE, scroll_by, 10 },
+    { 'w', turn_to, WATCH_WHY },
+    { 'i', turn_to, WATCH_INSTANCES },
+    { 'm', turn_to, WATCH_MEMBERS },
+    { 'e', turn_to, WATCH_EVENTS },
+    { KEY_ESCAPE, turn_to, WATCH_EVENTS },
+};
+
+/* True = what is on the screen must be read anew. */
+static bool on_key(struct watch *w, int key)
 {
     char before[WATCH_NAME_BYTES];
     enum watch_page page = w->page;
     memcpy(before, w->selected, sizeof(before));
-    switch (key) {
-    case 'q':
-    case 'Q':
-        return false;
-    case KEY_UP:
-    case 'k':
-        watch_select(w, watch_selected(w) - 1);
-        break;
-    case KEY_DOWN:
-    case 'j':
-        watch_select(w, watch_selected(w) + 1);
-        break;
-    case KEY_PPAGE:
-        scroll_by(w, -10);
-        break;
-    case KEY_NPAGE:
-        scroll_by(w, 10);
-        break;
-    case 'w':
-        turn_to(w, WATCH_WHY);
-        break;
-    case 'i':
-        turn_to(w, WATCH_INSTANCES);
-        break;
-    case 'e':
-    case KEY_ESCAPE:
-        if (w->page != WATCH_EVENTS)
-            turn_to(w, WATCH_EVENTS);
-        break;
-    }
-    *ret_ask |= page != w->page || (w->page == WATCH_WHY && strcmp(before, w->selected) != 0);
-    return true;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (keys[i].key == key)
+            keys[i].act(w, keys[i].how);
+    return page != w->page || (w->page == WATCH_WHY && strcmp(before, w->selected) != 0);
 }
 
 /* -- the loop ---------------------------------------------------------------------------------- */
 
 static void loop(struct watch *w, struct remote *c)
 {
-    bool ask_now = true, more = true;
     int64_t next_us = 0;
-    while (more) {
-        int64_t now_us = clock_now_us();
-        if (ask_now || now_us >= next_us) {
+    int key = ERR;
+    while (key != 'q' && key != 'Q') {
+        if (clock_now_us() >= next_us) {
             refresh_all(w, c);
             next_us = clock_now_us() + EVERY_US;
-            ask_now = false;
         }
         watch_fill(w);
         watch_draw(w);
         timeout((int)MAX((next_us - clock_now_us()) / US_PER_MS, 1));
-        int key = getch(); /* a change of the window's size is one too */
-        if (key != ERR)
-            more = on_key(w, key, &ask_now);
+        key = getch(); /* a change of the window's size is one too */
+        if (key != ERR && on_key(w, key))
+            next_us = 0;
     }
 }
 

@@ -239,6 +239,7 @@ void watch_draw(struct watch *w)
     int half = row + MAX((keys - row) / SERVICES_SHARE, 2);
     row = draw_services(w, row, MIN(keys, MIN(half, row + 1 + (int)MIN(count, (size_t)LINES))));
     draw_page(w, row + 1, keys);
-    line(keys, A_NORMAL, "q quit  up/down select  w why  i instances  e events  PgUp/PgDn scroll");
+    line(keys, A_NORMAL,
+         "q quit  up/down select  w why  i instances  m members  e events  PgUp/PgDn scroll");
     refresh();
 }

@@ -10,7 +10,7 @@
 #define WATCH_LINE_BYTES 256
 #define WATCH_NAME_BYTES 128
 
-enum watch_page { WATCH_EVENTS, WATCH_WHY, WATCH_INSTANCES, WATCH_PAGE_MAX };
+enum watch_page { WATCH_EVENTS, WATCH_WHY, WATCH_INSTANCES, WATCH_MEMBERS, WATCH_PAGE_MAX };
 
 /* The lower part of the screen, as text. */
 struct watch_lines {

@@ -106,6 +106,26 @@ static void fill_instances(struct watch *w)
         put(&w->lines, "%s has none", w->selected);
 }
 
+/* -- who is there --------------------------------------------------------------------------------
+ */
+
+static void fill_members(struct watch *w)
+{
+    const json_t *group = json_object_get(w->status, "group"), *one;
+    size_t i;
+    char text[WATCH_LINE_BYTES];
+    put(&w->lines, "lease (%s) %s", show_text(group, "driver"), show_text(w->status, "lease"));
+    json_array_foreach(json_object_get(group, "members"), i, one)
+    {
+        show_member(text, sizeof(text), one);
+        put(&w->lines, "member %s", text);
+    }
+    json_array_foreach(json_object_get(w->status, "engines"), i, one)
+        put(&w->lines, "engine %s %s %s", show_text(one, "name"),
+            json_is_true(json_object_get(one, "up")) ? "answers" : "does not answer",
+            show_text(one, "trouble"));
+}
+
 static const struct {
     const char *title;
     void (*fill)(struct watch *w);
@@ -113,6 +133,7 @@ static const struct {
     [WATCH_EVENTS] = { "events", fill_events },
     [WATCH_WHY] = { "why", fill_why },
     [WATCH_INSTANCES] = { "instances", fill_instances },
+    [WATCH_MEMBERS] = { "members", fill_members },
 };
 
 const char *watch_page_title(enum watch_page p)

@@ -58,12 +58,13 @@ static void follow_targets(struct alerts *a, int64_t now_us)
         return;
     alerts_cancel(a);
     alert_set_targets(&a->book, ids, timing, conf->to.count, now_us);
+    for (uint32_t i = 0; i < conf->to.count; i++)
+        alerts_target_name(&conf->to.items[i], a->name[i], sizeof(a->name[i]));
     memset(a->trouble, 0, sizeof(a->trouble));
 }
 
 void alerts_answered(struct alerts *a, uint32_t target, const char *trouble)
 {
-    char name[128];
     bool was_in_trouble = a->trouble[target][0] != '\0';
     a->on_way[target] = NULL;
     alert_sent(&a->book, target, !trouble[0], alerts_now_us());
@@ -71,9 +72,9 @@ void alerts_answered(struct alerts *a, uint32_t target, const char *trouble)
     alerts_save(a);
     if (was_in_trouble == (trouble[0] != '\0'))
         return;
-    alerts_target_name(&alerts_conf(a)->to.items[target], name, sizeof(name));
     controller_note(a->c, trouble[0] ? STORE_EVENT_ALERT : STORE_EVENT_RESOLVED, "", "",
-                    "alerts cannot be told to %s%s%s", name, trouble[0] ? ": " : "", trouble);
+                    "alerts cannot be told to %s%s%s", a->name[target], trouble[0] ? ": " : "",
+                    trouble);
 }
 
 static void send_due(struct alerts *a, const char *group, int64_t now_us)
@@ -155,9 +156,7 @@ void alerts_hear(struct controller *c, const struct event *e, enum instance_stat
 static json_t *target_json(const struct alerts *a, uint32_t n)
 {
     const struct alert_target *t = &a->book.targets[n];
-    char name[128];
-    alerts_target_name(&alerts_conf(a)->to.items[n], name, sizeof(name));
-    return json_pack("{s:s, s:s, s:i, s:I, s:I, s:o}", "name", name, "trouble", a->trouble[n],
+    return json_pack("{s:s, s:s, s:i, s:I, s:I, s:o}", "name", a->name[n], "trouble", a->trouble[n],
                      "failures", (int)t->failures, "sent", (json_int_t)t->sent, "failed",
                      (json_int_t)t->failed, "next_try",
                      t->retry_us ? codec_time(alerts_wall_us(t->retry_us)) : json_null());
@@ -174,8 +173,7 @@ json_t *alerts_json(const struct alerts *a)
         if (alert->state == ALERT_PENDING || alert->state == ALERT_FIRING)
             json_array_append_new(alerts, alerts_one_json(alert));
     }
-    uint32_t count = a ? MIN(a->book.target_count, alerts_conf(a)->to.count) : 0;
-    for (uint32_t n = 0; n < count; n++)
+    for (uint32_t n = 0; a && n < a->book.target_count; n++)
         json_array_append_new(targets, target_json(a, n));
     return json_pack("{s:o, s:o}", "alerts", alerts, "targets", targets);
 }

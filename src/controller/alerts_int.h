@@ -35,6 +35,7 @@ struct alerts {
     int64_t clock_offset_us; /* wall - boot */
 
     struct alerts_delivery *on_way[ALERT_TARGETS_MAX];
+    char name[ALERT_TARGETS_MAX][ALERTS_TROUBLE_MAX];    /* of each target, for people */
     char trouble[ALERT_TARGETS_MAX][ALERTS_TROUBLE_MAX]; /* of the newest delivery; "" = taken */
     int64_t noted_us[ALERT_MAX]; /* fired_us of those whose firing is among the events */
 };

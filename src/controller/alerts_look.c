@@ -42,6 +42,9 @@ static _printf_(6, 7) void say(struct alerts *a, int64_t now_us, enum alert_kind
     va_start(args, format);
     fmt_v(text, sizeof(text), format, args);
     va_end(args);
+    for (char *p = text; *p; p++) /* some of it was said by others, and may be cut anywhere */
+        if (*p < ' ' || *p > '~')
+            *p = '?';
     struct alert_fact f = { .kind = kind,
                             .service = service,
                             .what = what,

@@ -168,7 +168,7 @@ struct controller {
     void *provisioners[CONTROLLER_PROVISIONERS_MAX]; /* as provision_all */
     void *sources[CONTROLLER_SOURCES_MAX];
     struct feeds *feeds;
-    struct driver_env env, feed_env; /* feed_env: of the sources that services configure */
+    struct driver_env env, feed_env;   /* feed_env: of the sources that services configure */
     bool unlisted[MODEL_SERVICES_MAX]; /* while FINDING: not yet said what runs of it */
     struct fleet fleet;
     struct sample *samples;
@@ -201,7 +201,8 @@ struct controller {
     struct spending spending;
     struct discovery *discovery; /* discovery.c's; NULL = nothing was discovered yet */
     struct members *members;     /* members.c's; NULL = not open yet */
-    /* What drivers have said is wrong, of each service, and the last of none of them; "" = nothing. */
+    /* What drivers have said is wrong, of each service, and the last of none of them; "" = nothing.
+     */
     char driver_trouble[MODEL_SERVICES_MAX + 1][200];
 };
 
@@ -391,6 +392,12 @@ void controller_signals(struct controller *c); /* what a signal asked for, once 
 void controller_stop(struct controller *c);
 void controller_stop_next(struct controller *c);
 void controller_detach(struct controller *c);
+
+/* facts.c: as admin_backend's; `ctx` is the controller. */
+void controller_facts(void *ctx, struct admin_facts *f);
+void controller_service_facts(void *ctx, uint32_t slot, struct admin_service_facts *f);
+void controller_instance_facts(void *ctx, uint32_t slot, uint32_t number,
+                               struct admin_instance_facts *f);
 
 /* backend.c: what admin may see and do. */
 const struct admin_backend *controller_backend(struct controller *c);

@@ -11,6 +11,6 @@ void controller_note_driver(void *ctx, uint32_t slot, bool trouble, const char *
     size_t room = sizeof(c->driver_trouble[0]);
     if (trouble ? strncmp(kept, text, room - 1) == 0 : !kept[0])
         return; /* no news */
-    str_copy(kept, room, trouble ? text : "");
+    fmt(kept, room, "%s", trouble ? text : "");
     controller_note_trouble(c, slot, trouble, text);
 }

@@ -143,14 +143,18 @@ struct journal_place *fleet_places(const struct fleet *f, size_t *ret_count)
 void fleet_drop_gone(struct fleet *f, const struct control *control, uint32_t slot,
                      uint64_t generation)
 {
-    for (size_t k = 0; k < f->cap; k++) {
-        struct fleet_instance *i = &f->items[k];
-        if (f->keys[k] == 0 || f->keys[k] >> 32 != slot)
-            continue;
-        const struct instance *known = control_instance(control, slot, i->number);
-        if (!known || known->state == INSTANCE_GONE)
-            fleet_remove(f, i, generation);
+    bool stays[GAUGES_INSTANCES_MAX] = { false };
+    struct service_view v;
+    bool known = control_view(control, slot, &v);
+    for (uint32_t n = 0; known && n < v.instance_count; n++) {
+        const struct instance *i = &v.instances[n];
+        const struct fleet_instance *item = fleet_find(f, slot, i->number);
+        if (item && i->state != INSTANCE_GONE)
+            stays[item - f->items] = true;
     }
+    for (size_t k = 0; k < f->cap; k++)
+        if (f->keys[k] != 0 && f->keys[k] >> 32 == slot && !stays[k])
+            fleet_remove(f, &f->items[k], generation);
 }
 
 void fleet_applied(struct fleet *f, uint64_t generation)

@@ -15,7 +15,8 @@
 #include "sys/mem.h"
 
 #define PAUSE_MS 250
-#define RETRY_MS 1000 /* after an answer that was none */
+#define RETRY_MS 1000   /* after an answer that was none */
+#define PUZZLED_MS 5000 /* after one that says nothing to us: of another version, perhaps */
 
 struct follow {
     struct controller *c;
@@ -147,22 +148,26 @@ static void from_newest(struct follow *f)
     f->player.segment = 0; /* whatever its head says, it continues nothing that we have */
 }
 
-static void say_trouble(struct follow *f, const char *why)
+static void say_trouble(struct follow *f, const char *why, uint64_t retry_ms)
 {
     bool was = f->trouble[0];
     f->catching_up = false; /* there is nothing newer to be had */
     fmt(f->trouble, sizeof(f->trouble), "%s leads and cannot be followed: %s", f->leader.name, why);
     if (!was)
         log_warn("%s", f->trouble);
-    ask_in(f, RETRY_MS);
+    ask_in(f, retry_ms);
 }
 
 static void on_lines(struct follow *f, const struct follow_answer *a)
 {
     struct err err = { 0 };
-    if (play(f, a, &err) < 0) {
+    char text[sizeof(err.text) + 64];
+    int rc = play(f, a, &err);
+    if (rc < 0) {
+        fmt(text, sizeof(text), "its journal is not understood here (another version?): %s",
+            err.text[0] ? err.text : strerror(-rc));
         from_newest(f);
-        say_trouble(f, err.text);
+        say_trouble(f, text, PUZZLED_MS);
         return;
     }
     if (f->trouble[0])
@@ -188,12 +193,14 @@ static void on_answer(void *ctx, const struct follow_answer *a)
         on_lines(f, a);
     } else if (a->status == 404) {
         from_newest(f);
-        say_trouble(f, "it has no journal yet");
+        say_trouble(f, "it has no journal yet", RETRY_MS);
     } else {
         fmt(text, sizeof(text), "it answers with status %d", a->status);
-        say_trouble(f, a->status == 0     ? a->error
-                       : a->status == 401 ? "it refuses our admin token"
-                                          : text);
+        say_trouble(f,
+                    a->status == 0     ? a->error
+                    : a->status == 401 ? "it refuses our admin token"
+                                       : text,
+                    RETRY_MS);
     }
 }
 

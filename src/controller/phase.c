@@ -28,7 +28,6 @@ static void enter_standby(struct controller *c)
     uv_timer_stop(&c->wake_timer);
     uv_timer_stop(&c->finding_timer);
     controller_tell_drivers(c); /* sources rest */
-    controller_note(c, STORE_EVENT_CONTROLLER, "", "", "stands by: %s", c->lead.why);
     follow_leader(c);
 }
 
@@ -252,7 +251,9 @@ void controller_stop(struct controller *c)
 void controller_stop_next(struct controller *c)
 {
     bool finished = c->proxy_idle || c->proxy.fd < 0;
-    if (c->phase == PHASE_FINISHING && finished && (!c->lead.leaving || c->lead.resigned)) {
+    if (c->detach && c->lead.resigned && c->phase <= PHASE_LIVE)
+        controller_detach(c);
+    else if (c->phase == PHASE_FINISHING && finished && (!c->lead.leaving || c->lead.resigned)) {
         uv_timer_stop(&c->finish_timer);
         move(c, c->lead.leaving ? PHASE_DONE : PHASE_STOPPING);
     } else if (c->phase == PHASE_STOPPING && c->all_stopped) {
@@ -262,6 +263,10 @@ void controller_stop_next(struct controller *c)
 
 void controller_detach(struct controller *c)
 {
+    if (leader_in_group(c) && !c->lead.leaving)
+        leader_resign(c);
+    if (c->lead.leaving && !c->lead.resigned)
+        return; /* controller_stop_next() comes back */
     controller_note(c, STORE_EVENT_OPERATOR, "", "", "detaching: proxy and instances go on");
     journal_flush(c->journal, controller_now(c));
     keeper_link_exit(c, 0, true, "detached");

@@ -62,9 +62,9 @@ struct service_conf {
     int32_t initial;   /* count when first seen; -1 = min, at least 1 unless min is 0 */
     uint64_t template; /* hash of all that an instance is made of; a change replaces instances */
     int32_t surge;     /* how many more than desired may exist while instances are replaced; 1.. */
-    bool can_choose_victim;  /* the engine stops the instance we name. Else it is asked for one
-                                fewer,  says itself who goes, and replaces what is outdated or ill as
-                                it  likes: nothing of that is ours, and nobody can be protected */
+    /* The engine stops the instance we name. Else it is asked for one fewer, says itself who goes,
+     * and replaces what is outdated or ill as it likes: nobody can be protected there. */
+    bool can_choose_victim;
     bool can_resize;         /* a running instance can be given another shape */
     uint64_t shape;          /* hash of what can be changed while it runs; 0 = nothing can */
     int64_t start_within_us; /* ready within this, or it is a failed start */

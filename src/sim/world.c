@@ -10,14 +10,14 @@
 #define UNHEALTHY_US (40 * US_PER_S) /* an engine of its own will waits so long for ready */
 #define REPLACE_US (5 * US_PER_S)    /* and so long before it tries again */
 
-int64_t world_between(struct world *w, struct rng *r, int64_t least_us, int64_t most_us)
+int64_t world_between(struct rng *r, int64_t least_us, int64_t most_us)
 {
     return least_us + (int64_t)rng_below(r, (uint64_t)MAX(most_us - least_us, 0) + 1);
 }
 
 static int64_t between(struct world *w, int64_t least_us, int64_t most_us)
 {
-    return world_between(w, &w->rng, least_us, most_us);
+    return world_between(&w->rng, least_us, most_us);
 }
 
 struct world_event *world_push(struct world *w, enum world_event_kind kind,
@@ -202,7 +202,7 @@ static void start(struct world *w, uint32_t service, const struct action *a)
         return;
     struct world_instance *i = world_make(w, service, a->number, a->template, reached);
     if (w->engine->repeats && fault_hits(&w->faults, &w->engines, FAULT_AGAIN, 3))
-        world_push(w, WORLD_AGAIN, i, world_between(w, &w->engines, 0, 3 * US_PER_S), 0);
+        world_push(w, WORLD_AGAIN, i, world_between(&w->engines, 0, 3 * US_PER_S), 0);
 }
 
 static void stop(struct world *w, uint32_t service, const struct action *a)
@@ -229,7 +229,7 @@ static void resize(struct world *w, uint32_t service, const struct action *a)
     if (!i || !w->driver_up)
         return;
     bool works = !fault_hits(&w->faults, &w->engines, FAULT_START_FAILS, 4);
-    int64_t us = world_between(w, &w->engines, 0, 2 * US_PER_S);
+    int64_t us = world_between(&w->engines, 0, 2 * US_PER_S);
     world_push(w, WORLD_RESIZED, i, us, works);
 }
 
@@ -295,7 +295,7 @@ static void exited(struct world *w, struct world_instance *i)
     i->alive = false;
     if (w->engine->late && !i->late && fault_hits(&w->faults, &w->engines, FAULT_LATE, 3)) {
         i->late = true;
-        world_push(w, WORLD_EXITED, i, world_between(w, &w->engines, 0, 10 * US_PER_S), 0);
+        world_push(w, WORLD_EXITED, i, world_between(&w->engines, 0, 10 * US_PER_S), 0);
         return;
     }
     if (!w->driver_up || !tasks_told(w, i) || world_loses(w))
@@ -507,8 +507,8 @@ static void hang(struct world *w)
 {
     w->driver_up = false;
     w->hangs = true;
-    world_push(w, WORLD_SILENT, NULL, world_between(w, &w->engines, 5, 15) * US_PER_S, 0);
-    world_push(w, WORLD_DRIVER, NULL, world_between(w, &w->engines, 2, 50) * US_PER_S, 0);
+    world_push(w, WORLD_SILENT, NULL, world_between(&w->engines, 5, 15) * US_PER_S, 0);
+    world_push(w, WORLD_DRIVER, NULL, world_between(&w->engines, 2, 50) * US_PER_S, 0);
 }
 
 static void clear_a_machine(struct world *w)
@@ -527,7 +527,7 @@ void world_strike(struct world *w)
     if (engine->hangs && w->driver_up && fault_hits(&w->faults, &w->engines, FAULT_HANG, 12))
         hang(w);
     if (engine->forgets && fault_hits(&w->faults, &w->engines, FAULT_RELIST, 10))
-        world_driver_away(w, world_between(w, &w->engines, US_PER_S / 5, 5 * US_PER_S));
+        world_driver_away(w, world_between(&w->engines, US_PER_S / 5, 5 * US_PER_S));
     if (engine->chooses && fault_hits(&w->faults, &w->engines, FAULT_MOVE, 15))
         clear_a_machine(w);
 }

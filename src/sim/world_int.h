@@ -3,7 +3,8 @@
 
 #include "sim/world.h"
 
-int64_t world_between(struct world *w, struct rng *r, int64_t least_us, int64_t most_us);
+/* Both included. */
+int64_t world_between(struct rng *r, int64_t least_us, int64_t most_us);
 /* About an instance (dropped when the entry is another one by then), or about none. */
 struct world_event *world_push(struct world *w, enum world_event_kind kind,
                                const struct world_instance *i, int64_t delay_us, int64_t arg);

@@ -95,7 +95,7 @@ static void end(struct world *w, struct world_instance *i)
 {
     i->stopping = i->untold = true;
     tasks_told(w, i);
-    int64_t us = world_between(w, &w->engines, 0, w->services[i->service].stop_us);
+    int64_t us = world_between(&w->engines, 0, w->services[i->service].stop_us);
     world_push(w, WORLD_EXITED, i, us, 0);
 }
 
@@ -129,7 +129,7 @@ void tasks_fewer(struct world *w, struct world_instance *i)
         return;
     }
     i->asked = true;
-    int64_t us = world_between(w, &w->engines, 0, US_PER_S / 2);
+    int64_t us = world_between(&w->engines, 0, US_PER_S / 2);
     struct world_event *e = world_push(w, WORLD_CHOOSE, NULL, us, 0);
     e->service = i->service;
 }

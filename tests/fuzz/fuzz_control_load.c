@@ -124,6 +124,9 @@ static void configure_one(struct service_conf *s, uint32_t n)
         .initial = 2,
         .template = 7,
         .surge = 1,
+        .can_choose_victim = n != 0,
+        .can_resize = n == 1,
+        .shape = n,
         .start_within_us = 10 * US_PER_S,
         .drain_us = 5 * US_PER_S,
         .window_in_us = 6 * US_PER_S,
@@ -198,8 +201,9 @@ static void sample(struct core *k, int32_t service, double busy)
 /* Something of every kind happens to every instance, and now and then a minute goes by. */
 static void live(struct core *k, uint32_t seconds)
 {
-    static const enum event_type types[] = { EVENT_PROBE,  EVENT_PROBE,   EVENT_FOUND,
-                                             EVENT_EXITED, EVENT_DRAINED, EVENT_START_FAILED };
+    static const enum event_type types[] = { EVENT_PROBE,   EVENT_PROBE,   EVENT_FOUND,
+                                             EVENT_EXITED,  EVENT_DRAINED, EVENT_START_FAILED,
+                                             EVENT_LEAVING, EVENT_RESIZED };
     for (uint32_t t = 0; t < seconds; t++) {
         k->now_us = us_add(k->now_us, t % 8 == 5 ? US_PER_MIN : 700000);
         for (int32_t s = 0; s < (int32_t)caps.services; s++) {
@@ -296,6 +300,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct event e = { .type = EVENT_RESTART, .service = -1, .flag = data[0] & 4 };
     if (data[0] & 8)
         step(&k, &e);
+    k.services[1].shape++;
     configure(&k, SERVICES);
     live(&k, 8);
     free(k.memory);

@@ -36,8 +36,7 @@ static bool on_value(void *ctx, json_t *value)
     json_t *entry;
     ++*count;
     read_container(value);
-    json_array_foreach(value, i, entry)
-        read_container(entry);
+    json_array_foreach(value, i, entry) read_container(entry);
     return true;
 }
 

@@ -276,3 +276,31 @@ def test_backup_writes_whole_or_not_at_all(make):
     p.state = p.directory / "nowhere"
     assert "nowhere" in p.cli("backup", str(path), check=False).stderr
     p.state = p.directory / "state"
+
+
+DOCKER = """
+docker: {host: "%s"}
+services:
+  shop:
+    listen: "127.0.0.1:@PORT@"
+    docker:
+      image: %s
+      command: /app
+      env: {HOST: 0.0.0.0}
+      ready: {http: /healthz}
+    scale: {min: 2, max: 2}
+"""
+
+
+def test_containers_are_taken_over_by_their_label(make, docker):
+    p = make(config=DOCKER % (docker.host, docker.image)).start()
+    p.wait_ready(2, within=60)
+    running = lambda: sorted(c["Id"] for c in docker.containers() if c["State"] == "running")
+    before, path = running(), backup(p)
+    assert len(before) == 2
+    kill_all_but_what_serves(p)
+    lose_state(p)
+    p.cli("restore", str(path))
+    p.start()
+    p.wait_ready(2, within=60)
+    assert running() == before and p.get("/")[0] == 200

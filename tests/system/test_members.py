@@ -287,11 +287,13 @@ def test_silent_member_is_unknown_and_holds_scale_in(cluster):
     stack, made = loads([other], 14)
     with stack:
         wait(lambda: leader.service()["ready"] >= 3, 30, "more instances")
+        wait(lambda: leader.service()["rps"] is not None, 10, "the sum to be known")
         controller = quiet.status()["controller"]["pid"]
         os.kill(controller, signal.SIGSTOP)
         try:
             wait(lambda: any(m["silent"] for m in leader.group()["members"]), 15, "it to be silent")
             stack.close()
+            wait(lambda: leader.service()["rps"] is None, 3, "the sum to be unknown")
             assert any("silent" in t for t in leader.status()["troubles"])
             metrics = leader.api("GET", "/metrics")[1]
             assert f'plimsoll_member_silent{{member="{quiet.name}"}} 1' in metrics
@@ -299,6 +301,7 @@ def test_silent_member_is_unknown_and_holds_scale_in(cluster):
             until = time.monotonic() + 8
             wait(lambda: time.monotonic() > until or leader.service()["desired"] < desired, 30, "a while")
             assert leader.service()["desired"] == desired, leader.why("shop")
+            assert leader.service()["rps"] is None
         finally:
             os.kill(controller, signal.SIGCONT)
     wait(lambda: not any(m["silent"] for m in leader.group()["members"]), 15, "it to be heard")

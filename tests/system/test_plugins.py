@@ -86,6 +86,7 @@ def test_nonsense(shop, fleet, fault, text):
     count_is(p, fleet, 3, within=60)
     wait(lambda: told(p, text), 30, "it to be told")
     assert re.search(r"plugin fleet \(python3 \S+", told(p, text)[0])
+    assert text in json.dumps(p.status(), ensure_ascii=False).replace('\\"', '"')
     assert before <= fleet.running()
     names = started(fleet)
     assert len(names) == len(set(names)) == 4

@@ -372,6 +372,18 @@ def test_stop_leaves_the_instances_to_the_others(group):
     assert g.acts()[acts:] == []
 
 
+def test_detaching_gives_the_lease_back(group):
+    g = group()
+    a, b = g.start()
+    acts = len(g.acts())
+    with Load(a.port, clients=2, host=a.host) as load:
+        a.cli("stop", "--detach")
+        wait(lambda: leads(b), 5, "the other one to lead")
+        wait(lambda: a.process.poll() is not None, 10, "the keeper to end")
+    assert not load.failures, load.failures[:5]
+    assert g.acts()[acts:] == []
+
+
 def test_a_standby_stops_by_itself(group):
     g = group()
     a, b = g.start()

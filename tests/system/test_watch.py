@@ -116,6 +116,8 @@ def test_keys(make, terminal):
     t.shows(f"{other}-1")
     t.type("Up")
     t.shows(f"{first}-1")
+    t.type("m")
+    t.shows("members", "lease (file) held")
     t.type("e")
     t.shows("events", "ready")
     t.type("x", "Left", "F5", "PPage", "NPage")

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "config/schema.h"
 
-#define DOCKER_NAME_MAX 144   /* "plimsoll-OWNER-SERVICE-NUMBER" */
+#define DOCKER_NAME_MAX 144 /* "plimsoll-OWNER-SERVICE-NUMBER" */
 #define DOCKER_PORT_DEFAULT 8080
 
 enum docker_pull { DOCKER_PULL_MISSING, DOCKER_PULL_ALWAYS, DOCKER_PULL_NEVER };
@@ -96,8 +96,8 @@ struct docker_seen {
     char error[128]; /* why it could not be run */
 };
 
-/* Of a list's entry, or of an inspection. `host` is where the engine's own ports are reached. false =
- * not one of `owner`'s, or nothing that can be understood. */
+/* Of a list's entry, or of an inspection. `host` is where the engine's own ports are reached. false
+ * = not one of `owner`'s, or nothing that can be understood. */
 bool docker_see_listed(const json_t *json, const char *owner, const char *host,
                        struct docker_seen *ret);
 bool docker_see_inspected(const json_t *json, const char *owner, const char *host,

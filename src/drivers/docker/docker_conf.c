@@ -146,8 +146,7 @@ static int check_docker(struct schema_context *ctx, void *section, struct err *e
 {
     const struct docker_conf *conf = section;
     if (conf->image && (!conf->image[0] || strpbrk(conf->image, " \t")))
-        return schema_error(ctx, "image", err, "\"%s\" is no image, as in nginx:1.27",
-                            conf->image);
+        return schema_error(ctx, "image", err, "\"%s\" is no image, as in nginx:1.27", conf->image);
     for (size_t i = 0; i < conf->volumes.count; i++)
         if (!is_volume(conf->volumes.items[i]))
             return schema_error(ctx, "volumes", err,

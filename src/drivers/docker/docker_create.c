@@ -113,9 +113,8 @@ json_t *docker_create_body(const struct docker_conf *conf, const struct docker_i
     set_text(body, "User", conf->user);
     set_text(body, "WorkingDir", conf->directory);
     set_text(body, "StopSignal", docker_stop_signal(conf));
-    json_object_set_new(
-        body, "StopTimeout",
-        json_integer((conf->stop.grace_us + US_PER_S - 1) / US_PER_S));
+    json_object_set_new(body, "StopTimeout",
+                        json_integer((conf->stop.grace_us + US_PER_S - 1) / US_PER_S));
     json_object_set_new(body, "Env", environment);
     json_object_set_new(body, "Labels", labels_of(conf, who));
     json_object_set_new(body, "HostConfig", host_of(body, conf, who));

@@ -1,5 +1,6 @@
-/* What the engine tells by itself: containers that end, run out of memory, change their health. What
- * was missed while nobody listened, the list that follows each opening of the stream makes good. */
+/* What the engine tells by itself: containers that end, run out of memory, change their health.
+ * What was missed while nobody listened, the list that follows each opening of the stream makes
+ * good. */
 #include <curl/curl.h>
 #include <string.h>
 

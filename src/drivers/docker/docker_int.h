@@ -68,13 +68,13 @@ struct container {
     char health[16]; /* the engine's word */
     uv_timer_t look;
 
-    struct docker_log *log;  /* docker_log.c; NULL = nobody reads */
+    struct docker_log *log;    /* docker_log.c; NULL = nobody reads */
     int64_t log_until_wall_us; /* what was written before is in the file; 0 = nothing is */
 
     struct docker_usage { /* docker_stats.c */
         struct engine_call *call;
         int64_t asked_us, at_us; /* of the last look, of the newest values; 0 = never */
-        int64_t read_us;       /* of the last reading; the engine's clock */
+        int64_t read_us;         /* of the last reading; the engine's clock */
         double cpu_ns;
         double cpu, memory_bytes; /* < 0 = not known */
     } usage;
@@ -83,7 +83,7 @@ struct container {
 struct docker {
     struct driver_env env;
     struct engine_conf conf; /* of the engine, as configured */
-    struct engine *engine; /* NULL = nobody needs it yet */
+    struct engine *engine;   /* NULL = nobody needs it yet */
     struct prober *prober;
     struct list containers; /* struct container */
     struct table names;     /* the same, by container.name */
@@ -120,7 +120,7 @@ void docker_drop(struct container *c);
 /* Service, number, address and ref are filled in; nobody is told of a nameless one. */
 void docker_emit(struct container *c, const struct event *e);
 
-/* docker_step.c */
+/* docker_step.c; the others of docker_make.c, docker_resize.c, docker_end.c */
 void step_go(struct container *c, enum docker_step step);
 enum docker_phase step_phase(const struct container *c);
 /* The engine answers again. */
@@ -137,7 +137,7 @@ void step_vanished(struct container *c, const char *why);
 void step_log_kept(struct container *c, bool kept);
 
 /* docker_ready.c: looks at it until it is ready, and from then on at the interval. */
-void docker_probe_begin(struct container *c);
+void docker_probe_begin(struct container *c, int64_t delay_us);
 void docker_probe_now(struct container *c);
 void docker_probe_end(struct container *c);
 void docker_probe_health(struct container *c, const char *health);

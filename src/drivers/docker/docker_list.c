@@ -11,6 +11,7 @@
 
 #define EVERY_US (60 * US_PER_S) /* though the events tell all */
 #define AGAIN_US (1 * US_PER_S)
+#define SPREAD_MS 500 /* over which those that are found are looked at */
 
 static void on_listed(void *ctx, int status, json_t *json, const char *error);
 
@@ -126,7 +127,7 @@ static void adopt(struct docker *d, const struct docker_seen *seen)
         end_unknown(c);
     else {
         tell_found(c, !seen->health[0] || strcmp(seen->health, "healthy") == 0);
-        docker_probe_begin(c);
+        docker_probe_begin(c, seen->number % SPREAD_MS * US_PER_MS);
     }
 }
 
@@ -187,8 +188,7 @@ static void on_listed(void *ctx, int status, json_t *json, const char *error)
         docker_list_in(d, AGAIN_US);
         return;
     }
-    json_array_foreach(json, i, entry)
-        take(d, entry);
+    json_array_foreach(json, i, entry) take(d, entry);
     end_missing(d);
     if (d->list_wanted)
         tell_all_found(d);

@@ -134,9 +134,8 @@ static struct engine_call *ask(struct docker_log *l)
     const struct container *c = l->container;
     char path[DOCKER_PATH_MAX], from[48];
     int64_t since_us = c->log_until_wall_us;
-    fmt(from, sizeof(from), since_us ? "since=%lld.%06lld" : "tail=%lld", 
-        (long long)(since_us ? since_us / US_PER_S : TAIL_LINES),
-        (long long)(since_us % US_PER_S));
+    fmt(from, sizeof(from), since_us ? "since=%lld.%06lld" : "tail=%lld",
+        (long long)(since_us ? since_us / US_PER_S : TAIL_LINES), (long long)(since_us % US_PER_S));
     fmt(path, sizeof(path), "/containers/%s/logs?stdout=1&stderr=1&follow=%d&%s", c->id,
         !l->keeping, from);
     return c->docker->engine ? engine_read(c->docker->engine, path, on_bytes, l) : NULL;

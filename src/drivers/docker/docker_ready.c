@@ -1,6 +1,6 @@
-/* Probing containers. Until the first pass the section's `ready` is asked, soon and then less often;
- * from then on the service's health probe at its interval. An image's own health check is the
- * engine's doing, and only listened to. */
+/* Probing containers. Until the first pass the section's `ready` is asked, soon and then less
+ * often; from then on the service's health probe at its interval. An image's own health check is
+ * the engine's doing, and only listened to. */
 #include <string.h>
 
 #include "base/fmt.h"
@@ -105,9 +105,8 @@ static void ask_engine(struct container *c)
         on_result(c, false, "its image has no HEALTHCHECK, which `ready: {engine: true}` needs");
     else
         on_result(c, false,
-                  strcmp(c->health, "starting") == 0
-                      ? "its health check has not passed yet"
-                      : "its health check fails");
+                  strcmp(c->health, "starting") == 0 ? "its health check has not passed yet"
+                                                     : "its health check fails");
 }
 
 static void look(struct container *c)
@@ -129,10 +128,10 @@ static void look(struct container *c)
         ask(c, ready->http, s->probe.timeout_us);
 }
 
-void docker_probe_begin(struct container *c)
+void docker_probe_begin(struct container *c, int64_t delay_us)
 {
     c->gap_us = GAP_US_MIN;
-    look_in(c, 0);
+    look_in(c, delay_us);
 }
 
 void docker_probe_now(struct container *c)

@@ -83,10 +83,9 @@ static void read_address(const json_t *json, const char *host, int64_t port, int
     else if (published > 0)
         set_address(seen, host, published);
     else
-        set_address(seen,
-                    address_in(json_object_get(json_object_get(json, "NetworkSettings"),
-                                               "Networks")),
-                    port);
+        set_address(
+            seen, address_in(json_object_get(json_object_get(json, "NetworkSettings"), "Networks")),
+            port);
 }
 
 /* "Ports": [{"PrivatePort": 8080, "PublicPort": 49153, ...}] */
@@ -183,8 +182,8 @@ bool docker_see_inspected(const json_t *json, const char *owner, const char *hos
     seen.exit_code = (int32_t)json_integer_value(json_object_get(state, "ExitCode"));
     seen.out_of_memory = json_is_true(json_object_get(state, "OOMKilled"));
     fmt(seen.error, sizeof(seen.error), "%.120s", text_of(state, "Error"));
-    fmt(seen.health, sizeof(seen.health), "%.15s", text_of(json_object_get(state, "Health"),
-                                                           "Status"));
+    fmt(seen.health, sizeof(seen.health), "%.15s",
+        text_of(json_object_get(state, "Health"), "Status"));
     if (port > 0)
         read_address(json, host, port,
                      inspected_port(json_object_get(json, "NetworkSettings"), port), &seen);

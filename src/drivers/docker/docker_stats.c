@@ -155,8 +155,7 @@ void docker_sample(void *self, const struct source_service *service, int64_t now
     for (size_t i = 0; i < service->instance_count; i++) {
         uint32_t number = service->instances[i].number;
         const struct container *c = docker_find(d, service->slot, number);
-        if (!c || c->usage.at_us == 0 ||
-            clock_now_us() - c->usage.at_us > STALE * every_us(c))
+        if (!c || c->usage.at_us == 0 || clock_now_us() - c->usage.at_us > STALE * every_us(c))
             continue;
         if (c->usage.cpu >= 0)
             source_add(sink, METRIC_CPU, number, c->usage.cpu);

@@ -13,7 +13,7 @@
 #include "drivers/docker/engine_int.h"
 
 #define QUICK_MAX 128 /* calls at once, each with a connection */
-#define SLOW_MAX 256 /* stops that wait for a grace, pulls */
+#define SLOW_MAX 256  /* stops that wait for a grace, pulls */
 #define PAUSE_US_MIN (250 * US_PER_MS)
 #define PAUSE_US_MAX (10 * US_PER_S)
 #define PING_EVERY_US (5 * US_PER_S)
@@ -43,9 +43,9 @@ static void ping_in(struct engine *e, int64_t us)
 
 static void ping(struct engine *e)
 {
-    const struct engine_request r = {
-        .method = ENGINE_GET, .path = "/_ping", .timeout_us = MIN(e->timeout_us, PING_TIMEOUT_US)
-    };
+    const struct engine_request r = { .method = ENGINE_GET,
+                                      .path = "/_ping",
+                                      .timeout_us = MIN(e->timeout_us, PING_TIMEOUT_US) };
     if (e->ping)
         return;
     e->ping = call_new(e, CALL_ASK, &r);
@@ -78,8 +78,7 @@ void engine_ping_failed(struct engine *e, const char *error)
 {
     e->ping = NULL;
     str_copy(e->error, sizeof(e->error), error);
-    e->pause_us =
-        e->state == ENGINE_DOWN ? MIN(2 * e->pause_us, PAUSE_US_MAX) : PAUSE_US_MIN;
+    e->pause_us = e->state == ENGINE_DOWN ? MIN(2 * e->pause_us, PAUSE_US_MAX) : PAUSE_US_MIN;
     ping_in(e, e->pause_us);
     become(e, ENGINE_DOWN);
 }
@@ -263,8 +262,7 @@ bool engine_is_at(const struct engine *e, const struct engine_conf *conf)
 {
     struct engine_place place;
     return engine_place_set(&place, conf, NULL) == 0 &&
-           memcmp(&place, &e->place, sizeof(place)) == 0 &&
-           e->timeout_us == timeout_of(conf);
+           memcmp(&place, &e->place, sizeof(place)) == 0 && e->timeout_us == timeout_of(conf);
 }
 
 bool engine_is_up(const struct engine *e)

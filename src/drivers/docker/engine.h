@@ -52,8 +52,8 @@ struct engine_options {
     uv_loop_t *loop;
     const struct engine_conf *conf; /* copied */
     bool (*may_act)(void *ctx);
-    /* It answers (again), or not any more: said once each, NULL = nobody asks. An engine that is not there is asked
-     * again with a growing pause, 250 ms to 10 s, without anybody having to. */
+    /* It answers (again), or not any more: said once each, NULL = nobody asks. An engine that is
+     * not there is asked again with a growing pause, 250 ms to 10 s, without anybody having to. */
     void (*state)(void *ctx, bool up, const char *error);
     void *ctx;
 };

@@ -93,9 +93,7 @@ static json_t *find(json_t *entries, const char *registry)
 {
     const char *key;
     json_t *entry;
-    json_object_foreach(entries, key, entry)
-        if (same_registry(key, registry))
-            return entry;
+    json_object_foreach(entries, key, entry) if (same_registry(key, registry)) return entry;
     return NULL;
 }
 
@@ -154,7 +152,8 @@ bool engine_auth_unsupported(const char *image, char *buf, size_t cap)
     bool listed = find(json_object_get(file, "auths"), registry) != NULL;
     const char *helper = own ? json_string_value(own) : listed ? text_of(file, "credsStore") : NULL;
     if (helper)
-        fmt(buf, cap, "docker-credential-%s keeps the password of %s, and is not run: pull it by hand",
+        fmt(buf, cap,
+            "docker-credential-%s keeps the password of %s, and is not run: pull it by hand",
             helper, registry);
     json_decref(file);
     return helper != NULL;

@@ -36,8 +36,8 @@ int engine_check(struct schema_context *ctx, void *section, struct err *err)
     bool is_unix = conf->host && strncmp(conf->host, "unix:///", 8) == 0;
     bool is_tcp = conf->host && strncmp(conf->host, "tcp://", 6) == 0 && conf->host[6];
     if (conf->host && !is_unix && !is_tcp)
-        return schema_error(ctx, "host", err,
-                            "\"%s\" is neither unix:///PATH nor tcp://HOST:PORT", conf->host);
+        return schema_error(ctx, "host", err, "\"%s\" is neither unix:///PATH nor tcp://HOST:PORT",
+                            conf->host);
     if (is_unix && (conf->ca || conf->cert || conf->key))
         return schema_error(ctx, "host", err,
                             "a Unix socket needs no ca, cert and key: leave them out");

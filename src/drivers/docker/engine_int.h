@@ -48,22 +48,22 @@ struct engine_call {
     enum call_kind kind;
     enum engine_method method;
     bool acts, ping;
-    bool slow;       /* may take as long as it takes: not counted among the quick ones */
-    bool held;       /* may_act said no */
-    bool opened;     /* the answer's head was good */
+    bool slow;   /* may take as long as it takes: not counted among the quick ones */
+    bool held;   /* may_act said no */
+    bool opened; /* the answer's head was good */
     bool opened_told;
-    bool paused;     /* more came than is taken */
-    bool over;       /* the transfer is; what has come is still to be told */
-    bool telling;    /* in a callback of whoever asked */
-    bool cancelled;  /* ... who does not want it any more */
+    bool paused;    /* more came than is taken */
+    bool over;      /* the transfer is; what has come is still to be told */
+    bool telling;   /* in a callback of whoever asked */
+    bool cancelled; /* ... who does not want it any more */
     char *path, *body;
     size_t body_bytes;
     struct curl_slist *headers;
     int64_t timeout_us;
     struct json_stream json;
-    json_t *last;       /* value of the body */
-    char text[200];     /* the begin of a body that is no JSON */
-    char *pending;      /* of a stream: not told yet */
+    json_t *last;   /* value of the body */
+    char text[200]; /* the begin of a body that is no JSON */
+    char *pending;  /* of a stream: not told yet */
     size_t pending_bytes;
     union {
         engine_done *done;
@@ -75,8 +75,7 @@ struct engine_call {
     char curl_error[CURL_ERROR_SIZE];
 };
 
-struct engine_call *call_new(struct engine *e, enum call_kind kind,
-                             const struct engine_request *r);
+struct engine_call *call_new(struct engine *e, enum call_kind kind, const struct engine_request *r);
 void call_free(struct engine_call *c);
 /* Hands it to curl. 0 or -ENOMEM. */
 int call_launch(struct engine_call *c);

@@ -1,5 +1,6 @@
-/* Instances as containers of a Docker Engine. Owns what is known of each from the moment it is asked
- * for until the engine has removed it; decides nothing. What runs is what the engine says runs. */
+/* Instances as containers of a Docker Engine. Owns what is known of each from the moment it is
+ * asked for until the engine has removed it; decides nothing. What runs is what the engine says
+ * runs. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,8 +93,8 @@ static void on_again_closed(uv_handle_t *handle)
 static void forget_old_log(const struct container *c)
 {
     char path[PATH_MAX];
-    if (c->number <= PROCESS_LOGS_KEPT || docker_find(c->docker, c->slot,
-                                                      c->number - PROCESS_LOGS_KEPT))
+    if (c->number <= PROCESS_LOGS_KEPT ||
+        docker_find(c->docker, c->slot, c->number - PROCESS_LOGS_KEPT))
         return;
     process_log_path(c->docker->env.state_dir, c->service, c->number - PROCESS_LOGS_KEPT, path,
                      sizeof(path));
@@ -184,11 +185,9 @@ static void on_engine_timer(uv_timer_t *timer)
 static void open_engine(struct docker *d)
 {
     struct err err = { 0 };
-    const struct engine_options options = { .loop = d->env.loop,
-                                            .conf = &d->conf,
-                                            .may_act = on_may_act,
-                                            .state = on_state,
-                                            .ctx = d };
+    const struct engine_options options = {
+        .loop = d->env.loop, .conf = &d->conf, .may_act = on_may_act, .state = on_state, .ctx = d
+    };
     if (d->engine || d->service_count == 0)
         return;
     note_host(d);
@@ -288,6 +287,9 @@ static void docker_list(void *self)
     struct docker *d = self;
     d->active = d->list_wanted = true;
     open_engine(d);
+    /* Whoever asks may have led only since, and have heard nothing before. */
+    if (d->engine && (engine_is_up(d->engine) || engine_is_down(d->engine)))
+        tell_engine_state(d, engine_is_up(d->engine), engine_error(d->engine));
     if (d->events)
         docker_list_begin(d);
     else

@@ -307,7 +307,10 @@ static void on_line(void *ctx, char *text, size_t bytes)
     char why[PLUGIN_TEXT_MAX], line[PLUGIN_TEXT_MAX];
     if (plugin_decode(text, bytes, &said, why, sizeof(why)) < 0) {
         fmt(line, sizeof(line), "wrote a line that %s", why);
-        on_odd(p, line);
+        if (p->up)
+            on_odd(p, line);
+        else /* no plugin, or one of another version */
+            plugin_restart(p, line);
         return;
     }
     if (said.type == PLUGIN_HELLO)

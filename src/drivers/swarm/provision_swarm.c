@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "base/fmt.h"
+#include "base/table.h"
 #include "base/us.h"
 #include "drivers/swarm/swarm_int.h"
 #include "sys/clock.h"
@@ -58,11 +59,19 @@ static struct swarm_instance *find(const struct swarm_driver *d, uint32_t slot, 
     return NULL;
 }
 
+void swarm_set_ref(struct swarm_instance *i, const char *ref)
+{
+    str_copy(i->ref, sizeof(i->ref), ref);
+    i->ref_hash = table_hash(slice_of(ref));
+}
+
+/* Each look asks this once for every task: so numbers are compared, not texts. */
 struct swarm_instance *swarm_find_ref(const struct swarm_driver *d, const char *ref)
 {
+    uint64_t hash = table_hash(slice_of(ref));
     LIST_FOR_EACH (it, &d->instances) {
         struct swarm_instance *i = LIST_ENTRY(it, struct swarm_instance, link);
-        if (i->ref[0] && strcmp(i->ref, ref) == 0)
+        if (i->ref_hash == hash && strcmp(i->ref, ref) == 0)
             return i;
     }
     return NULL;

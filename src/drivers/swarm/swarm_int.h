@@ -77,6 +77,7 @@ struct swarm_instance {
     struct swarm_driver *driver;
     uint32_t slot, number;
     char ref[SWARM_ID_MAX]; /* the task's id; "" = waits for one */
+    uint64_t ref_hash;
     bool told; /* the core knows that it runs, or comes without having been asked for */
     bool running;
     bool placeless; /* its task runs, and its address is not known yet */
@@ -130,6 +131,8 @@ struct swarm_driver {
 /* provision_swarm.c */
 struct swarm_instance *swarm_add(struct swarm_driver *d, uint32_t slot, uint32_t number);
 void swarm_drop(struct swarm_instance *i);
+/* Whose task it is; "" = nobody's yet. */
+void swarm_set_ref(struct swarm_instance *i, const char *ref);
 struct swarm_instance *swarm_find_ref(const struct swarm_driver *d, const char *ref);
 void swarm_emit(struct swarm_instance *i,
                 const struct event *e); /* service, number are filled in */

@@ -144,7 +144,7 @@ void swarm_note_task(struct swarm_service *s, struct swarm_instance *i,
     else if (!task->wanted && (i->told || asked_one(s)))
         tell_leaving(s, i);
     else if (!task->wanted) /* replaced before it ran: another one comes */
-        i->ref[0] = '\0';
+        swarm_set_ref(i, "");
     else if (task->stage == SWARM_RUNNING)
         note_running(s, i, task);
     else if (task->stuck)
@@ -176,7 +176,7 @@ static struct swarm_instance *find_task(struct swarm_service *s, const struct sw
         i = swarm_add(d, s->service.slot, d->env.number_of(d->env.ctx, s->service.slot, task->id));
     if (!i)
         return NULL;
-    str_copy(i->ref, sizeof(i->ref), task->id);
+    swarm_set_ref(i, task->id);
     if (found && task->stage == SWARM_COMING && !s->list_wanted)
         tell_running(i, EVENT_FOUND);
     return i;
@@ -191,6 +191,8 @@ static const char *hopeless(const struct swarm_service *s, const struct swarm_in
         return "it is no replicated service, and has no replicas that could be set";
     if (s->updating || s->setting || clock_now_us() - i->since_us < NO_TASK_US)
         return NULL;
+    if (s->failed)
+        return s->failure;
     return "Swarm makes no task for it, though the replicas ask for one: see its restart policy";
 }
 

@@ -246,6 +246,10 @@ static void test_words(void **state)
                         "jobs 0, for each 20: needs 1; inactive, none after 5m");
     f.ctx.words = false;
     assert_string_equal(fixture_eval(&f, &r).text, "");
+    fixture_init(&f, 0); /* none runs, and none is needed: nothing is waited for */
+    f.ctx.metrics = metrics;
+    fixture_put(&f, JOBS, S, 0);
+    assert_string_equal(fixture_eval(&f, &r).text, "jobs 0: inactive, needs none");
 }
 
 int main(void)

@@ -37,7 +37,8 @@ struct fake_engine {
     const char *version; /* Api-Version */
     bool hangs;          /* takes requests and does not answer */
     bool rubbish;        /* answers with what is no JSON */
-    const char *lose;    /* does what is asked, and breaks off instead of answering (a part of the path) */
+    const char
+        *lose; /* does what is asked, and breaks off instead of answering (a part of the path) */
     int lose_count;
     const char *fail; /* answers with status 500 */
     int fail_count;
@@ -162,9 +163,9 @@ static void fake_event(struct fake_engine *e, const struct fake_container *k, co
 {
     char code[8];
     snprintf(code, sizeof(code), "%d", k->exit_code);
-    json_t *json = json_pack("{s:s, s:s, s:{s:s, s:{s:s, s:s}}}", "Type", "container", "Action",
-                             action, "Actor", "ID", k->id, "Attributes", "name", k->name,
-                             "exitCode", code);
+    json_t *json =
+        json_pack("{s:s, s:s, s:{s:s, s:{s:s, s:s}}}", "Type", "container", "Action", action,
+                  "Actor", "ID", k->id, "Attributes", "name", k->name, "exitCode", code);
     char *text = json_dumps(json, JSON_COMPACT);
     for (size_t i = 0; i < FAKE_CLIENTS; i++)
         for (int n = 0; n < times && e->clients[i] && e->clients[i]->events; n++) {
@@ -191,8 +192,8 @@ static json_t *fake_networks(void)
 static json_t *fake_listed(const struct fake_container *k)
 {
     char status[64];
-    snprintf(status, sizeof(status), strcmp(k->status, "exited") ? "Up 2 seconds" : "Exited (%d) ago",
-             k->exit_code);
+    snprintf(status, sizeof(status),
+             strcmp(k->status, "exited") ? "Up 2 seconds" : "Exited (%d) ago", k->exit_code);
     return json_pack("{s:s, s:[o], s:O, s:s, s:s, s:o}", "Id", k->id, "Names",
                      json_sprintf("/%s", k->name), "Labels", k->labels, "State", k->status,
                      "Status", status, "NetworkSettings", fake_networks());
@@ -201,8 +202,8 @@ static json_t *fake_listed(const struct fake_container *k)
 static json_t *fake_inspected(const struct fake_container *k)
 {
     return json_pack("{s:s, s:o, s:{s:O}, s:{s:s, s:i, s:i, s:b}, s:o}", "Id", k->id, "Name",
-                     json_sprintf("/%s", k->name), "Config", "Labels", k->labels, "State",
-                     "Status", k->status, "Pid", 0, "ExitCode", k->exit_code, "OOMKilled",
+                     json_sprintf("/%s", k->name), "Config", "Labels", k->labels, "State", "Status",
+                     k->status, "Pid", 0, "ExitCode", k->exit_code, "OOMKilled",
                      k->exit_code == 137, "NetworkSettings", fake_networks());
 }
 
@@ -219,8 +220,9 @@ static void fake_create(struct fake_client *c, const char *name, const char *bod
     else if (fake_find(e, name))
         fake_refuse(c, 409, "Conflict. The container name is already in use");
     else
-        fake_answer_json(c, 201, json_pack("{s:s}", "Id",
-                                           fake_add(e, name, json_object_get(json, "Labels"))->id));
+        fake_answer_json(
+            c, 201,
+            json_pack("{s:s}", "Id", fake_add(e, name, json_object_get(json, "Labels"))->id));
     json_decref(json);
 }
 
@@ -233,8 +235,8 @@ static void fake_pull(struct fake_client *c, const char *head)
     fake_begin_chunks(c);
     fake_chunk(c, "{\"status\":\"Pulling\"}\r\n", 22);
     char text[256];
-    int n = snprintf(text, sizeof(text), e->pull_error ? "{\"error\":\"%s\"}" : "{\"status\":\"done\"}",
-                     e->pull_error);
+    int n = snprintf(text, sizeof(text),
+                     e->pull_error ? "{\"error\":\"%s\"}" : "{\"status\":\"done\"}", e->pull_error);
     fake_chunk(c, text, (size_t)n);
     fake_send(c, "0\r\n\r\n", 5);
     e->no_image = e->pull_error != NULL;
@@ -253,12 +255,12 @@ static void fake_stats(struct fake_client *c)
     static unsigned long long ns, at;
     ns += 250000000;
     at++;
-    fake_answer_json(c, 200,
-                     json_pack("{s:o, s:{s:{s:I}}, s:{s:I, s:{s:I}}}", "read",
-                               json_sprintf("2026-01-02T03:%02llu:%02llu.5Z", at / 60 % 60, at % 60),
-                               "cpu_stats", "cpu_usage", "total_usage", (json_int_t)ns,
-                               "memory_stats", "usage", (json_int_t)5000, "stats", "inactive_file",
-                               (json_int_t)1000));
+    fake_answer_json(
+        c, 200,
+        json_pack("{s:o, s:{s:{s:I}}, s:{s:I, s:{s:I}}}", "read",
+                  json_sprintf("2026-01-02T03:%02llu:%02llu.5Z", at / 60 % 60, at % 60),
+                  "cpu_stats", "cpu_usage", "total_usage", (json_int_t)ns, "memory_stats", "usage",
+                  (json_int_t)5000, "stats", "inactive_file", (json_int_t)1000));
 }
 
 static void fake_of_one(struct fake_client *c, const char *method, char *name, const char *body)

@@ -216,22 +216,26 @@ static const struct {
     const char *address, *health;
     int status, exit_code;
 } listed[] = {
-    { "{\"Id\":\"1\",\"Names\":[\"/n\"],\"State\":\"running\",\"Status\":\"Up 2 s (healthy)\",\"Labels\":" LABELS
+    { "{\"Id\":\"1\",\"Names\":[\"/n\"],\"State\":\"running\",\"Status\":\"Up 2 s "
+      "(healthy)\",\"Labels\":" LABELS
       ",\"NetworkSettings\":{\"Networks\":{\"b\":{\"IPAddress\":\"10.0.0.2\"}}}}",
       true, "tcp:10.0.0.2:80", "healthy", DOCKER_RUNNING, -1 },
     { "{\"Id\":\"1\",\"State\":\"running\",\"Labels\":" LABELS
       ",\"Ports\":[{\"PrivatePort\":80,\"PublicPort\":4000}]}",
       true, "tcp:host:4000", "", DOCKER_RUNNING, -1 },
-    { "{\"Id\":\"1\",\"State\":\"exited\",\"Status\":\"Exited (137) 1 s ago\",\"Labels\":" LABELS "}", true, "",
-      "", DOCKER_EXITED, 137 },
+    { "{\"Id\":\"1\",\"State\":\"exited\",\"Status\":\"Exited (137) 1 s ago\",\"Labels\":" LABELS
+      "}",
+      true, "", "", DOCKER_EXITED, 137 },
     { "{\"Id\":\"1\",\"State\":\"running\",\"Labels\":" LABELS
       ",\"NetworkSettings\":{\"Networks\":{\"b\":{\"GlobalIPv6Address\":\"fd::2\"}}}}",
       true, "tcp:[fd::2]:80", "", DOCKER_RUNNING, -1 },
-    { "{\"Id\":\"1\",\"State\":\"running\",\"Labels\":" LABELS ",\"HostConfig\":{\"NetworkMode\":\"host\"}}", true,
-      "tcp:host:80", "", DOCKER_RUNNING, -1 },
+    { "{\"Id\":\"1\",\"State\":\"running\",\"Labels\":" LABELS
+      ",\"HostConfig\":{\"NetworkMode\":\"host\"}}",
+      true, "tcp:host:80", "", DOCKER_RUNNING, -1 },
     { "{\"Id\":\"1\",\"State\":\"flying\",\"Labels\":" LABELS "}", false, "", "", 0, 0 },
     { "{\"State\":\"running\",\"Labels\":" LABELS "}", false, "", "", 0, 0 },
-    { "{\"Id\":\"1\",\"State\":\"running\",\"Labels\":{\"plimsoll.owner\":\"you\"}}", false, "", "", 0, 0 },
+    { "{\"Id\":\"1\",\"State\":\"running\",\"Labels\":{\"plimsoll.owner\":\"you\"}}", false, "", "",
+      0, 0 },
     { "{\"Id\":\"1\",\"State\":\"running\",\"Labels\":null}", false, "", "", 0, 0 },
     { "{\"Id\":1,\"State\":[],\"Labels\":[]}", false, "", "", 0, 0 },
     { "[]", false, "", "", 0, 0 },
@@ -276,9 +280,12 @@ static void test_template_and_shape(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_streams),     cmocka_unit_test(test_places),
-        cmocka_unit_test(test_tls_place),   cmocka_unit_test(test_credentials),
-        cmocka_unit_test(test_body),        cmocka_unit_test(test_listed),
+        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_tls_place),
+        cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_body),
+        cmocka_unit_test(test_listed),
         cmocka_unit_test(test_template_and_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
