@@ -2,6 +2,7 @@ import pytest
 
 from engines import docker, docker_session  # noqa: F401  fixtures
 from plimsoll import APP, PROGRAM, Plimsoll
+from swarms import swarm, swarm_of_three, swarm_session  # noqa: F401  fixtures
 
 
 def pytest_sessionstart(session):

@@ -7,7 +7,9 @@ file system (a Unix socket, a directory) is reached also by a machine that is cu
 import contextlib
 import itertools
 import os
+import pathlib
 import random
+import re
 import shutil
 import subprocess
 
@@ -37,6 +39,15 @@ def why_not():
         return None
     run("ip", "netns", "del", name, check=False)
     return "iptables does not work in a network namespace"
+
+
+def sweep():
+    """Takes away what tests that were killed have left."""
+    for line in run("ip", "netns", "list").stdout.splitlines():
+        found = re.match(r"(pl(\d+)n\d+)(m\d+|sw)\b", line)
+        if found and not pathlib.Path(f"/proc/{found[2]}").exists():
+            run("ip", "link", "del", found[1], check=False)
+            run("ip", "netns", "del", found[0], check=False)
 
 
 class Machine:
@@ -69,7 +80,8 @@ class Network:
     lies in a namespace of its own, where the filters of this machine do not reach."""
 
     def __init__(self, count):
-        self.name = f"pl{os.getpid() % 100000}n{next(_names)}"
+        sweep()
+        self.name = f"pl{os.getpid()}n{next(_names)}"
         self.switch = f"{self.name}sw"
         self.machines = []
         run("ip", "netns", "add", self.switch)

@@ -2,13 +2,12 @@
 network namespaces. Services are made over the API, as `docker stack deploy` makes them."""
 
 import contextlib
-import threading
 
 import pytest
 
 import netns
 from engines import Engine, why_not
-from plimsoll import wait
+from plimsoll import free_port, wait
 
 IMAGE = "plimsoll-test-app:latest"
 PORT = 8000
@@ -19,7 +18,7 @@ class Swarm(Engine):
 
     def __init__(self, wrap=(), address="127.0.0.1", port=0):
         super().__init__(wrap=wrap)
-        self.address, self.swarm_port = address, port or 23770 + threading.get_native_id() % 1000
+        self.address, self.swarm_port = address, port or free_port()
 
     def init(self):
         status, body = self.api("POST", "/swarm/init", {

@@ -130,11 +130,18 @@ class Member(Plimsoll):
 class Cluster:
     def __init__(self, directory, count=3):
         self.directory = directory
-        self.network = netns.Network(count)
         self.engine = directory / "engine"
         self.engine.mkdir()
         self.etcds, self.members = [], []
-        machines = self.network.machines
+        self.network = netns.Network(count)
+        try:
+            self.make()
+        except BaseException:
+            self.close()
+            raise
+
+    def make(self):
+        directory, machines = self.directory, self.network.machines
         peers = ",".join(f"e{i}=http://{m.address}:2380" for i, m in enumerate(machines))
         self.etcds = [Etcd(directory, m, f"e{i}", peers) for i, m in enumerate(machines)]
         for e in self.etcds:
@@ -243,12 +250,14 @@ def cluster(tmp_path):
         pytest.skip(why)
     for folder in [tmp_path, *tmp_path.parents][:3]:
         folder.chmod(folder.stat().st_mode | 0o011)
-    c = Cluster(tmp_path)
+    c = Cluster(tmp_path)  # takes the machines away itself when it cannot be made
     try:
         yield c.start()
         c.check_acts()
     finally:
         c.close()
+    for m in c.members:
+        m.replay_agrees()
 
 
 def loads(members, clients, **kwargs):

@@ -18,7 +18,6 @@ import pytest
 
 from engines import static_app
 from plimsoll import PROGRAM, ROOT, free_port, wait
-from swarms import swarm, swarm_session  # noqa: F401
 
 COMPOSE = ROOT / "packaging" / "compose.yaml"
 USER = 10001
@@ -76,7 +75,7 @@ def import_shop(engine):
 
 
 @pytest.fixture
-def images(swarm):  # noqa: F811
+def images(swarm):
     import_plimsoll(swarm)
     import_shop(swarm)
     return swarm
