@@ -13,7 +13,7 @@ PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcu
            libxxhash-dev libcmocka-dev libpq-dev libhiredis-dev libncurses-dev tzdata
 PACKAGES_CHECK = clang chromium libclang-rt-14-dev python3-pytest clang-format prometheus \
                  prometheus-alertmanager redis-server postgresql docker.io etcd-server etcd-client \
-                 busybox-static iproute2 iptables openssh-server openssl tmux
+                 busybox-static iproute2 iptables openssh-server openssh-client openssl tmux
 PACKAGES_BENCH = nginx haproxy wrk docker.io etcd-server busybox-static iproute2
 
 all: $(BUILD)/plimsoll

@@ -8,7 +8,7 @@
 
 #define VALUE_BYTES 160
 
-enum effect { AT_ONCE, REPLACES, OPENS, NEEDS_RESTART };
+enum effect { AT_ONCE, REPLACES, RESIZES, OPENS, NEEDS_RESTART };
 
 struct diff {
     struct str *out;
@@ -22,6 +22,7 @@ static const char *effect_text(enum effect e)
     static const char *const texts[] = {
         [AT_ONCE] = "takes effect at once",
         [REPLACES] = "replaces instances one by one",
+        [RESIZES] = "resizes instances while they run",
         [OPENS] = "opens and closes listeners",
         [NEEDS_RESTART] = "takes effect at the next start",
     };
@@ -41,7 +42,7 @@ static enum effect effect_of(const struct diff *d, const struct schema_key *key)
 {
     static const char *const once[] = { "state", "loops", "user" };
     if (d->effect == REPLACES)
-        return REPLACES;
+        return key->resizes ? RESIZES : REPLACES;
     if (strcmp(key->name, "listen") == 0)
         return OPENS;
     bool top = strncmp(d->path, "services", 8) != 0;

@@ -55,6 +55,7 @@ struct schema_key {
     int (*parse)(struct schema_context *ctx, const struct schema_node *node, void *field,
                  struct err *err);
     bool required;
+    bool resizes; /* of what an instance is made of: changed while it runs, nothing is replaced */
     const char *help;
 };
 

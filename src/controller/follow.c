@@ -164,8 +164,10 @@ static void on_lines(struct follow *f, const struct follow_answer *a)
     char text[sizeof(err.text) + 64];
     int rc = play(f, a, &err);
     if (rc < 0) {
-        fmt(text, sizeof(text), "its journal is not understood here (another version?): %s",
-            err.text[0] ? err.text : strerror(-rc));
+        fmt(text, sizeof(text), "its journal is not understood here: %s",
+            rc == -ENOTSUP ? "it is of another version"
+            : err.text[0]  ? err.text
+                           : strerror(-rc));
         from_newest(f);
         say_trouble(f, text, PUZZLED_MS);
         return;

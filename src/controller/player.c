@@ -109,7 +109,8 @@ static int build(struct player *next, const struct journal_snapshot *s)
         rc = parse(s->own, &next->own_arena, &next->own);
     if (rc < 0 || !s->words)
         return rc;
-    return control_load(next->control, s->words, s->word_count);
+    rc = control_load(next->control, s->words, s->word_count);
+    return rc == -EPROTO ? -ENOTSUP : rc;
 }
 
 /* All of it or nothing: whoever cannot read the head goes on with what there was. What is stepped

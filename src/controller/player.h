@@ -37,5 +37,7 @@ struct player {
 
 int player_init(struct player *p);
 void player_done(struct player *p);
-/* For journal_read(). */
+/* For journal_read(). -ENOTSUP: the head is of another version, whose core keeps its state
+ * otherwise.
+ */
 int player_record(void *player, const struct journal_record *r);

@@ -73,7 +73,7 @@ static void set_aside(struct controller *c, const char *directory)
 int controller_recover(struct controller *c)
 {
     char directory[512], mark[544];
-    struct err err;
+    struct err err = { 0 };
     struct player p;
     int rc = player_init(&p);
     if (rc < 0)
@@ -86,7 +86,10 @@ int controller_recover(struct controller *c)
         set_aside(c, directory);
     rc = journal_read(directory, true, player_record, &p, &err);
     if (rc < 0 && rc != -ENOENT) {
-        log_warn("%s: %s; starting without what it knew", err.place, err.text);
+        log_warn("%s: %s; starting without what it knew", err.place[0] ? err.place : directory,
+                 rc == -ENOTSUP ? "written by another version"
+                 : err.text[0]  ? err.text
+                                : strerror(-rc));
         player_done(&p);
         fleet_take_places(&c->fleet, NULL, 0, 0);
         rc = player_init(&p);

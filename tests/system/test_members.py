@@ -6,7 +6,6 @@ request that changed something: so it is seen who acted, and that nothing starte
 
 import contextlib
 import http.client
-import itertools
 import json
 import os
 import pathlib
@@ -21,7 +20,7 @@ import time
 import pytest
 
 import netns
-from plimsoll import APP, PROGRAM, SLOW, Load, Plimsoll, alive, wait
+from plimsoll import APP, SLOW, Load, Plimsoll, alive, wait
 
 PLUGIN = pathlib.Path(__file__).with_name("fleet_plugin.py")
 TOKEN = "a-token-of-the-tests"
@@ -112,15 +111,14 @@ class Member(Plimsoll):
         s = self.try_status()
         return bool(s) and s["lease"] == "held"
 
-    def kill_all(self, how=signal.SIGKILL):
+    def kill_all(self):
         """The machine dies, but for what the engine runs there."""
         pids = self.roles()
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, how)
-        if how == signal.SIGKILL:
-            self.process.wait()
-            wait(lambda: not any(map(alive, pids)), 5, "the processes to be gone")
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        wait(lambda: not any(map(alive, pids)), 5, "the processes to be gone")
 
     def roles(self):
         s = self.status()

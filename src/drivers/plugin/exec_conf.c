@@ -111,6 +111,7 @@ static const struct schema_key exec_keys[] = {
     { .name = "size",
       .type = SCHEMA_MAP,
       AT(size),
+      .resizes = true,
       .help = "what the plugin can change while an instance runs, in its own words" },
     { .name = "timeout",
       .type = SCHEMA_DURATION,

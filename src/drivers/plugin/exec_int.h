@@ -61,7 +61,7 @@ struct exec_plugin {
     bool finding; /* somebody waits for FOUND and FOUND_ALL */
     uint32_t asked_lists;
     int64_t timeout_us; /* of lists */
-    int64_t odd_us, noted_us, listed_us;
+    int64_t odd_us, noted_us;
     char down_text[PLUGIN_TEXT_MAX];
     char odd_text[PLUGIN_TEXT_MAX]; /* the newest oddity; "" = none of late */
     uv_timer_t timer;
