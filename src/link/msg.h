@@ -61,10 +61,10 @@ enum link_type {
 
 /* Everything an instance or a task needs to run. All text; the keeper parses nothing. */
 struct link_start {
-    struct slice name; /* "shop-3"; unique among what runs */
-    struct slice meta; /* kept by the keeper and told back in LINK_RUNNING: see drivers/process/process.h */
-    bool task;         /* an exec probe: not an instance, not adopted, killed at its deadline */
-    int64_t deadline_us;    /* task only: kill after this long */
+    struct slice name;   /* "shop-3"; unique among what runs */
+    struct slice meta;   /* kept and told back in LINK_RUNNING: see drivers/process/process.h */
+    bool task;           /* an exec probe: not an instance, not adopted, killed at its deadline */
+    int64_t deadline_us; /* task only: kill after this long */
     struct slice directory; /* "" = the keeper's own */
     struct slice user;      /* "" = the keeper's own */
     struct slice group;

@@ -12,7 +12,7 @@ import pytest
 
 from plimsoll import PROGRAM, ROOT, alive, free_port, wait
 
-BROKEN = sorted((pathlib.Path(__file__).parent / "broken_configs").glob("*.yaml"))
+BROKEN = sorted((pathlib.Path(__file__).parent / "broken_configs").rglob("*.yaml"))
 
 GOOD = """
 services:

@@ -396,7 +396,7 @@ def test_a_standby_stops_by_itself(group):
 
 def test_a_standby_that_starts_again_goes_on_following(group):
     a, b = group().start()
-    wait(lambda: decisions(b) == decisions(a), 10, "the same history")
+    wait(lambda: decisions(b) and decisions(b) == decisions(a), 10, "the same history, in the store")
     pid = b.kill_role("controller")
     wait(lambda: (s := b.try_status()) and s["controller"]["pid"] != pid, 10, "another controller")
     a.cli("scale", "shop", "3")
