@@ -38,9 +38,11 @@ class Stamps:
     """A Unix socket in front of the engine's that notes when each creation arrives."""
 
     CREATE = re.compile(rb"POST /[^ ]*containers/create")
+    LIST = re.compile(rb"GET /[^ ]*containers/json")
 
     def __init__(self, path, target):
         self.path, self.target, self.times = pathlib.Path(path), str(target), []
+        self.lists, self.open = 0, set()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen(512)
@@ -52,6 +54,7 @@ class Stamps:
                 client, _ = self.listener.accept()
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(self.target)
+                self.open |= {client, server}
                 for a, b, stamp in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self.pump, args=(a, b, stamp), daemon=True).start()
 
@@ -61,10 +64,19 @@ class Stamps:
                 if stamp:
                     now = time.time()
                     self.times += [now] * len(self.CREATE.findall(data))
+                    self.lists += len(self.LIST.findall(data))
                 sink.sendall(data)
-        for s in (source, sink):
+        self.end(source, sink)
+
+    def end(self, *sockets):
+        for s in sockets:
+            self.open.discard(s)
             with contextlib.suppress(OSError):
                 s.shutdown(socket.SHUT_RDWR)
+
+    def cut(self):
+        """As when the engine's connections break: whoever listens has to look again at all there is."""
+        self.end(*self.open)
 
     def close(self):
         self.listener.close()
@@ -94,6 +106,16 @@ def adoption_us(p, count):
     wait(lambda: (s := p.try_status()) and s["controller"]["pid"] != before, 60, "another controller")
     wait(lambda: p.service("crowd")["ready"] == count, 60, "all adopted")
     return cpu_us(controller(p))
+
+
+def reconcile_us(p, stamps, share):
+    """CPU of the controller for one list of all that it knows, after its view of the engine broke."""
+    pid, lists = controller(p), stamps.lists
+    begin, used = time.monotonic(), cpu_us(pid)
+    stamps.cut()
+    wait(lambda: stamps.lists > lists, 30, "a list")
+    threading.Event().wait(3)
+    return cpu_us(pid) - used - share * (time.monotonic() - begin) * 1e6
 
 
 def idle(p):
@@ -131,7 +153,6 @@ def docker(directory):
         p.start()
         try:
             wait(lambda: p.service("crowd")["ready"] == 1, 60, "one container")
-            alone = statistics.median(adoption_us(p, 1) for _ in range(3))
             issued = burst(p, stamps)
             wait(lambda: p.service("burst")["ready"] == BURST, 300, "the burst")
             p.cli("scale", "burst", "0")
@@ -139,8 +160,10 @@ def docker(directory):
             p.cli("reload")
             wait(lambda: p.service("crowd")["ready"] == CONTAINERS, 1800, "all containers", every=1)
             wait(lambda: p.service("burst")["ready"] == 0, 300, "no burst")
-            known = statistics.median(adoption_us(p, CONTAINERS) for _ in range(3))
-            return (known - alone) / 1000, issued, idle(p)
+            share = idle(p)
+            known = statistics.median(reconcile_us(p, stamps, share) for _ in range(3))
+            adopted = statistics.median(adoption_us(p, CONTAINERS) for _ in range(3))
+            return known / 1000, adopted / 1000, issued, share
         finally:
             p.clean_up()
     finally:
@@ -258,7 +281,7 @@ def report(directory):
         return "\n".join([*lines, f"Not measured: {reason}."]) + "\n"
     (directory / "docker").mkdir()
     (directory / "group").mkdir()
-    known_ms, issued_ms, share = docker(directory / "docker")
+    known_ms, adopted_ms, issued_ms, share = docker(directory / "docker")
     rate, times = group(directory / "group")
     median, worst = statistics.median(times), max(times)
     return "\n".join([
@@ -267,6 +290,7 @@ def report(directory):
         "| goal | measured | |", "|---|---|---|",
         f"| {CONTAINERS} containers known: a full reconcile at most 50 ms of CPU | {known_ms:.1f} ms | "
         f"{verdict(known_ms, 50)} |",
+        f"| a new controller that adopts them, from its start | {adopted_ms:.0f} ms of CPU | |",
         f"| a decision to {BURST} containers: all creations issued within 100 ms | {issued_ms:.1f} ms | "
         f"{verdict(issued_ms, 100)} |",
         f"| idle with {CONTAINERS} containers at most 0.5 % of a core | {100 * share:.2f} % | "

@@ -58,6 +58,15 @@ static void keep_driver(struct controller *c, const struct event *e)
     i->driver = driver >= 0 ? provision_all[driver] : i->driver;
 }
 
+/* A well instance that passes another probe is no news, and would be most of the journal. */
+static bool says_nothing(const struct controller *c, const struct event *e)
+{
+    if (e->type != EVENT_PROBE || !e->flag || e->service < 0)
+        return false;
+    const struct instance *i = control_instance(c->control, (uint32_t)e->service, e->number);
+    return i && i->state == INSTANCE_READY && i->probes_failed == 0;
+}
+
 static void step(struct controller *c, const struct queued_event *q)
 {
     const struct event *e = &q->event;
@@ -130,7 +139,8 @@ void controller_pump(struct controller *c)
         q.event.ref = q.ref[0] ? q.ref : NULL;
         if (journal_needs_rotation(c->journal, q.event.now_us))
             controller_rotate_journal(c, false);
-        step(c, &q);
+        if (!says_nothing(c, &q.event))
+            step(c, &q);
     }
     for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++)
         proxy_link_set_mark(c, slot);

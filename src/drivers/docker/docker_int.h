@@ -73,7 +73,10 @@ struct container {
 
     struct docker_usage { /* docker_stats.c */
         struct engine_call *call;
+        struct list link; /* in usage_due */
+        bool due;
         int64_t asked_us, at_us; /* of the last look, of the newest values; 0 = never */
+        int64_t told_us;         /* the newest values that were */
         int64_t read_us;         /* of the last reading; the engine's clock */
         double cpu_ns;
         double cpu, memory_bytes; /* < 0 = not known */
@@ -105,7 +108,9 @@ struct docker {
     uv_timer_t engine_timer; /* provision_docker.c: it could not be opened */
     int64_t next_port;       /* docker_step.c */
 
-    unsigned usage_calls; /* docker_stats.c */
+    struct list usage_due; /* docker_stats.c: to be looked at, in this order */
+    int64_t usage_scan_us;
+    unsigned usage_calls;
     uv_timer_t usage_timer;
 };
 

@@ -34,6 +34,9 @@ static int64_t gap_us_max(const struct container *c)
 static void plan_next(struct container *c)
 {
     const struct driver_service *s = docker_service(c);
+    bool by_engine = s && ((const struct docker_conf *)s->conf)->ready.engine;
+    if (c->ready_once && !c->address[0] && !by_engine)
+        return; /* a worker runs until the engine says that it has ended */
     if (c->ready_once) {
         look_in(c, s && s->probe.interval_us > 0 ? s->probe.interval_us : US_PER_S);
         return;

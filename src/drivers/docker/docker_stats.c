@@ -9,24 +9,26 @@
 #include "sys/clock.h"
 
 #define AT_ONCE_MAX 8
-#define GAP_US (50 * US_PER_MS) /* at most 20 a second */
+#define WANTED_GAP_US (50 * US_PER_MS) /* at most 20 a second that rules want */
+#define ELSE_GAP_US (200 * US_PER_MS)  /* and 5 for people: a thousand take three minutes */
 #define WANTED_EVERY_US (5 * US_PER_S)
 #define ELSE_EVERY_US (60 * US_PER_S)
-#define STALE 3 /* looks that may fail */
+#define SCAN_EVERY_US (1 * US_PER_S) /* who is due is looked for so often */
+#define STALE 3                      /* looks that may fail */
 
 static void on_timer(uv_timer_t *timer);
 
-static int64_t every_us(const struct container *c)
+static bool is_wanted(const struct container *c)
 {
     const struct driver_service *s = docker_service(c);
-    return s && s->wants_usage ? WANTED_EVERY_US : ELSE_EVERY_US;
+    return s && s->wants_usage;
 }
 
 /* A share of CPU time needs two looks: the second comes soon. */
 static int64_t due_us(const struct container *c)
 {
     const struct docker_usage *u = &c->usage;
-    return u->asked_us == 0 ? 0 : u->asked_us + (u->cpu < 0 ? WANTED_EVERY_US : every_us(c));
+    return u->asked_us == 0 ? 0 : u->asked_us + (u->cpu < 0 || is_wanted(c) ? WANTED_EVERY_US : ELSE_EVERY_US);
 }
 
 /* --- an answer --- */
@@ -104,22 +106,35 @@ static void ask(struct container *c, int64_t now_us)
     c->docker->usage_calls += c->usage.call != NULL;
 }
 
-static struct container *most_due(const struct docker *d)
+static void line_up(struct docker *d, int64_t now_us)
 {
-    struct container *found = NULL;
+    if (now_us - d->usage_scan_us < SCAN_EVERY_US)
+        return;
+    d->usage_scan_us = now_us;
     LIST_FOR_EACH (it, &d->containers) {
         struct container *c = LIST_ENTRY(it, struct container, link);
-        if (step_phase(c) == PHASE_RUNS && !c->usage.call && !c->nameless &&
-            (!found || due_us(c) < due_us(found)))
-            found = c;
+        struct docker_usage *u = &c->usage;
+        if (u->due || u->call || c->nameless || step_phase(c) != PHASE_RUNS || due_us(c) > now_us)
+            continue;
+        u->due = true;
+        list_push_back(&d->usage_due, &u->link);
     }
-    return found;
+}
+
+static struct container *next_due(struct docker *d)
+{
+    if (list_empty(&d->usage_due))
+        return NULL;
+    struct container *c = LIST_ENTRY(d->usage_due.next, struct container, usage.link);
+    list_remove(&c->usage.link);
+    c->usage.due = false;
+    return c;
 }
 
 void docker_usage_wake(struct docker *d)
 {
     if (!uv_is_active((uv_handle_t *)&d->usage_timer))
-        uv_timer_start(&d->usage_timer, on_timer, GAP_US / US_PER_MS, 0);
+        uv_timer_start(&d->usage_timer, on_timer, WANTED_GAP_US / US_PER_MS, 0);
 }
 
 /* Runs only for as long as there is something to look at, and sleeps until it is due. */
@@ -129,13 +144,13 @@ static void on_timer(uv_timer_t *timer)
     int64_t now_us = clock_now_us();
     if (!d->active || !d->engine || !engine_is_up(d->engine) || d->usage_calls >= AT_ONCE_MAX)
         return;
-    struct container *c = most_due(d);
-    if (!c)
-        return;
-    int64_t wait_us = CLAMP(due_us(c) - now_us, GAP_US, US_PER_S);
-    if (due_us(c) <= now_us)
+    line_up(d, now_us);
+    struct container *c = next_due(d);
+    if (c && step_phase(c) == PHASE_RUNS)
         ask(c, now_us);
-    uv_timer_start(timer, on_timer, (uint64_t)(wait_us / US_PER_MS), 0);
+    int64_t pause_us = !c ? SCAN_EVERY_US : is_wanted(c) ? WANTED_GAP_US : ELSE_GAP_US;
+    if (!list_empty(&d->containers))
+        uv_timer_start(timer, on_timer, (uint64_t)(pause_us / US_PER_MS), 0);
 }
 
 void docker_usage_end(struct container *c)
@@ -144,22 +159,36 @@ void docker_usage_end(struct container *c)
         c->docker->usage_calls--;
     engine_cancel(c->usage.call);
     c->usage.call = NULL;
+    if (c->usage.due)
+        list_remove(&c->usage.link);
+    c->usage.due = false;
 }
 
 /* --- telling --- */
+
+/* Rules want to hear a value for as long as it holds; people, who look now and then, only once. */
+static bool is_worth_telling(const struct container *c, int64_t now_us)
+{
+    const struct docker_usage *u = &c->usage;
+    if (u->at_us == 0 || step_phase(c) != PHASE_RUNS)
+        return false;
+    return is_wanted(c) ? now_us - u->at_us <= STALE * WANTED_EVERY_US
+                               : u->at_us != u->told_us;
+}
 
 void docker_sample(void *self, const struct source_service *service, int64_t now_us,
                    struct source_sink *sink)
 {
     struct docker *d = self;
-    for (size_t i = 0; i < service->instance_count; i++) {
-        uint32_t number = service->instances[i].number;
-        const struct container *c = docker_find(d, service->slot, number);
-        if (!c || c->usage.at_us == 0 || clock_now_us() - c->usage.at_us > STALE * every_us(c))
+    LIST_FOR_EACH (it, &d->containers) {
+        struct container *c = LIST_ENTRY(it, struct container, link);
+        struct docker_usage *u = &c->usage;
+        if (c->slot != service->slot || c->nameless || !is_worth_telling(c, clock_now_us()))
             continue;
-        if (c->usage.cpu >= 0)
-            source_add(sink, METRIC_CPU, number, c->usage.cpu);
-        if (c->usage.memory_bytes >= 0)
-            source_add(sink, METRIC_MEMORY, number, c->usage.memory_bytes);
+        u->told_us = u->at_us;
+        if (u->cpu >= 0)
+            source_add(sink, METRIC_CPU, c->number, u->cpu);
+        if (u->memory_bytes >= 0)
+            source_add(sink, METRIC_MEMORY, c->number, u->memory_bytes);
     }
 }

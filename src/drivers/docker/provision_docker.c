@@ -338,6 +338,7 @@ static int docker_open(const struct driver_env *env, void **ret, struct err *err
         return err_set(err, -ENOMEM, "no memory for the docker driver");
     d->env = *env;
     list_init(&d->containers);
+    list_init(&d->usage_due);
     table_init(&d->names, d->slots, ARRAY_LEN(d->slots));
     int rc = prober_new(env->loop, &d->prober, err);
     if (rc < 0) {

@@ -130,6 +130,15 @@ static void sample_instance(struct source_proc *s, const struct source_instance 
     source_add(sink, METRIC_MEMORY, i->number, (double)use.rss_bytes);
 }
 
+/* Looking at all processes of a machine is not for instances that run elsewhere. */
+static bool has_processes(const struct source_service *service)
+{
+    for (size_t i = 0; i < service->instance_count; i++)
+        if (service->instances[i].pid > 0)
+            return true;
+    return false;
+}
+
 static void proc_sample(void *self, const struct source_service *service, int64_t now_us,
                         struct source_sink *sink)
 {
@@ -139,7 +148,7 @@ static void proc_sample(void *self, const struct source_service *service, int64_
         source_add(sink, METRIC_HOST_CPU, 0, s->host.cpu);
     if (s->host.memory >= 0)
         source_add(sink, METRIC_HOST_MEMORY, 0, s->host.memory);
-    if (service->instance_count == 0 || proctree_refresh(s->processes, now_us, AGE_US_MAX) < 0)
+    if (!has_processes(service) || proctree_refresh(s->processes, now_us, AGE_US_MAX) < 0)
         return;
     for (size_t i = 0; i < service->instance_count; i++)
         sample_instance(s, &service->instances[i], sink);
