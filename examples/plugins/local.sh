@@ -73,6 +73,12 @@ launch() { # FOLDER: a session of its own, so that it outlives this plugin
     echo "${21}" >"$1/born.new" && mv "$1/born.new" "$1/born" # the watcher looks from now on
 }
 
+# Who asked may not lead any more: another one decides now, and this must not be done.
+late() {
+    now=$(date +%s%N)
+    [ "${now%??????}" -ge "$(number until)" ]
+}
+
 start() {
     name=$(text name)
     if mkdir "$dir/$name" 2>/dev/null; then
@@ -136,12 +142,15 @@ while IFS= read -r line; do
     config=${line#*,\"config\":\{}
     config=${config%%\},\"size\":\{*}
     id=$(number id)
-    case $(text do) in
+    what=$(text do)
+    case $what in start | stop | resize) if late; then what=late; fi ;; esac
+    case $what in
+    late) say "{\"id\":$id,\"error\":\"asked for too long ago (or the clocks differ)\"}" ;;
     start) start ;;
     stop) stop & ;;
     list) list ;;
     subscribe) subscribe ;;
     '') prefix=plimsoll-$(text owner)- ;; # its hello
-    *) say "{\"id\":$id,\"error\":\"cannot $(text do)\"}" ;;
+    *) say "{\"id\":$id,\"error\":\"cannot $what\"}" ;;
     esac
 done

@@ -12,7 +12,8 @@ and its options; --folder says where a host remembers its instances (/tmp/plimso
 An instance's number says which host it belongs to, so a start that is repeated, by this plugin or by
 another controller's, always comes to the same host, where its name starts once. A host that does
 not answer refuses what is new (the next number is another host's turn); what it had is still listed,
-for nobody knows that it is gone.
+for nobody knows that it is gone. What was asked for too long ago (`until`) is refused by the host,
+by its own clock: let NTP keep it right.
 """
 
 import argparse

@@ -32,6 +32,7 @@ struct admin_member_facts {
 /* The lease, and who may hold it. */
 struct admin_group_facts {
     const char *driver; /* "file", "etcd" */
+    const char *owner;  /* whose the instances are: the cluster, or this state directory's name */
     bool held;
     uint64_t token;                                       /* 0 = the lease has none */
     const char *leader;                                   /* "" = nobody, as far as is known */
@@ -63,7 +64,7 @@ struct admin_facts {
     uint64_t config_reloads, config_reload_failures;
     uint64_t proxy_starts;
     uint64_t journal_dropped;
-    const char *troubles[16]; /* a sentence each; the store's is added by admin itself */
+    const char *troubles[64]; /* a sentence each; the store's is added by admin itself */
     size_t trouble_count;
     struct admin_group_facts group;
     struct admin_engine_facts engines[ADMIN_ENGINES_MAX];
@@ -184,8 +185,10 @@ struct admin_backend {
     void (*service_facts)(void *ctx, uint32_t slot, struct admin_service_facts *ret);
     void (*instance_facts)(void *ctx, uint32_t slot, uint32_t number,
                            struct admin_instance_facts *ret);
-    /* Path of the instance's log, running or not; -ENOENT. */
-    int (*log_path)(void *ctx, const char *service, uint32_t number, char *buf, size_t cap);
+    /* Path of the instance's log, running or not; -ENOENT. -EAGAIN: what there is is not all in it
+     * yet. Anything else: `err` says why it cannot be read. */
+    int (*log_path)(void *ctx, const char *service, uint32_t number, char *buf, size_t cap,
+                    struct err *err);
     void (*command)(void *ctx, const struct admin_command *c, struct admin_reply *reply);
     /* What this member's proxy counts, for the one who leads; new, NULL = no memory. */
     json_t *(*gauges)(void *ctx);

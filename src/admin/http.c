@@ -144,14 +144,14 @@ static bool host_is_ours(struct admin_request *q)
 }
 
 /* The directory's name is no secret: the status shows it too. */
-static void answer_looking_only(struct admin_request *q, struct admin_answer *a)
+static void answer_read_only(struct admin_request *q, struct admin_answer *a)
 {
     struct admin_backend *b = &q->side->admin->backend;
     struct admin_facts facts = { 0 };
     b->facts(b->ctx, &facts);
     admin_answer_error(a, 403,
-                       "here is for looking only; on the same machine --state %s may change "
-                       "things, and so may a token (admin-token-file)",
+                       "this address is read-only, for there is no admin-token-file; on the same "
+                       "machine use --state %s",
                        facts.state_dir);
 }
 
@@ -161,14 +161,15 @@ static bool may(struct admin_request *q, struct admin_answer *a)
     if (q->side->trusted || has_token(q))
         return true;
     if (header(q, "Authorization"))
-        admin_answer_error(a, 401, "this is not the token");
+        admin_answer_error(a, 401, "this is not the token that its admin-token-file has");
     else if (!host_is_ours(q))
         admin_answer_error(a, 403, "the Host header names neither this address nor localhost");
     else if ((q->route->changes || q->route->secret) && q->side->token[0])
-        admin_answer_error(a, 401, "%s needs the token: Authorization: Bearer TOKEN",
-                           q->route->changes ? "changing" : "this");
+        admin_answer_error(a, 401,
+                           "this needs the token: --token-file FILE or PLIMSOLL_ADMIN_TOKEN; in "
+                           "HTTP, Authorization: Bearer TOKEN");
     else if (q->route->changes || q->route->secret)
-        answer_looking_only(q, a);
+        answer_read_only(q, a);
     else
         return true;
     return false;

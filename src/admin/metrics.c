@@ -353,8 +353,10 @@ static const struct metric_def metrics[] = {
 
     GAUGE(INSTANCE, "instance_in_flight_requests", get_instance_in_flight,
           "Requests that this machine's proxy has at the instance."),
-    GAUGE(INSTANCE, "instance_cpu_ratio", get_instance_cpu, "Of one core, of its process tree."),
-    GAUGE(INSTANCE, "instance_memory_bytes", get_instance_memory, "Of its process tree."),
+    GAUGE(INSTANCE, "instance_cpu_ratio", get_instance_cpu,
+          "What its process tree uses of one core, or its container of limits.cpus."),
+    GAUGE(INSTANCE, "instance_memory_bytes", get_instance_memory,
+          "Of its process tree, or of its container."),
 };
 
 static void put_instance(FILE *f, const struct metric_def *m, const struct look *l)

@@ -196,9 +196,10 @@ static json_t *group_json(const struct admin_group_facts *g)
     for (size_t i = 0; i < g->member_count; i++)
         json_array_append_new(members, member_json(&g->members[i]));
     bool known = g->leader && g->leader[0];
-    return json_pack("{s:s, s:b, s:o, s:o, s:o}", "driver", g->driver ? g->driver : "file", "held",
-                     g->held, "token", g->token ? json_integer((json_int_t)g->token) : json_null(),
-                     "leader", known ? text_json(g->leader) : json_null(), "members", members);
+    return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o}", "driver", g->driver ? g->driver : "file",
+                     "owner", text_json(g->owner ? g->owner : ""), "held", g->held, "token",
+                     g->token ? json_integer((json_int_t)g->token) : json_null(), "leader",
+                     known ? text_json(g->leader) : json_null(), "members", members);
 }
 
 static json_t *engines_json(const struct admin_facts *f)

@@ -156,12 +156,16 @@ void admin_get_logs(struct admin_request *q, struct admin_answer *a)
     if (!admin_query_number(q, a, "bytes", 1, LOG_BYTES_MAX, 65536, &bytes) ||
         !admin_query_number(q, a, "offset", 0, INT64_MAX, -1, &offset))
         return;
+    struct err err = { 0 };
     int rc = admin_split_instance(q->name, service, sizeof(service), &number) ? 0 : -ENOENT;
     if (rc == 0)
-        rc = b->log_path(b->ctx, service, number, path, sizeof(path));
-    if (rc == 0)
+        rc = b->log_path(b->ctx, service, number, path, sizeof(path), &err);
+    a->status = rc == -EAGAIN ? 202 : 200;
+    if (rc == 0 || rc == -EAGAIN)
         rc = read_log(path, offset, bytes, a);
-    if (rc < 0)
+    if (rc < 0 && err.text[0])
+        admin_answer_error(a, 503, "%s", err.text);
+    else if (rc < 0)
         admin_answer_error(a, 404, "there is no log of %s", q->name);
 }
 

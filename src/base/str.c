@@ -109,21 +109,26 @@ bool str_copy(char *dst, size_t cap, const char *src)
     return true;
 }
 
+/* Three rows of the table are enough: a swap of neighbours looks two back. */
 unsigned str_distance(const char *a, const char *b)
 {
-    unsigned row[65];
+    unsigned rows[3][65] = { 0 }, *before = rows[0], *above = rows[1], *row = rows[2];
     size_t an = strlen(a), bn = strlen(b);
     if (an > 63 || bn > 63)
         return 64;
     for (size_t j = 0; j <= bn; j++)
         row[j] = (unsigned)j;
     for (size_t i = 1; i <= an; i++) {
-        unsigned diagonal = row[0];
+        unsigned *oldest = before;
+        before = above;
+        above = row;
+        row = oldest;
         row[0] = (unsigned)i;
         for (size_t j = 1; j <= bn; j++) {
-            unsigned keep = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            diagonal = row[j];
-            row[j] = MIN(keep, MIN(row[j], row[j - 1]) + 1);
+            unsigned keep = above[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+            row[j] = MIN(keep, MIN(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = MIN(row[j], before[j - 2] + 1);
         }
     }
     return row[bn];

@@ -40,5 +40,6 @@ struct slice slice_trim(struct slice s);              /* spaces and tabs, both e
 /* Copy into a fixed field; returns false, and leaves an empty field, when it does not fit. */
 bool str_copy(char *dst, size_t cap, const char *src);
 
-/* Levenshtein distance, both at most 63 bytes long (longer ones count as 64 apart). */
+/* Levenshtein distance in which a swap of neighbours is one step; both at most 63 bytes long
+ * (longer ones count as 64 apart). */
 unsigned str_distance(const char *a, const char *b);

@@ -63,6 +63,17 @@ static void add_notes(const struct config *config, json_t *notes)
     }
 }
 
+/* Of `tops`: what a section itself has to say. */
+static void add_notes_of_tops(const struct config *config, json_t *notes)
+{
+    const struct schema_section *const *tops = controller_sections()->tops;
+    for (size_t i = 0; tops[i]; i++) {
+        const char *note = tops[i]->note ? tops[i]->note(config_top(config, tops[i])) : NULL;
+        if (note)
+            json_array_append_new(notes, json_sprintf("%s: %s", tops[i]->name, note));
+    }
+}
+
 static int print_json(const struct err *errors, size_t count, json_t *notes)
 {
     json_t *list = json_array();
@@ -86,8 +97,10 @@ static int run(const struct options *o)
     struct config *config = NULL;
     size_t count = 0;
     int rc = controller_load_config(&arena, path, &config, errors, ARRAY_LEN(errors), &count);
-    if (rc == 0)
+    if (rc == 0) {
         add_notes(config, notes);
+        add_notes_of_tops(config, notes);
+    }
     if (options_flag(o, "json"))
         return print_json(errors, count, notes);
     for (size_t i = 0; i < count; i++)

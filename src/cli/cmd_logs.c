@@ -14,10 +14,13 @@
 #define LOGS_BYTES 65536
 #define LOGS_INSTANCES_MAX 1024
 #define LOGS_POLL_NS 250000000L
+#define LOGS_TRY_NS 100000000L
+#define LOGS_TRIES 50 /* to wait for what an engine keeps */
 
 struct logs_tail {
     char id[128];
     int64_t offset; /* where the next piece begins; -1 = from the tail */
+    bool coming;    /* to be asked again: it is not all here yet */
 };
 
 struct logs {
@@ -27,6 +30,7 @@ struct logs {
     bool json;
     struct logs_tail *tails;
     size_t count;
+    int tries; /* how often one that is coming is asked again */
 };
 
 static void print_line(const struct logs *l, const struct logs_tail *t, const char *line, size_t n)
@@ -70,7 +74,7 @@ static int ask_log(struct logs *l, const char *path, struct remote_answer *ret)
     int rc = remote_ask(l->remote, "GET", path, NULL, ret, &err);
     if (rc < 0)
         return remote_fail(rc, &err);
-    if (ret->status == 200 || (ret->status == 404 && l->prefix))
+    if (ret->status == 200 || ret->status == 202 || (ret->status == 404 && l->prefix))
         return 0;
     return remote_refuse(ret);
 }
@@ -88,7 +92,11 @@ static int read_tail(struct logs *l, struct logs_tail *t)
     int rc = remote_path(path, sizeof(path), "/v1/logs/", t->id, query);
     if (rc == 0)
         rc = ask_log(l, path, &answer);
-    if (rc == 0 && answer.status == 200) {
+    bool late = rc == 0 && answer.status == 202;
+    t->coming = late && t->offset < 0 && l->tries > 0;
+    if (late && l->tries == 0 && t->offset < 0 && answer.bytes == 0) {
+        rc = command_fail(COMMAND_FAILED, "%s: the engine has not sent its output yet", t->id);
+    } else if (rc == 0 && answer.status != 404 && !t->coming) {
         print_text(l, t, t->offset < 0 ? last_lines(answer.body, l->lines) : answer.body);
         t->offset =
             answer.log_offset >= 0 ? answer.log_offset : MAX(t->offset, 0) + (int64_t)answer.bytes;
@@ -109,7 +117,7 @@ static void add_tail(struct logs *l, const char *id)
 {
     if (l->count == LOGS_INSTANCES_MAX || known(l, id))
         return;
-    l->tails[l->count] = (struct logs_tail){ .offset = -1 };
+    l->tails[l->count] = (struct logs_tail){ .offset = -1, .coming = true };
     if (str_copy(l->tails[l->count].id, sizeof(l->tails[l->count].id), id))
         l->count++;
 }
@@ -131,11 +139,33 @@ static int add_service(struct logs *l, const char *name)
     return rc;
 }
 
+static void pause_for(long ns)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = ns }, NULL);
+}
+
+/* All are asked before any is waited for. */
+static int read_tails(struct logs *l)
+{
+    bool coming = true;
+    for (l->tries = LOGS_TRIES; coming; l->tries--) {
+        coming = false;
+        for (size_t i = 0; i < l->count; i++) {
+            int rc = l->tails[i].coming ? read_tail(l, &l->tails[i]) : 0;
+            if (rc != 0)
+                return rc;
+            coming = coming || l->tails[i].coming;
+        }
+        if (coming)
+            pause_for(LOGS_TRY_NS);
+    }
+    return 0;
+}
+
 static int follow(struct logs *l, const char *service)
 {
     for (;;) {
-        struct timespec pause = { .tv_nsec = LOGS_POLL_NS };
-        nanosleep(&pause, NULL);
+        pause_for(LOGS_POLL_NS);
         int rc = service ? add_service(l, service) : 0;
         for (size_t i = 0; i < l->count && rc == 0; i++)
             rc = read_tail(l, &l->tails[i]);
@@ -168,8 +198,8 @@ static int run(const struct options *o)
         rc = add_service(&l, word);
     else
         add_tail(&l, word);
-    for (size_t i = 0; i < l.count && rc == 0; i++)
-        rc = read_tail(&l, &l.tails[i]);
+    if (rc == 0)
+        rc = read_tails(&l);
     if (rc == 0 && options_flag(o, "follow"))
         rc = follow(&l, all ? word : NULL);
     return rc;

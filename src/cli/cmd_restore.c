@@ -102,8 +102,11 @@ static int restore(const char *file, const struct places *p, bool force, struct 
 {
     int rc = backup_check(file, ret, err);
     if (rc == 0 && is_served(ret->state_dir))
-        return err_at(err, -EBUSY, ret->state_dir,
-                      "the plimsoll of this directory still runs; stop it first");
+        return err_at(
+            err, -EBUSY, ret->state_dir,
+            "the plimsoll of this directory, of which the backup was made, still runs, and "
+            "%s would take its instances over: stop it first",
+            p->state);
     int aside = rc < 0 ? rc : check_place(p, force, err);
     if (aside < 0)
         return aside;
@@ -155,7 +158,8 @@ const struct command command_restore = {
     .arguments = "FILE",
     .details =
         "The next `plimsoll run` with that directory goes on from where the backup was made\n"
-        "and takes over what runs. Refused while a plimsoll runs on the directory.\n",
+        "and takes over what runs. Refused while the plimsoll that was backed up runs here, also\n"
+        "into another directory: both would have the same instances.\n",
     .examples = "  plimsoll restore /backup/plimsoll-2026-11-20.db\n"
                 "  plimsoll restore shop.db --state /srv/shop/state --force\n",
     .options = own_options,

@@ -35,10 +35,10 @@ static void print_engines(const json_t *engines)
     size_t i;
     json_array_foreach(engines, i, engine)
     {
-        const char *trouble = show_text(engine, "trouble");
+        char text[512];
+        show_engine(text, sizeof(text), engine);
         if (!json_is_true(json_object_get(engine, "up")))
-            printf("engine %s does not answer%s%s\n", show_text(engine, "name"),
-                   trouble[0] ? ": " : "", trouble);
+            printf("%s\n", text);
     }
 }
 
@@ -84,24 +84,6 @@ static void print_head(const json_t *root)
     print_alerts(root);
 }
 
-/* What does not fit into a column: mode, operator, trouble. */
-static void service_note(const json_t *service, char *buf, size_t cap)
-{
-    struct str s;
-    str_init(&s, buf, cap);
-    const json_t *operator_ = json_object_get(service, "operator");
-    if (slice_eq(slice_of(show_text(service, "mode")), SLICE("advise")))
-        str_put(&s, "advises only; ");
-    if (json_is_true(json_object_get(service, "paused")))
-        str_put(&s, "paused; ");
-    if (json_is_object(operator_))
-        str_putf(&s, "held at %lld by the operator%s; ", (long long)show_i64(operator_, "count"),
-                 json_is_true(json_object_get(operator_, "forced")) ? " (forced)" : "");
-    str_put(&s, show_text(service, "trouble"));
-    if (!show_text(service, "trouble")[0] && s.len >= 2)
-        s.p[s.len - 2] = 0;
-}
-
 static void print_services(const json_t *services)
 {
     static const char *const heads[] = { "SERVICE",    ">DESIRED", ">READY", ">STARTING",
@@ -126,7 +108,7 @@ static void print_services(const json_t *services)
         show_table_add(&t, buf);
         show_number(buf, sizeof(buf), json_object_get(service, "p99_ms"), 1);
         show_table_add(&t, buf);
-        service_note(service, buf, sizeof(buf));
+        show_note(buf, sizeof(buf), service);
         show_table_add(&t, buf);
     }
     show_table_print(&t, "");
@@ -301,7 +283,7 @@ const struct command command_status = {
                 "  plimsoll status --json\n"
                 "  plimsoll status --state /srv/shop/state\n",
     .details =
-        "With --watch: arrows choose a service, w shows why it runs as many as it does, i its\n"
+        "With --watch: arrows select a service, w shows why it runs as many as it does, i its\n"
         "instances, m the members and engines, e what happened; q ends.\n",
     .options = own_options,
     .remote = true,

@@ -195,6 +195,47 @@ void show_member(char *buf, size_t cap, const json_t *member)
         show_text(member, "url")[0] ? " " : "", show_text(member, "url"),
         json_is_true(json_object_get(member, "leads")) ? ", leads" : "",
         json_is_true(json_object_get(member, "self")) ? ", this one" : "",
-        silent ? ", silent for " : "", silent && !heard[0] ? "ever" : heard, trouble[0] ? ": " : "",
-        trouble);
+        !silent    ? ""
+        : heard[0] ? ", silent for "
+                   : ", never heard",
+        heard, trouble[0] ? ": " : "", trouble);
+}
+
+void show_engine(char *buf, size_t cap, const json_t *engine)
+{
+    static const char said[] = "the engine does not answer: "; /* as its services have it */
+    const char *trouble = show_text(engine, "trouble");
+    bool up = json_is_true(json_object_get(engine, "up"));
+    if (strncmp(trouble, said, sizeof(said) - 1) == 0)
+        trouble += sizeof(said) - 1;
+    fmt(buf, cap, "engine %s %s%s%s", show_text(engine, "name"), up ? "answers" : "does not answer",
+        trouble[0] ? ": " : "", trouble);
+}
+
+void show_event(char *buf, size_t cap, const json_t *event)
+{
+    char when[64];
+    const char *instance = show_text(event, "instance");
+    const char *who = instance[0] ? instance : show_text(event, "service");
+    show_time(when, sizeof(when), show_text(event, "time"));
+    fmt(buf, cap, "%s  %-10s %s%s%s", when, show_text(event, "kind"), who, who[0] ? ": " : "",
+        show_text(event, "text"));
+}
+
+void show_note(char *buf, size_t cap, const json_t *service)
+{
+    struct str s;
+    const json_t *operator_ = json_object_get(service, "operator");
+    const char *trouble = show_text(service, "trouble");
+    str_init(&s, buf, cap);
+    if (strcmp(show_text(service, "mode"), "advise") == 0)
+        str_put(&s, "advises only; ");
+    if (json_is_true(json_object_get(service, "paused")))
+        str_put(&s, "paused; ");
+    if (json_is_object(operator_))
+        str_putf(&s, "held at %lld by the operator%s; ", (long long)show_i64(operator_, "count"),
+                 json_is_true(json_object_get(operator_, "forced")) ? " (forced)" : "");
+    str_put(&s, trouble);
+    if (!trouble[0] && s.len >= 2)
+        s.p[s.len - 2] = 0;
 }

@@ -36,11 +36,17 @@ void show_age(char *buf, size_t cap, const char *iso);
 /* "09:15:04", with the date when it is not today. */
 void show_time(char *buf, size_t cap, const char *iso);
 void show_bytes(char *buf, size_t cap, int64_t bytes);
-/* At most `decimals` digits behind the point; "-" for null. */
 /* "backlog (redis) 12", or what is wrong with it. */
 void show_source(char *buf, size_t cap, const json_t *source);
+/* At most `decimals` digits behind the point; "-" for null. */
 void show_number(char *buf, size_t cap, const json_t *value, int decimals);
 /* "shop: pool-at-max for 5m: 10 of at most 10 instances, ..." */
 void show_alert(char *buf, size_t cap, const json_t *alert);
 /* "b http://10.0.0.2:7575: silent for 7s: connection refused", and who it is in the group. */
 void show_member(char *buf, size_t cap, const json_t *member);
+/* "engine docker does not answer: no engine at unix:///run/docker.sock" */
+void show_engine(char *buf, size_t cap, const json_t *engine);
+/* "09:15:04  instance   shop-3: started" */
+void show_event(char *buf, size_t cap, const json_t *event);
+/* What a service's numbers do not say: mode, operator, trouble; "" = nothing. */
+void show_note(char *buf, size_t cap, const json_t *service);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/fmt.h"
@@ -151,6 +152,18 @@ static bool on_key(struct watch *w, int key)
 
 /* -- the loop ---------------------------------------------------------------------------------- */
 
+/* The terminal is asked: the signal may have come while nobody listened, and a terminal that got
+ * smaller has moved what was on it. */
+static void fit_screen(void)
+{
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_row == 0 || size.ws_col == 0 ||
+        !is_term_resized(size.ws_row, size.ws_col))
+        return;
+    resizeterm(size.ws_row, size.ws_col);
+    clearok(curscr, true);
+}
+
 static void loop(struct watch *w, struct remote *c)
 {
     int64_t next_us = 0;
@@ -161,6 +174,7 @@ static void loop(struct watch *w, struct remote *c)
             next_us = clock_now_us() + EVERY_US;
         }
         watch_fill(w);
+        fit_screen();
         watch_draw(w);
         timeout((int)MAX((next_us - clock_now_us()) / US_PER_MS, 1));
         key = getch(); /* a change of the window's size is one too */

@@ -16,7 +16,9 @@
 /* Where there is a page too, at most one in so many lines shows a service. */
 #define SERVICES_SHARE 2
 
-/* A line of at most the screen's width. */
+#define NOTE_LINES_MAX 3
+
+/* A line of at most the screen's width; one that was longer ends in dots. */
 static _printf_(3, 4) void line(int row, int attributes, const char *format, ...)
 {
     char text[WATCH_LINE_BYTES * 2];
@@ -29,6 +31,8 @@ static _printf_(3, 4) void line(int row, int attributes, const char *format, ...
     for (char *p = text; *p; p++) /* some of it was said by others, and curses is without locale */
         if ((unsigned char)*p < ' ' || (unsigned char)*p >= 127)
             *p = (unsigned char)*p < ' ' ? ' ' : '?';
+    if (COLS > 3 && strlen(text) > (size_t)COLS)
+        fmt(text + COLS - 3, sizeof("..."), "...");
     attrset(attributes);
     mvaddnstr(row, 0, text, COLS);
     attrset(A_NORMAL);
@@ -93,9 +97,10 @@ static void put_engines(struct wrong *x, const json_t *engines)
     size_t i;
     json_array_foreach(engines, i, engine)
     {
+        char text[WATCH_LINE_BYTES];
+        show_engine(text, sizeof(text), engine);
         if (!json_is_true(json_object_get(engine, "up")))
-            put_wrong(x, "engine %s does not answer: %s", show_text(engine, "name"),
-                      show_text(engine, "trouble"));
+            put_wrong(x, "%s", text);
     }
 }
 
@@ -187,6 +192,21 @@ static void put_row(const json_t *service, char *buf, size_t cap)
         snprintf(buf + MIN(n, cap), cap - MIN(n, cap), "  %s", show_text(service, "trouble"));
 }
 
+/* Below the table, where there is room for all of it: what the selected one's numbers do not say.
+ */
+static int draw_note(const json_t *service, int row, int last)
+{
+    char text[SHOW_CELL_BYTES * 2], note[SHOW_CELL_BYTES];
+    show_note(note, sizeof(note), service);
+    if (!note[0] || COLS < 1)
+        return row;
+    size_t n = fmt(text, sizeof(text), "%s: %s", show_text(service, "name"), note);
+    last = MIN(last, row + NOTE_LINES_MAX);
+    for (size_t at = 0; at < n && row < last; at += (size_t)COLS, row++)
+        line(row, A_BOLD, "%.*s", row + 1 < last ? COLS : (int)(n - at), text + at);
+    return row;
+}
+
 /* As many as there is room for, the selected one among them. */
 static int draw_services(struct watch *w, int row, int last)
 {
@@ -206,7 +226,7 @@ static int draw_services(struct watch *w, int row, int last)
         put_row(json_array_get(services, i), text, sizeof(text));
         line(row++, (int)i == selected ? A_REVERSE : A_NORMAL, "%-*s", COLS, text);
     }
-    return row;
+    return draw_note(json_array_get(services, (size_t)MAX(selected, 0)), row, LINES - 1);
 }
 
 /* -- the page and the keys --------------------------------------------------------------------- */
@@ -240,6 +260,6 @@ void watch_draw(struct watch *w)
     row = draw_services(w, row, MIN(keys, MIN(half, row + 1 + (int)MIN(count, (size_t)LINES))));
     draw_page(w, row + 1, keys);
     line(keys, A_NORMAL,
-         "q quit  up/down select  w why  i instances  m members  e events  PgUp/PgDn scroll");
+         "q quit  arrows select  w why  i instances  m members  e events  PgUp/PgDn more");
     refresh();
 }

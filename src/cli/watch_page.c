@@ -23,12 +23,9 @@ static void fill_events(struct watch *w)
     const json_t *events = json_object_get(w->page_json, "events");
     for (size_t i = json_array_size(events); i > 0; i--) { /* the newest first */
         const json_t *event = json_array_get(events, i - 1);
-        const char *instance = show_text(event, "instance");
-        const char *who = instance[0] ? instance : show_text(event, "service");
-        char when[64];
-        show_time(when, sizeof(when), show_text(event, "time"));
-        put(&w->lines, "%s %-10s %s%s%s", when, show_text(event, "kind"), who, who[0] ? ": " : "",
-            show_text(event, "text"));
+        char text[WATCH_LINE_BYTES];
+        show_event(text, sizeof(text), event);
+        put(&w->lines, "%s", text);
     }
 }
 
@@ -121,9 +118,10 @@ static void fill_members(struct watch *w)
         put(&w->lines, "member %s", text);
     }
     json_array_foreach(json_object_get(w->status, "engines"), i, one)
-        put(&w->lines, "engine %s %s %s", show_text(one, "name"),
-            json_is_true(json_object_get(one, "up")) ? "answers" : "does not answer",
-            show_text(one, "trouble"));
+    {
+        show_engine(text, sizeof(text), one);
+        put(&w->lines, "%s", text);
+    }
 }
 
 static const struct {

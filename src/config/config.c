@@ -34,15 +34,17 @@ static int read_tops(struct schema_context *ctx, const struct schema_node *root,
     while (tops && tops[config->top_count])
         config->top_count++;
     config->top_confs = ARENA_ARRAY(ctx->arena, void *, config->top_count);
-    if (!config->top_confs)
+    config->top_nodes = ARENA_ARRAY(ctx->arena, const struct schema_node *, config->top_count);
+    if (!config->top_confs || !config->top_nodes)
         return -ENOMEM;
     for (uint32_t i = 0; i < config->top_count && rc != -ENOMEM; i++) {
         const struct node_pair *pair = node_find(root, tops[i]->name);
         void *conf = config->top_confs[i] = arena_alloc(ctx->arena, tops[i]->size_bytes);
         if (!conf)
             return -ENOMEM;
-        int read = schema_read_named(ctx, tops[i]->name, tops[i],
-                                     pair && !node_is_null(pair->value) ? pair->value : NULL, conf);
+        if (pair && !node_is_null(pair->value))
+            config->top_nodes[i] = pair->value;
+        int read = schema_read_named(ctx, tops[i]->name, tops[i], config->top_nodes[i], conf);
         rc = read < 0 ? read : rc;
     }
     return rc;

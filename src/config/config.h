@@ -142,6 +142,7 @@ struct config {
     uint32_t top_count;
     const struct schema_section *const *tops; /* as handed in */
     void **top_confs;                         /* of each of them */
+    const struct schema_node **top_nodes;     /* as written; NULL = not */
     double carbon; /* g CO2 per kWh when no window is open; 0 = unknown */
     const struct schema_node *carbon_windows;
     uint32_t service_count;

@@ -1,5 +1,6 @@
 /* What a reload would change: two configurations compared key by key, with the tables that read
- * them. Effective values are compared, not text, so a default written out is no change. */
+ * them. Effective values are compared, not text, so a default written out is no change; only what
+ * others parse themselves at the top of the file is compared as it is written. */
 #include <string.h>
 
 #include "base/fmt.h"
@@ -8,13 +9,14 @@
 
 #define VALUE_BYTES 160
 
-enum effect { AT_ONCE, REPLACES, RESIZES, OPENS, NEEDS_RESTART };
+enum effect { AT_ONCE, REPLACES, RESIZES, MOVES, OPENS, NEEDS_RESTART };
 
 struct diff {
     struct str *out;
     size_t lines;
-    const char *path;   /* of the section */
-    enum effect effect; /* of its keys, unless the key says otherwise */
+    const char *path;                     /* of the section */
+    const struct schema_node *written[2]; /* the section as text; NULL = without */
+    enum effect effect;                   /* of its keys, unless the key says otherwise */
 };
 
 static const char *effect_text(enum effect e)
@@ -23,6 +25,7 @@ static const char *effect_text(enum effect e)
         [AT_ONCE] = "takes effect at once",
         [REPLACES] = "replaces instances one by one",
         [RESIZES] = "resizes instances while they run",
+        [MOVES] = "another engine: what runs on the old one is left alone",
         [OPENS] = "opens and closes listeners",
         [NEEDS_RESTART] = "takes effect at the next start",
     };
@@ -37,12 +40,33 @@ static void put_line(struct diff *d, const char *key, const char *before, const 
     d->lines++;
 }
 
-/* Keys that the processes read once, when they start. */
-static enum effect effect_of(const struct diff *d, const struct schema_key *key)
+/* A number that is 0 was not written: a limit that was not there. */
+static bool is_set(const struct schema_key *key, const void *value)
+{
+    switch (key->type) {
+    case SCHEMA_INT:
+    case SCHEMA_DURATION:
+    case SCHEMA_SIZE:
+        return *(const int64_t *)value != 0;
+    case SCHEMA_RATIO:
+    case SCHEMA_NUMBER:
+        return *(const double *)value != 0;
+    default:
+        return true;
+    }
+}
+
+/* Keys that the processes read once, when they start, are `once`. */
+static enum effect effect_of(const struct diff *d, const struct schema_key *key, const void *before,
+                             const void *after)
 {
     static const char *const once[] = { "state", "loops", "user" };
     if (d->effect == REPLACES)
-        return key->resizes ? RESIZES : REPLACES;
+        return key->resizes && is_set(key, before) && is_set(key, after) ? RESIZES : REPLACES;
+    if (d->effect != AT_ONCE)
+        return d->effect;
+    if (key->moves)
+        return MOVES;
     if (strcmp(key->name, "listen") == 0)
         return OPENS;
     bool top = strncmp(d->path, "services", 8) != 0;
@@ -96,31 +120,67 @@ static bool same_value(const struct schema_key *key, const void *a, const void *
         return same_list(a, b);
     case SCHEMA_MAP:
         return same_map(a, b);
-    default: /* compared by what they became */
+    default: /* compared by what they became, or as they are written */
         return true;
     }
+}
+
+/* The value of a key as it is written; NULL = it is not. */
+static const struct schema_node *value_of(const struct schema_node *map, const char *name)
+{
+    const struct node_pair *pair = map && map->kind == NODE_MAP ? node_find(map, name) : NULL;
+    return pair && !node_is_null(pair->value) ? pair->value : NULL;
+}
+
+static bool same_node(const struct schema_node *a, const struct schema_node *b)
+{
+    if (!a || !b)
+        return a == b;
+    if (a->kind != b->kind || a->count != b->count)
+        return false;
+    if (a->kind == NODE_SCALAR)
+        return strcmp(a->text, b->text) == 0;
+    for (uint32_t i = 0; i < a->count; i++)
+        if (a->kind == NODE_LIST
+                ? !same_node(a->items[i], b->items[i])
+                : !same_node(a->pairs[i].value, value_of(b, a->pairs[i].key->text)))
+            return false;
+    return true;
 }
 
 static void diff_section(struct diff *d, const char *name, const struct schema_section *section,
                          const void *before, const void *after);
 
-static void diff_key(struct diff *d, const struct schema_key *key, const void *before,
-                     const void *after)
+static void diff_value(struct diff *d, const struct schema_key *key, const void *before,
+                       const void *after)
 {
     char text[2][VALUE_BYTES];
     struct str s[2];
-    const void *a = (const char *)before + key->offset, *b = (const char *)after + key->offset;
-    if (key->type == SCHEMA_SECTION) {
-        diff_section(d, key->name, key->section, a, b);
-        return;
-    }
-    if (same_value(key, a, b))
-        return;
     for (int i = 0; i < 2; i++) {
         str_init(&s[i], text[i], VALUE_BYTES);
-        schema_print_value(key, i == 0 ? a : b, &s[i]);
+        schema_print_value(key, i == 0 ? before : after, &s[i]);
     }
-    put_line(d, key->name, text[0], text[1], effect_of(d, key));
+    put_line(d, key->name, text[0], text[1], effect_of(d, key, before, after));
+}
+
+static void diff_key(struct diff *d, const struct schema_key *key, const void *before,
+                     const void *after)
+{
+    const void *a = (const char *)before + key->offset, *b = (const char *)after + key->offset;
+    const struct schema_node *outer[] = { d->written[0], d->written[1] };
+    const struct schema_node *own[] = { value_of(outer[0], key->name),
+                                        value_of(outer[1], key->name) };
+    if (key->type == SCHEMA_SECTION) {
+        memcpy(d->written, own, sizeof(own));
+        diff_section(d, key->name, key->section, a, b);
+        memcpy(d->written, outer, sizeof(outer));
+    } else if (!same_value(key, a, b)) {
+        diff_value(d, key, a, b);
+    } else if (key->type == SCHEMA_CUSTOM && !same_node(own[0], own[1])) {
+        /* Whatever it is, secrets may be in it. */
+        put_line(d, key->name, own[0] ? "as it was" : "not set",
+                 own[1] ? "as it is written now" : "not set", effect_of(d, key, a, b));
+    }
 }
 
 static void diff_rates(struct diff *d, const char *name, const struct behavior_direction *before,
@@ -384,10 +444,32 @@ static void diff_windows(struct diff *d, const struct model_conf *before,
     diff_texts(d, "energy.windows", &s[0], &s[1]);
 }
 
+/* What others bring to the top of the file. */
+static void diff_tops(struct diff *d, const struct config *before, const struct config *after)
+{
+    for (uint32_t i = 0; i < before->top_count; i++) {
+        const struct schema_section *section = before->tops[i];
+        if (i >= after->top_count || after->tops[i] != section)
+            continue;
+        d->written[0] = before->top_nodes[i];
+        d->written[1] = after->top_nodes[i];
+        d->effect = section->fixed ? NEEDS_RESTART : AT_ONCE;
+        diff_section(d, section->name, section, before->top_confs[i], after->top_confs[i]);
+    }
+    d->written[0] = d->written[1] = NULL;
+    d->effect = AT_ONCE;
+}
+
+static bool lets_go(const struct config_service *s)
+{
+    return s->driver && s->driver->lets_go;
+}
+
 size_t config_diff(const struct config *before, const struct config *after, struct str *out)
 {
     struct diff d = { .out = out, .path = "" };
     diff_section(&d, "", &config_section_top, before, after);
+    diff_tops(&d, before, after);
     diff_budgets(&d, &before->model, &after->model);
     diff_windows(&d, &before->model, &after->model);
     for (uint32_t i = 0; i < before->service_count; i++) {
@@ -396,13 +478,18 @@ size_t config_diff(const struct config *before, const struct config *after, stru
             diff_service(&d, before, after, a, b);
             continue;
         }
-        str_putf(out, "services.%s: removed (its instances are drained and stopped)\n", a->name);
+        str_putf(out, "services.%s: removed (%s)\n", a->name,
+                 lets_go(a) ? "let go: its instances stay as they are"
+                            : "its instances are drained and stopped");
         d.lines++;
     }
     for (uint32_t i = 0; i < after->service_count; i++) {
-        if (find_service(before, after->services[i].name))
+        const struct config_service *b = &after->services[i];
+        if (find_service(before, b->name))
             continue;
-        str_putf(out, "services.%s: added (its instances are started)\n", after->services[i].name);
+        str_putf(out, "services.%s: added (%s)\n", b->name,
+                 lets_go(b) ? "its instances are taken over as they are"
+                            : "its instances are started");
         d.lines++;
     }
     return d.lines;

@@ -68,6 +68,7 @@ static void put_key(const struct schema_key *key, struct str *out)
 /* What is shared between places is printed at the first of them. */
 struct printer {
     struct str *out;
+    const struct schema_section *const *tops; /* beside the keys of the top */
     size_t count;
     const struct schema_section *printed[SECTIONS_MAX];
 };
@@ -93,6 +94,11 @@ static void put_section(struct printer *p, const struct schema_section *section,
     str_put(p->out, "| key | value | default | |\n|---|---|---|---|\n");
     for (const struct schema_key *k = section->keys; k->name; k++)
         put_key(k, p->out);
+    for (size_t i = 0; section == &config_section_top && p->tops && p->tops[i]; i++)
+        put_key(&(struct schema_key){ .name = p->tops[i]->name,
+                                      .type = SCHEMA_SECTION,
+                                      .help = p->tops[i]->help },
+                p->out);
     for (const struct schema_key *k = section->keys; k->name; k++) {
         char inner[128];
         struct str s;
@@ -136,7 +142,7 @@ void config_print_reference(const struct config_sections *sections, struct str *
         "tables that read the file.\n\nThe file is YAML. Every number has a unit where it could "
         "have several: durations `250ms`, `10s`, `5m`, `1h30m`; sizes `64KiB`, `10MB`; ratios "
         "`80%` or `0.8`. Unknown keys and keys written twice are errors.\n");
-    struct printer p = { .out = out };
+    struct printer p = { .out = out, .tops = sections->tops };
     put_section(&p, &config_section_top, "", 0);
     put_drivers(&p, sections->provisioners, "services.NAME", 2);
     put_drivers(&p, sections->sources, "services.NAME.sources.NAME", 3);

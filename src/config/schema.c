@@ -175,6 +175,9 @@ int schema_unknown_key(struct schema_context *ctx, const struct schema_section *
                        const struct schema_node *key, struct err *err)
 {
     const char *near = schema_nearest_key(section, key->text);
+    for (const struct schema_hint *h = section->hints; h && h->name; h++)
+        if (strcmp(h->name, key->text) == 0)
+            return schema_fail(ctx, key, err, "unknown key \"%s\": %s", h->name, h->text);
     if (near)
         return schema_fail(ctx, key, err, "unknown key \"%.60s\"; did you mean \"%s\"?", key->text,
                            near);

@@ -56,15 +56,27 @@ struct schema_key {
                  struct err *err);
     bool required;
     bool resizes; /* of what an instance is made of: changed while it runs, nothing is replaced */
+    bool moves;   /* where instances are: what runs at the old place is left alone */
     const char *help;
+};
+
+/* A key that people bring from elsewhere, and what is said to them. */
+struct schema_hint {
+    const char *name;
+    const char *text; /* "here it is \"env\"" */
 };
 
 struct schema_section {
     const char *name;
     const char *help;
-    bool named;                    /* a map from names to such sections */
-    size_t size_bytes;             /* of the struct that it fills */
-    const struct schema_key *keys; /* ends with a key without name */
+    bool named;                      /* a map from names to such sections */
+    bool fixed;                      /* cannot change while plimsoll runs */
+    size_t size_bytes;               /* of the struct that it fills */
+    const struct schema_key *keys;   /* ends with a key without name */
+    const struct schema_hint *hints; /* ends with one without name; NULL = none */
+    bool lets_go; /* of a provisioner: its instances are not plimsoll's, and outlive the service */
+    /* What is right and yet not wise, for `check`; NULL = nothing. */
+    const char *(*note)(const void *section);
     /* Checks over several keys, and what follows from them; places errors with schema_error(). NULL
      * = nothing to check. Not called for a nested section that nobody wrote: its keys then have
      * their defaults, and `required` asks for nothing. */

@@ -101,20 +101,14 @@ static void act_publish(struct controller *c, const struct action *a)
 static void act_drain(struct controller *c, const struct action *a)
 {
     const struct fleet_instance *f = fleet_find(&c->fleet, a->service, a->number);
-    struct service_view v;
-    char id[MODEL_NAME_MAX + 16];
     c->publish = true;
-    if (!control_view(c->control, a->service, &v))
-        return;
-    fmt(id, sizeof(id), "%s-%u", v.conf->name, a->number);
-    controller_note(c, STORE_EVENT_INSTANCE, v.conf->name, id, "draining");
+    controller_note_draining(c, a->service, a->number);
     if (f && !f->address[0]) {
         struct event e = { .type = EVENT_DRAINED,
                            .service = (int32_t)a->service,
                            .number = a->number };
         controller_emit(c, &e);
-    } else if (!c->gauges) /* no proxy: nothing is in flight that could be known */
-        log_debug("%s: draining without a proxy", id);
+    }
 }
 
 void controller_keep_decision(struct controller *c, const struct decision *d)

@@ -127,7 +127,6 @@ static void on_round(uv_timer_t *timer)
 
 static void hear_driver(struct alerts_heard *h, const struct event *e)
 {
-    h->engine_down = !e->flag;
     fmt(h->engine_text, sizeof(h->engine_text), "%s", e->text);
 }
 

@@ -7,10 +7,10 @@
 
 #include "base/fmt.h"
 #include "controller/alerts_int.h"
+#include "drivers/command.h"
 #include "sys/mem.h"
 
 #define COMMAND_MS 30000
-#define WORDS_MAX 256
 
 /* It lives until its process, its input and its timer are closed, whoever waits for it. */
 struct alerts_command {
@@ -79,36 +79,10 @@ static void on_written(uv_write_t *write, int status)
     close_one(&r->input);
 }
 
-/* Our own, but for what is meant for us alone: tokens by which the keeper knows its children. */
-static char **build_environment(void)
-{
-    size_t count = 0, n = 0;
-    while (environ[count])
-        count++;
-    char **env = calloc(count + 1, sizeof(*env));
-    for (size_t i = 0; env && i < count; i++)
-        if (strncmp(environ[i], "PLIMSOLL_", 9) != 0)
-            env[n++] = environ[i];
-    return env;
-}
-
-/* As with `run`: a single text with more than a word in it is the shell's. */
-static void build_command(const struct schema_list *words, char **argv)
-{
-    if (words->count == 1 && strpbrk(words->items[0], " ;&|<>()`$\n")) {
-        const char *const shell[] = { "/bin/sh", "-c", words->items[0], NULL };
-        memcpy(argv, shell, sizeof(shell));
-        return;
-    }
-    size_t count = MIN(words->count, (size_t)WORDS_MAX);
-    memcpy(argv, words->items, count * sizeof(argv[0]));
-    argv[count] = NULL;
-}
-
 static int spawn(struct alerts_command *r, const struct schema_list *words, uv_loop_t *loop)
 {
-    char *argv[WORDS_MAX + 4];
-    _cleanup_free_ char **env = build_environment();
+    char *argv[COMMAND_ARGV_MAX];
+    _cleanup_free_ char **env = command_environment();
     uv_stdio_container_t stdio[3] = {
         { .flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&r->input },
         { .flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO },
@@ -120,7 +94,7 @@ static int spawn(struct alerts_command *r, const struct schema_list *words, uv_l
                                      .flags = UV_PROCESS_DETACHED,
                                      .stdio_count = ARRAY_LEN(stdio),
                                      .stdio = stdio };
-    build_command(words, argv);
+    command_words(words, argv);
     options.file = argv[0];
     return env ? uv_spawn(loop, &r->process, &options) : UV_ENOMEM;
 }

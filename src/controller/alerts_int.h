@@ -14,9 +14,8 @@
 /* What a service's view does not show, from the events. */
 struct alerts_heard {
     bool crashed; /* the newest failure was an end by itself, not a failed start */
-    bool engine_down;
-    char engine_text[ALERTS_TROUBLE_MAX];
-    double slo_mean[3]; /* of p50, p95, p99, in s, over about a minute */
+    char engine_text[ALERTS_TROUBLE_MAX]; /* why its engine does not answer */
+    double slo_mean[3];                   /* of p50, p95, p99, in s, over about a minute */
     uint32_t slo_count[3], slo_quiet[3];
 };
 
@@ -31,7 +30,7 @@ struct alerts {
     char host[64];
 
     struct alerts_heard heard[MODEL_SERVICES_MAX];
-    bool lease_lost;         /* in the round before */
+    bool lease_passed_on;    /* lost, and in the round before somebody else led */
     int64_t clock_offset_us; /* wall - boot */
 
     struct alerts_delivery *on_way[ALERT_TARGETS_MAX];

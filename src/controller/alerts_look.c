@@ -85,10 +85,11 @@ static void look_at_starts(struct alerts *a, const struct service_view *v, int64
     if (v->start_failures == 0)
         h->crashed = false;
     else if (h->crashed && v->start_failures >= CRASHES_MIN)
-        say(a, now_us, ALERT_CRASH_LOOP, v->conf->name, "", "%u times in a row: %s",
-            v->start_failures, v->trouble);
-    else if (!h->crashed)
-        say(a, now_us, ALERT_START_FAILURES, v->conf->name, "", "%s", v->trouble);
+        say(a, now_us, ALERT_CRASH_LOOP, v->conf->name, "", "%u times in a row%s%s",
+            v->start_failures, v->start_trouble ? ": " : "",
+            v->start_trouble ? v->start_trouble : "");
+    else if (!h->crashed && v->start_trouble && !v->driver_down)
+        say(a, now_us, ALERT_START_FAILURES, v->conf->name, "", "%s", v->start_trouble);
 }
 
 static void look_at_sources(struct alerts *a, const struct service_view *v, int64_t now_us)
@@ -144,11 +145,12 @@ static void look_at_slo(struct alerts *a, const struct service_view *v, int64_t 
 
 static void look_at_engine(struct alerts *a, const struct service_view *v, int64_t now_us)
 {
-    const struct alerts_heard *h = &a->heard[v->slot];
-    int driver = h->engine_down ? controller_provisioner(a->c, v->slot) : -1;
-    if (driver >= 0)
-        say(a, now_us, ALERT_ENGINE_DOWN, "", provision_all[driver]->name, "%s does not answer: %s",
-            provision_all[driver]->name, h->engine_text);
+    const char *text = a->heard[v->slot].engine_text;
+    int driver = v->driver_down ? controller_provisioner(a->c, v->slot) : -1;
+    const struct provision_ops *ops = driver >= 0 ? provision_all[driver] : NULL;
+    if (ops) /* with a section at the top it is one for all, else each service has its own */
+        say(a, now_us, ALERT_ENGINE_DOWN, ops->engine ? "" : v->conf->name, ops->name, "%s: %s",
+            ops->name, text[0] ? text : "it does not answer");
 }
 
 /* -- of the whole ------------------------------------------------------------------------------ */
@@ -238,12 +240,18 @@ void alerts_look(struct alerts *a, int64_t now_us)
         of_all[i](a, now_us);
 }
 
+/* It is so until somebody else leads; when this one leads again, nothing of it is left. */
 void alerts_look_at_lease(struct alerts *a, int64_t now_us)
 {
     const struct leadership *l = &a->c->lead;
+    const char *other = l->leader.self ? "" : l->leader.name;
     bool lost = !l->held && l->why[0] && !l->leaving;
-    if (lost && !a->lease_lost)
-        say(a, now_us, ALERT_LEASE_LOST, "", l->member, "%s led and does not any more: %s",
-            l->member, l->why);
-    a->lease_lost = lost;
+    if (lost && !a->lease_passed_on)
+        say(a, now_us, ALERT_LEASE_LOST, "", l->member,
+            "%s led and does not any more: %s; %s leads now", l->member, l->why,
+            other[0] ? other : "nobody");
+    a->lease_passed_on = lost && other[0];
+    for (uint32_t i = 0; i < ALERT_MAX && l->held; i++)
+        if (a->book.alerts[i].kind == ALERT_LEASE_LOST)
+            a->book.alerts[i].keep_us = 0;
 }

@@ -82,11 +82,15 @@ void controller_tell_drivers(struct controller *c)
 static void hand_to_core(struct controller *c)
 {
     if (controller_leads(c) || !c->followed) {
-        struct event e = { .type = EVENT_CONFIG, .service = -1, .conf = &c->config->model };
+        struct event e = { .type = EVENT_CONFIG,
+                           .service = -1,
+                           .flag = c->phase == PHASE_FINDING || c->phase == PHASE_LIVE,
+                           .conf = &c->config->model };
         controller_emit(c, &e);
         controller_pump(c);
     } else {
         controller_tell_drivers(c);
+        own_file_compare(c);
         controller_rotate_journal(c, false); /* its head knows what is this machine's */
     }
 }
@@ -165,7 +169,10 @@ static void note_changes(struct controller *c, const struct str *changes)
     struct str s;
     str_init(&s, text, sizeof(text));
     for (const char *p = changes->p; *p; p++)
-        str_put(&s, *p == '\n' ? "; " : (char[]){ *p, '\0' });
+        if (*p != '\n')
+            str_put_char(&s, *p);
+        else if (p[1])
+            str_put(&s, "; ");
     controller_note(c, STORE_EVENT_CONFIG, "", "", "reloaded: %s",
                     s.len > 0 ? text : "nothing changed");
 }

@@ -25,15 +25,18 @@ static struct store *backend_store(void *ctx)
     return c->store;
 }
 
-static int backend_log_path(void *ctx, const char *service, uint32_t number, char *buf, size_t cap)
+static int backend_log_path(void *ctx, const char *service, uint32_t number, char *buf, size_t cap,
+                            struct err *err)
 {
     struct controller *c = ctx;
     int32_t slot = control_find(c->control, service);
     int driver = slot < 0 ? -1 : controller_provisioner(c, (uint32_t)slot);
+    int rc = 0;
     if (driver >= 0 && provision_all[driver]->follow_log)
-        provision_all[driver]->follow_log(c->provisioners[driver], (uint32_t)slot, number);
+        rc =
+            provision_all[driver]->follow_log(c->provisioners[driver], (uint32_t)slot, number, err);
     process_log_path(c->options->state_dir, service, number, buf, cap);
-    return access(buf, R_OK) == 0 ? 0 : -ENOENT;
+    return rc == 0 && access(buf, R_OK) < 0 ? -ENOENT : rc;
 }
 
 static json_t *lines_json(const char *text)
@@ -103,16 +106,7 @@ static void command_operator(struct controller *c, const struct admin_command *c
                        .op = ops[cmd->type],
                        .count = cmd->count,
                        .flag = cmd->flag };
-    char id[MODEL_NAME_MAX + 16] = "";
     struct service_view v;
-    if (cmd->number > 0)
-        fmt(id, sizeof(id), "%s-%u", cmd->service, cmd->number);
-    char count[16] = "";
-    if (cmd->type == ADMIN_SCALE)
-        fmt(count, sizeof(count), " to %d", cmd->count);
-    controller_note(c, STORE_EVENT_OPERATOR, cmd->service, id, "asked for: %s%s%s",
-                    operator_op_name(e.op), count,
-                    cmd->type == ADMIN_SCALE && cmd->flag ? ", also over max" : "");
     controller_emit(c, &e);
     controller_pump(c);
     if (control_view(c->control, cmd->slot, &v))
@@ -169,9 +163,7 @@ static json_t *backend_gauges(void *ctx)
 static int backend_journal(void *ctx, uint64_t segment, uint64_t offset, struct journal_chunk *ret)
 {
     struct controller *c = ctx;
-    char directory[512];
-    fmt(directory, sizeof(directory), "%s/journal", c->options->state_dir);
-    return journal_tail(directory, segment, offset, JOURNAL_BYTES_A_TIME, ret);
+    return journal_tail(c->journal, segment, offset, JOURNAL_BYTES_A_TIME, ret);
 }
 
 static json_t *backend_alerts(void *ctx)

@@ -139,11 +139,11 @@ struct controller {
     struct leadership lead;
     struct follow *follow;
     struct alerts *alerts;
-    int64_t recovered_wall_us; /* of the newest event in the journal that was found */
-    char admin_token[512];     /* "" = none */
-    bool knows_pool;           /* as it is, or was a moment ago: fit to be published */
-    bool followed;             /* the core is what the leader's journal says */
-    bool first_start;          /* of the keeper: the configuration file is read afresh */
+    int64_t recovered_us, recovered_wall_us; /* of the newest event in the journal that was found */
+    char admin_token[512];                   /* "" = none */
+    bool knows_pool;  /* as it is, or was a moment ago: fit to be published */
+    bool followed;    /* the core is what the leader's journal says */
+    bool first_start; /* of the keeper: the configuration file is read afresh */
 
     struct link_peer keeper, proxy;
     struct gauges *gauges; /* mapped; NULL = none */
@@ -194,9 +194,10 @@ struct controller {
     struct arena core_arena;
     uint32_t stop_asked; /* by a signal, not yet acted on while FINDING */
     bool reload_asked;
-    char listen_error[256];   /* of the newest LISTEN that failed */
-    char admin_trouble[256];  /* the admin address cannot be had; "" = it can, or is off */
-    char config_trouble[256]; /* the newest reload that failed; "" = none */
+    char listen_error[256];     /* of the newest LISTEN that failed */
+    char admin_trouble[256];    /* the admin address cannot be had; "" = it can, or is off */
+    char config_trouble[256];   /* the newest reload that failed; "" = none */
+    char own_file_trouble[320]; /* of a standby: it is not what the leader has; "" = it is */
     struct totals totals;
     struct spending spending;
     struct discovery *discovery; /* discovery.c's; NULL = nothing was discovered yet */
@@ -232,10 +233,11 @@ void controller_note(struct controller *c, enum store_event_kind kind, const cha
 void controller_note_trouble(void *ctx, uint32_t slot, bool trouble, const char *text);
 /* The same, kept for the status (driver_notes.c). */
 void controller_note_driver(void *ctx, uint32_t slot, bool trouble, const char *text);
-/* Of an instance: before the core has taken the event, and after it, when it was in `before`. */
+/* Before the core has taken the event; of an instance's probe after it, when it was in `before`. */
 void controller_note_event(struct controller *c, const struct event *e);
 void controller_note_health(struct controller *c, const struct event *e,
                             enum instance_state before);
+void controller_note_draining(struct controller *c, uint32_t slot, uint32_t number);
 enum instance_state controller_state_of(const struct controller *c, const struct event *e);
 
 /* actions.c */
@@ -250,6 +252,7 @@ int leader_configure(struct controller *c, const struct config *config, struct e
 int leader_open(struct controller *c, struct err *err);
 void leader_close(struct controller *c);
 bool leader_may_act(void *ctx);
+int64_t leader_left_us(void *ctx);
 uint64_t leader_token(void *ctx);
 /* Gives the lease back, and goes on with controller_stop_next(). */
 void leader_resign(struct controller *c);
@@ -257,6 +260,10 @@ void leader_resign(struct controller *c);
 bool leader_in_group(const struct controller *c);
 /* 0, or -EINVAL: a reload would change the lease. */
 int leader_check_reload(const struct controller *c, const struct config *config, struct err *err);
+/* Who leads, as far as can be known; "" = nobody, or nobody can know. */
+const char *leader_name(const struct controller *c);
+/* A member has refused our admin token: what to look at. */
+void leader_explain_refusal(const struct controller *c, char *ret, size_t cap);
 /* Commands that change something are the leader's. 0, or -EAGAIN with a text that says who leads.
  */
 int controller_may_change(const struct controller *c, struct err *err);
@@ -276,6 +283,15 @@ void follow_close(struct controller *c);
 bool follow_is_catching_up(const struct controller *c);
 /* A sentence for status while the leader cannot be followed, else "". */
 const char *follow_trouble(const struct controller *c);
+/* The one who is followed has lost the lease, as its journal says. */
+bool follow_is_in_vain(const struct controller *c);
+/* Of the one who was followed last: "NAME, which ...". "" = there was none. */
+void follow_say_last(const struct controller *c, char *ret, size_t cap);
+
+/* own_file.c: this machine's file beside what the core has been given. */
+bool own_file_is_cores(const struct controller *c);
+/* Of a standby: tells, once, when they have come to differ or agree. */
+void own_file_compare(struct controller *c);
 
 /* recover.c: the core's state and the running configuration from the journal. Returns 1 when there
  * was one, 0 when not. */

@@ -146,6 +146,7 @@ static int open_drivers(struct controller *c, struct err *err)
                                   .ctx = c,
                                   .emit = on_driver_event,
                                   .may_act = leader_may_act,
+                                  .left_us = leader_left_us,
                                   .token = leader_token,
                                   .number_of = controller_number_of,
                                   .discovered = controller_rediscover,

@@ -20,6 +20,8 @@
 #define ERRORS_MAX 16
 #define ARENA_BYTES ((size_t)64 * 1024 * 1024)
 #define WAIT_MS 100
+#define FAULTS_MAX 32 /* those beyond are told when some of these are put right */
+#define FAULT_BYTES 400
 
 struct line {
     const char *text; /* without its end */
@@ -27,6 +29,13 @@ struct line {
     const char *place; /* for people */
     bool out;          /* wrong, or below something that is */
     uint32_t number;   /* in the text composed last */
+    uint32_t round;    /* a service: in which round its first line was left out; 0 = none was */
+};
+
+/* A text for each place where something is wrong. */
+struct faults {
+    size_t count;
+    char text[FAULTS_MAX][FAULT_BYTES];
 };
 
 struct discovery {
@@ -36,7 +45,8 @@ struct discovery {
     struct arena arena;
     struct line *lines;
     size_t line_count;
-    char trouble[512], trouble_before[512];
+    uint32_t round;             /* of reading and leaving out */
+    struct faults faults, told; /* as it is, and as the events have it */
 };
 
 /* --- the lines --- */
@@ -60,6 +70,8 @@ static int begin_lines(struct discovery *d)
     arena_done(&d->arena);
     mem_arena_init(&d->arena, ARENA_BYTES);
     d->line_count = 0;
+    d->round = 0;
+    d->faults.count = 0;
     d->lines = ARENA_ARRAY(&d->arena, struct line, LINES_MAX);
     return d->lines ? 0 : -ENOMEM;
 }
@@ -166,10 +178,16 @@ static char *compose(struct discovery *d, const char *base, size_t *ret_bytes)
 
 /* --- what is wrong --- */
 
+/* Once for each place. */
 static void say(struct discovery *d, const char *place, const char *text)
 {
-    size_t n = strlen(d->trouble);
-    fmt(d->trouble + n, sizeof(d->trouble) - n, "%s%s: %s", n > 0 ? "; " : "", place, text);
+    struct faults *f = &d->faults;
+    size_t bytes = strlen(place);
+    for (size_t i = 0; i < f->count; i++)
+        if (strncmp(f->text[i], place, bytes) == 0 && f->text[i][bytes] == ':')
+            return;
+    if (f->count < FAULTS_MAX)
+        fmt(f->text[f->count++], FAULT_BYTES, "%s: %s", place, text);
 }
 
 static int64_t line_of(const struct err *error)
@@ -203,19 +221,36 @@ static size_t last_service(const struct discovery *d)
     return at;
 }
 
+static struct line *service_of(struct discovery *d, size_t at)
+{
+    while (at > 0 && d->lines[at].indent > d->lines[0].indent)
+        at--;
+    return &d->lines[at];
+}
+
+/* That a line is left out may make others of its service wrong: they go without a word. */
+static void refuse(struct discovery *d, size_t at, const char *text)
+{
+    struct line *service = service_of(d, at);
+    if (service->round == 0)
+        service->round = d->round;
+    if (service->round == d->round)
+        say(d, d->lines[at].place, text);
+    else
+        log_info("left out too: %s: %s", d->lines[at].place, text);
+    leave_out(d, at);
+}
+
 /* False = nothing was left to leave out. */
 static bool leave_out_wrong(struct discovery *d, const struct err *errors, size_t count)
 {
-    const char *said = "";
     bool any = false;
+    d->round++;
     for (size_t i = 0; i < count; i++) {
         size_t at = find_line(d, &errors[i]);
         if (at == d->line_count)
             continue;
-        if (strcmp(d->lines[at].place, said) != 0 && !strstr(d->trouble, d->lines[at].place))
-            say(d, d->lines[at].place, errors[i].text);
-        said = d->lines[at].place;
-        leave_out(d, at);
+        refuse(d, at, errors[i].text);
         any = true;
     }
     if (any || count == 0)
@@ -247,14 +282,23 @@ static int read_with(struct discovery *d, struct arena *arena, const char *path,
     }
 }
 
-static void tell_trouble(struct discovery *d)
+static void tell_new(struct discovery *d, enum store_event_kind kind, const struct faults *now,
+                     const struct faults *before)
 {
-    if (strcmp(d->trouble, d->trouble_before) == 0)
-        return;
-    bool over = !d->trouble[0];
-    controller_note(d->controller, over ? STORE_EVENT_RESOLVED : STORE_EVENT_ALERT, "", "", "%s",
-                    over ? d->trouble_before : d->trouble);
-    str_copy(d->trouble_before, sizeof(d->trouble_before), d->trouble);
+    for (size_t i = 0; i < now->count; i++) {
+        size_t n = 0;
+        while (n < before->count && strcmp(before->text[n], now->text[i]) != 0)
+            n++;
+        if (n == before->count)
+            controller_note(d->controller, kind, "", "", "%s", now->text[i]);
+    }
+}
+
+static void tell_faults(struct discovery *d)
+{
+    tell_new(d, STORE_EVENT_RESOLVED, &d->told, &d->faults);
+    tell_new(d, STORE_EVENT_ALERT, &d->faults, &d->told);
+    d->told = d->faults;
 }
 
 int discovery_load(struct controller *c, struct arena *arena, struct config **ret,
@@ -272,7 +316,6 @@ int discovery_load(struct controller *c, struct arena *arena, struct config **re
         return 0;
     arena_done(arena);
     mem_arena_init(arena, ARENA_BYTES);
-    d->trouble[0] = '\0';
     rc = read_with(d, arena, c->options->config_path, base, ret, own, ERRORS_MAX, &count);
     if (rc < 0) {
         *ret_error_count = MIN(count, errors_cap);
@@ -331,14 +374,13 @@ static void follow_engines(struct discovery *d)
     struct controller *c = d->controller;
     _cleanup_free_ char *base = running_base(c->config);
     _cleanup_free_ char *path = strdup(c->config->path);
-    d->trouble[0] = '\0';
     if (!base || !path || collect(d) < 0)
         return;
     int rc;
     do
         rc = try_apply(d, path, base);
     while (rc == -EAGAIN);
-    tell_trouble(d);
+    tell_faults(d);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -358,9 +400,10 @@ void controller_rediscover(void *ctx)
         uv_timer_start(&d->timer, on_timer, 0, 0);
 }
 
-const char *discovery_trouble(const struct controller *c)
+const char *discovery_trouble(const struct controller *c, size_t n)
 {
-    return c->discovery ? c->discovery->trouble : "";
+    const struct discovery *d = c->discovery;
+    return d && n < d->faults.count ? d->faults.text[n] : NULL;
 }
 
 static void on_closed(uv_handle_t *handle)

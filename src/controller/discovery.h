@@ -20,6 +20,6 @@ int discovery_load(struct controller *c, struct arena *arena, struct config **re
 /* driver_env.discovered: `ctx` is the controller. The running configuration follows on a later turn
  * of the loop, when plimsoll is neither starting nor stopping. */
 void controller_rediscover(void *ctx);
-/* What was left out, and why; "" = nothing. */
-const char *discovery_trouble(const struct controller *c);
+/* What was left out, and why: the n-th place; NULL = there are not so many. */
+const char *discovery_trouble(const struct controller *c, size_t n);
 void discovery_close(struct controller *c);

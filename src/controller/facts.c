@@ -98,9 +98,10 @@ static void put_engines(struct controller *c, struct admin_facts *f)
 static void put_group(struct controller *c, struct admin_group_facts *g)
 {
     *g = (struct admin_group_facts){ .driver = c->lead.ops ? c->lead.ops->name : "file",
+                                     .owner = c->lead.owner,
                                      .held = c->lead.held,
                                      .token = c->lead.token,
-                                     .leader = c->lead.leader.name };
+                                     .leader = leader_name(c) };
     members_facts(c, g);
 }
 
@@ -137,8 +138,13 @@ void controller_facts(void *ctx, struct admin_facts *f)
     put_engines(c, f);
     add_trouble(f, c->lead.trouble);
     add_trouble(f, follow_trouble(c));
+    if (leader_in_group(c) && !controller_leads(c) && !f->group.leader[0])
+        add_trouble(f, "nobody leads, as far as is known: nothing is started or stopped; the "
+                       "proxies go on");
+    add_trouble(f, c->own_file_trouble);
     add_trouble(f, c->config_trouble);
-    add_trouble(f, discovery_trouble(c));
+    for (size_t n = 0; discovery_trouble(c, n); n++)
+        add_trouble(f, discovery_trouble(c, n));
     add_trouble(f, c->admin_trouble);
     journal_trouble(c->journal, journal_text, sizeof(journal_text));
     add_trouble(f, journal_text);

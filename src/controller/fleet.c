@@ -84,7 +84,9 @@ struct fleet_instance *fleet_place(struct fleet *f, const struct journal_place *
     struct fleet_instance *i = fleet_add(f, p->service, p->number);
     if (!i)
         return NULL;
-    i->pid = p->pid;
+    bool same = p->ref && p->ref[0] && strcmp(p->ref, i->ref) == 0;
+    if (p->pid > 0 || !same) /* who is found again may not be said with its pid */
+        i->pid = p->pid;
     i->driver = p->driver ? driver_named(p->driver) : i->driver;
     str_copy(i->address, sizeof(i->address), p->address ? p->address : "");
     str_copy(i->ref, sizeof(i->ref), p->ref ? p->ref : "");

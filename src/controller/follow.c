@@ -15,8 +15,9 @@
 #include "sys/mem.h"
 
 #define PAUSE_MS 250
-#define RETRY_MS 1000   /* after an answer that was none */
-#define PUZZLED_MS 5000 /* after one that says nothing to us: of another version, perhaps */
+#define RETRY_MS 1000      /* after an answer that was none */
+#define PUZZLED_MS 5000    /* after one that says nothing to us: of another version, perhaps */
+#define SILENT_US US_PER_S /* who has answered since then has been there to the end */
 
 struct follow {
     struct controller *c;
@@ -24,32 +25,39 @@ struct follow {
     struct lease_member leader; /* who is followed; name "" = nobody */
     uint64_t segment, offset;   /* what to ask for next */
     struct player player;
-    bool playing;         /* the player is there */
-    bool catching_up;     /* the core is at some moment of the past, with the pool of then */
-    bool news;            /* the event being played is not in the store yet */
-    int64_t kept_wall_us; /* of the newest event that is */
+    bool playing;     /* the player is there */
+    bool catching_up; /* the core is at some moment of the past, with the pool of then */
+    bool in_vain;     /* the journal says that its lease is lost */
+    bool news;        /* the event being played is not in the store yet */
+    int64_t kept_us, kept_wall_us; /* of the newest event that is */
+    enum instance_state before;    /* of the event's instance */
+    char last[LEASE_NAME_MAX];     /* who was followed last; "" = nobody yet */
+    int64_t heard_us;              /* when */
     uv_timer_t timer;
     char trouble[256];
 };
 
 /* --- what a player's walk means for the controller --- */
 
-/* The player's core is what the controller shows and publishes. */
+/* The player's core is what the controller shows and publishes, and whose slots drivers go by. */
 static void show(struct follow *f)
 {
-    f->c->control = f->player.control;
-    f->c->core_config = f->player.config;
+    struct controller *c = f->c;
+    c->control = f->player.control;
+    c->core_config = f->player.config;
+    controller_tell_drivers(c);
+    own_file_compare(c);
 }
 
 static int on_head(void *ctx)
 {
     struct follow *f = ctx;
     struct controller *c = f->c;
+    c->followed = c->knows_pool = true;
     show(f);
     free(c->control_memory); /* the core before, if it was our own */
     c->control_memory = NULL;
     controller_drop_arena(&c->core_arena);
-    c->followed = c->knows_pool = true;
     core_time_set(c, f->player.now_us);
     controller_rotate_journal(c, true);
     c->publish = true;
@@ -57,22 +65,43 @@ static int on_head(void *ctx)
     return 0;
 }
 
+/* Clocks may have been put back, and a core's time begins anew with a journal: an event that both
+ * say is older is one that was kept. */
+static bool is_news(const struct follow *f, const struct event *e)
+{
+    return e->now_us > f->kept_us || e->wall_us > f->kept_wall_us;
+}
+
 static int on_event(void *ctx, const struct event *e, const struct journal_config *config)
 {
     struct follow *f = ctx;
     struct controller *c = f->c;
     core_time_set(c, e->now_us);
-    f->news = e->wall_us > f->kept_wall_us;
+    f->news = is_news(f, e);
+    f->before = controller_state_of(c, e);
     if (journal_needs_rotation(c->journal, e->now_us))
         controller_rotate_journal(c, false);
     journal_put_event(c->journal, e, config);
     c->totals.events++;
     if (!f->news)
         return 0;
-    f->kept_wall_us = e->wall_us;
+    f->kept_us = MAX(f->kept_us, e->now_us);
+    f->kept_wall_us = MAX(f->kept_wall_us, e->wall_us);
     controller_note_event(c, e);
     if (e->type == EVENT_SAMPLES && e->service >= 0 && e->service < MODEL_SERVICES_MAX)
         sampling_keep(c, e);
+    return 0;
+}
+
+static int on_stepped(void *ctx, const struct event *e)
+{
+    struct follow *f = ctx;
+    if (e->type == EVENT_CONFIG)
+        show(f);
+    if (e->type == EVENT_LEASE)
+        f->in_vain = !e->flag;
+    if (e->type == EVENT_PROBE && e->service >= 0 && f->news)
+        controller_note_health(f->c, e, f->before);
     return 0;
 }
 
@@ -83,8 +112,14 @@ static int on_action(void *ctx, const struct action *a)
     c->publish |= a->type == ACTION_PUBLISH || a->type == ACTION_DRAIN;
     if (a->type == ACTION_RECORD)
         journal_put_decision(c->journal, a->decision);
-    if (a->type == ACTION_RECORD && f->news)
+    if (!f->news)
+        return 0;
+    if (a->type == ACTION_RECORD)
         controller_keep_decision(c, a->decision);
+    if (a->type == ACTION_DRAIN)
+        controller_note_draining(c, a->service, a->number);
+    if (a->type == ACTION_ALERT)
+        controller_note_trouble(c, a->service, a->flag, a->text);
     return 0;
 }
 
@@ -99,6 +134,7 @@ static int begin_playing(struct follow *f)
     f->player.on_head = on_head;
     f->player.on_event = on_event;
     f->player.on_action = on_action;
+    f->player.on_stepped = on_stepped;
     f->player.ctx = f;
     f->playing = true;
     return 0;
@@ -113,8 +149,6 @@ static int play(struct follow *f, const struct follow_answer *a, struct err *err
     f->player.generation = c->generation + 1;
     rc = journal_read_lines(a->text, a->bytes, "its journal", f->offset == 0 ? 1 : 2, player_record,
                             &f->player, err);
-    if (c->followed)
-        show(f);
     journal_flush(c->journal, controller_now(c));
     return rc;
 }
@@ -190,19 +224,22 @@ static void on_lines(struct follow *f, const struct follow_answer *a)
 static void on_answer(void *ctx, const struct follow_answer *a)
 {
     struct follow *f = ctx;
-    char text[64];
+    char text[256];
+    if (a->status != 0)
+        f->heard_us = clock_now_us();
     if (a->status == 200 && a->segment > 0) {
         on_lines(f, a);
-    } else if (a->status == 404) {
+    } else if (a->status == 404 && f->segment > 0) { /* rotated away, or there only in memory */
         from_newest(f);
+        ask_in(f, PAUSE_MS);
+    } else if (a->status == 404) {
         say_trouble(f, "it has no journal yet", RETRY_MS);
+    } else if (a->status == 401) {
+        leader_explain_refusal(f->c, text, sizeof(text));
+        say_trouble(f, text, RETRY_MS);
     } else {
         fmt(text, sizeof(text), "it answers with status %d", a->status);
-        say_trouble(f,
-                    a->status == 0     ? a->error
-                    : a->status == 401 ? "it refuses our admin token"
-                                       : text,
-                    RETRY_MS);
+        say_trouble(f, a->status == 0 ? a->error : text, RETRY_MS);
     }
 }
 
@@ -218,6 +255,7 @@ static struct follow *follow_new(struct controller *c)
         return NULL;
     }
     f->c = c;
+    f->kept_us = c->recovered_us;
     f->kept_wall_us = c->recovered_wall_us;
     uv_timer_init(&c->loop, &f->timer);
     f->timer.data = f;
@@ -236,9 +274,13 @@ void follow_leader(struct controller *c)
     follow_fetch_cancel(f->fetcher);
     uv_timer_stop(&f->timer);
     f->leader = is_other ? *leader : (struct lease_member){ 0 };
+    if (is_other) {
+        str_copy(f->last, sizeof(f->last), leader->name);
+        f->heard_us = clock_now_us();
+    }
     f->trouble[0] = '\0';
     from_newest(f);
-    f->catching_up = false;
+    f->catching_up = f->in_vain = false;
     ask(f);
 }
 
@@ -251,7 +293,9 @@ void follow_end(struct controller *c)
     uv_timer_stop(&f->timer);
     f->leader = (struct lease_member){ 0 };
     f->trouble[0] = '\0';
-    f->catching_up = false;
+    f->catching_up = f->in_vain = false;
+    f->last[0] = '\0';
+    f->kept_us = controller_now(c);
     f->kept_wall_us = clock_wall_us();
     if (f->playing && c->followed) {
         c->control_memory = TAKE_PTR(f->player.memory);
@@ -273,6 +317,26 @@ bool follow_is_catching_up(const struct controller *c)
 const char *follow_trouble(const struct controller *c)
 {
     return c->follow ? c->follow->trouble : "";
+}
+
+bool follow_is_in_vain(const struct controller *c)
+{
+    return c->follow && c->follow->in_vain;
+}
+
+void follow_say_last(const struct controller *c, char *ret, size_t cap)
+{
+    const struct follow *f = c->follow;
+    char since[32];
+    ret[0] = '\0';
+    if (!f || !f->last[0])
+        return;
+    int64_t silent_us = us_sub(clock_now_us(), f->heard_us);
+    num_format_duration_short(since, sizeof(since), silent_us);
+    if (f->in_vain || silent_us < SILENT_US)
+        fmt(ret, cap, "%s, which gave the lease up", f->last);
+    else
+        fmt(ret, cap, "%s, not heard of for %s", f->last, since);
 }
 
 static void on_closed(uv_handle_t *handle)

@@ -75,17 +75,52 @@ bool leader_in_group(const struct controller *c)
     return c->lead.ops && c->lead.ops->shared;
 }
 
+/* A leader whose journal says that it lost the lease may have it again, but not as far as is known;
+ * nor does one lead for sure that neither it nor the lease's keeper tells of. */
+const char *leader_name(const struct controller *c)
+{
+    bool unheard = c->lead.trouble[0] && follow_trouble(c)[0];
+    return unheard || follow_is_in_vain(c) ? "" : c->lead.leader.name;
+}
+
+void leader_explain_refusal(const struct controller *c, char *ret, size_t cap)
+{
+    const char *file = c->config->admin_token_file;
+    fmt(ret, cap, "it refuses our admin token: what is in admin-token-file (here %s) differs there",
+        file ? file : "none");
+}
+
+/* `was` no longer leads, or another one does; of this machine on_held() tells. */
+static void note_leader(struct controller *c, const struct lease_member *was,
+                        const struct lease_member *is)
+{
+    char last[LEASE_NAME_MAX + 64];
+    if (strcmp(was->name, is->name) == 0 || !leader_in_group(c))
+        return;
+    follow_say_last(c, last, sizeof(last));
+    if (is->name[0] && !is->self)
+        controller_note(c, STORE_EVENT_CONTROLLER, "", "", "%s leads%s%s", is->name,
+                        last[0] ? ", after " : "", last);
+    else if (was->name[0] && !was->self)
+        controller_note(c, STORE_EVENT_CONTROLLER, "", "", "nobody leads, after %s",
+                        last[0] ? last : was->name);
+}
+
 static void on_held(void *ctx, bool held, uint64_t token, const char *why)
 {
     struct controller *c = ctx;
     struct leadership *l = &c->lead;
+    char last[LEASE_NAME_MAX + 64];
     l->held = held;
     l->token = token;
     str_copy(l->why, sizeof(l->why), held ? "" : why);
-    if (leader_in_group(c))
-        controller_note(
-            c, STORE_EVENT_CONTROLLER, "", "", "%s%s",
-            held ? "this machine leads now" : "this machine does not lead any more: ", l->why);
+    follow_say_last(c, last, sizeof(last));
+    if (leader_in_group(c) && held)
+        controller_note(c, STORE_EVENT_CONTROLLER, "", "", "this machine leads now%s%s",
+                        last[0] ? ", after " : "", last);
+    else if (leader_in_group(c))
+        controller_note(c, STORE_EVENT_CONTROLLER, "", "",
+                        "this machine does not lead any more: %s", l->why);
     if (held)
         controller_take_lead(c);
     else
@@ -98,11 +133,9 @@ static void on_group(void *ctx, const struct lease_member *leader,
 {
     struct controller *c = ctx;
     struct leadership *l = &c->lead;
-    const char *name = leader ? leader->name : "";
-    if (strcmp(name, l->leader.name) != 0)
-        log_info("%s%s", name[0] ? name : "nobody",
-                 name[0] ? " leads" : " leads, as far as is known");
+    struct lease_member was = l->leader;
     l->leader = leader ? *leader : (struct lease_member){ 0 };
+    note_leader(c, &was, &l->leader);
     l->member_count = MIN(count, (size_t)LEASE_MEMBERS_MAX);
     memcpy(l->members, members, l->member_count * sizeof(*members));
     members_set(c);
@@ -151,6 +184,12 @@ bool leader_may_act(void *ctx)
     return c->lead.self && c->lead.ops->may_act(c->lead.self);
 }
 
+int64_t leader_left_us(void *ctx)
+{
+    const struct controller *c = ctx;
+    return c->lead.ops->left_us ? c->lead.ops->left_us(c->lead.self) : US_NEVER;
+}
+
 uint64_t leader_token(void *ctx)
 {
     const struct controller *c = ctx;
@@ -190,7 +229,7 @@ int controller_may_change(const struct controller *c, struct err *err)
     const struct lease_member *leader = &c->lead.leader;
     if (!leader_in_group(c) || controller_leads(c))
         return 0;
-    if (!leader->name[0])
+    if (!leader_name(c)[0])
         return err_set(err, -EAGAIN, "nobody leads at this moment: try again");
     return err_set(err, -EAGAIN, "%s stands by: %s leads, ask it at %s", c->lead.member,
                    leader->name, leader->url[0] ? leader->url : "its own machine");

@@ -90,6 +90,7 @@ void controller_complete_config(struct config *config)
             continue;
         s->scale->template = p->template(s->driver_conf, controller_serves(s));
         s->scale->start_within_us = p->start_within_us(s->driver_conf);
+        s->scale->launch_within_us = p->launch_within_us;
         s->scale->can_choose_victim = p->caps & PROVISION_CAN_CHOOSE_VICTIM;
         s->scale->can_resize = p->caps & PROVISION_CAN_RESIZE && p->shape;
         s->scale->shape = s->scale->can_resize ? p->shape(s->driver_conf) : 0;

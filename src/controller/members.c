@@ -65,7 +65,7 @@ static void note_failure(struct member *m, int status, const char *error)
 {
     m->gone = m->left && strcmp(error, strerror(ECONNREFUSED)) == 0;
     if (status == 401)
-        fmt(m->trouble, sizeof(m->trouble), "it refuses our admin token");
+        leader_explain_refusal(m->group->c, m->trouble, sizeof(m->trouble));
     else if (status != 0)
         fmt(m->trouble, sizeof(m->trouble), "it answers with status %d", status);
     else
@@ -309,7 +309,7 @@ static struct admin_member_facts facts_of(const struct members *g, const struct 
         .name = info->name,
         .url = info->url,
         .self = info->self,
-        .leads = strcmp(g->c->lead.leader.name, info->name) == 0,
+        .leads = strcmp(leader_name(g->c), info->name) == 0,
         .age_us = m && m->heard_us > 0 ? clock_now_us() - m->heard_us : -1,
         .silent = m && m->silent && controller_leads(g->c),
         .trouble = !m                          ? ""

@@ -66,13 +66,6 @@ static void note_found(struct controller *c, const struct event *e)
     note_there(c, e, "found running");
 }
 
-static void note_start_failed(struct controller *c, const struct event *e)
-{
-    char id[ID_MAX];
-    controller_note(c, STORE_EVENT_ALERT, service_name(c, e->service), instance_id(c, e, id),
-                    "start failed: %s", e->text);
-}
-
 static void note_exited(struct controller *c, const struct event *e)
 {
     char id[ID_MAX];
@@ -95,16 +88,36 @@ static void note_resized(struct controller *c, const struct event *e)
                     e->flag ? "resized" : "cannot be resized: ", e->flag ? "" : e->text);
 }
 
+static void note_operator(struct controller *c, const struct event *e)
+{
+    char id[ID_MAX], count[16] = "";
+    bool scale = e->op == OPERATOR_SCALE;
+    if (scale)
+        fmt(count, sizeof(count), " to %d", e->count);
+    controller_note(c, STORE_EVENT_OPERATOR, service_name(c, e->service),
+                    e->number > 0 ? instance_id(c, e, id) : "", "asked for: %s%s%s",
+                    operator_op_name(e->op), count, scale && e->flag ? ", also over max" : "");
+}
+
 static void (*const notes[EVENT_TYPE_MAX])(struct controller *, const struct event *) = {
-    [EVENT_STARTED] = note_started, [EVENT_START_FAILED] = note_start_failed,
-    [EVENT_FOUND] = note_found,     [EVENT_EXITED] = note_exited,
-    [EVENT_LEAVING] = note_leaving, [EVENT_RESIZED] = note_resized,
+    [EVENT_STARTED] = note_started, [EVENT_FOUND] = note_found,
+    [EVENT_EXITED] = note_exited,   [EVENT_LEAVING] = note_leaving,
+    [EVENT_RESIZED] = note_resized, [EVENT_OPERATOR] = note_operator,
 };
 
 void controller_note_event(struct controller *c, const struct event *e)
 {
-    if (e->service >= 0 && e->number > 0 && notes[e->type])
+    bool is_about = e->number > 0 || e->type == EVENT_OPERATOR;
+    if (e->service >= 0 && is_about && notes[e->type])
         notes[e->type](c, e);
+}
+
+void controller_note_draining(struct controller *c, uint32_t slot, uint32_t number)
+{
+    struct event e = { .service = (int32_t)slot, .number = number };
+    char id[ID_MAX];
+    controller_note(c, STORE_EVENT_INSTANCE, service_name(c, e.service), instance_id(c, &e, id),
+                    "draining");
 }
 
 enum instance_state controller_state_of(const struct controller *c, const struct event *e)

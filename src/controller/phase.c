@@ -43,20 +43,6 @@ static void on_finding_timeout(uv_timer_t *timer)
     controller_pump(c);
 }
 
-/* Is it the same to the core? What is this machine's alone, as its addresses, is not. */
-static bool same_model(const struct config *a, const struct config *b)
-{
-    const struct model_conf *x = &a->model, *y = &b->model;
-    bool same = x->service_count == y->service_count && x->budget_count == y->budget_count &&
-                x->zone_count == y->zone_count &&
-                memcmp(x->services, y->services, x->service_count * sizeof(*x->services)) == 0 &&
-                memcmp(x->budgets, y->budgets, sizeof(x->budgets)) == 0 &&
-                memcmp(&x->carbon, &y->carbon, sizeof(x->carbon)) == 0;
-    for (uint32_t i = 0; same && i < x->zone_count; i++)
-        same = strcmp(x->zones[i].name, y->zones[i].name) == 0;
-    return same;
-}
-
 /* Law 5: what the core knew goes on, an unknown interval ends. Its configuration is this machine's
  * own from now on. */
 static void take_core(struct controller *c)
@@ -68,7 +54,7 @@ static void take_core(struct controller *c)
         c->history_next = MODEL_SERVICES_MAX;
     c->followed = false;
     controller_emit(c, &restart);
-    if (!c->core_config || !same_model(c->core_config, c->config)) {
+    if (!own_file_is_cores(c)) {
         controller_emit(c, &config);
     } else if (c->core_config != c->config) {
         c->core_config = c->config;

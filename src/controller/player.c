@@ -157,7 +157,7 @@ static int play(struct player *p, const struct journal_record *r)
     if (p->fleet &&
         (e.type == EVENT_EXITED || e.type == EVENT_START_FAILED || e.type == EVENT_FOUND_ALL))
         fleet_drop_gone(p->fleet, p->control, (uint32_t)e.service, p->generation);
-    return rc;
+    return rc < 0 || !p->on_stepped ? rc : p->on_stepped(p->ctx, &e);
 }
 
 int player_record(void *player, const struct journal_record *r)

@@ -26,10 +26,12 @@ struct player {
     struct fleet *fleet;
     uint64_t generation; /* of the next snapshot */
     /* Each may be NULL; < 0 ends the walk. A head whose snapshot was loaded; an event, before it is
-     * stepped; an action that it led to; a recorded decision. */
+     * stepped; an action that it led to; the same event, when the core, the configuration and the
+     * fleet have it; a recorded decision. */
     int (*on_head)(void *ctx);
     int (*on_event)(void *ctx, const struct event *e, const struct journal_config *config);
     int (*on_action)(void *ctx, const struct action *a);
+    int (*on_stepped)(void *ctx, const struct event *e);
     int (*on_recorded)(void *ctx, const struct journal_record *r);
     void *ctx;
     struct action *actions;

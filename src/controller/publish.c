@@ -116,7 +116,8 @@ static void put_service(struct controller *c, struct snapshot *s, const struct s
     int64_t wait_us = us_sub(v->backoff_until_us, controller_now(c));
     t->starting = v->starting > 0 && (v->backoff_until_us == 0 || wait_us < t->queue_deadline_us);
     if (v->ready == 0 && v->start_failures > 0)
-        str_copy(t->unavailable, sizeof(t->unavailable), v->trouble);
+        /* Whoever asks may be anybody: what is wrong inside is for those who see the status. */
+        str_copy(t->unavailable, sizeof(t->unavailable), "no instance is ready; try again later");
     put_instances(c, t, v, conf ? (uint32_t)conf->weight : 1);
     if (conf && conf->listener_count == 0 && t->instance_count == 0) { /* workers only */
         free(t->instances);

@@ -98,6 +98,7 @@ int controller_recover(struct controller *c)
     }
     unlink(mark);
     core_time_resume(c, &p.clock, p.now_us, p.wall_us);
+    c->recovered_us = p.now_us;
     c->recovered_wall_us = p.wall_us;
     take(c, &p);
     player_done(&p);

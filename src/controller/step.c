@@ -58,6 +58,22 @@ static void keep_driver(struct controller *c, const struct event *e)
     i->driver = driver >= 0 ? provision_all[driver] : i->driver;
 }
 
+/* Their engines may have run something of them before. */
+static void list_new_services(struct controller *c)
+{
+    bool wanted[CONTROLLER_PROVISIONERS_MAX] = { false };
+    struct service_view v;
+    for (uint32_t slot = 0; slot < MODEL_SERVICES_MAX; slot++) {
+        int driver =
+            control_view(c->control, slot, &v) && v.unlisted ? controller_provisioner(c, slot) : -1;
+        if (driver >= 0)
+            wanted[driver] = true;
+    }
+    for (size_t i = 0; provision_all[i]; i++)
+        if (wanted[i])
+            provision_all[i]->list(c->provisioners[i]);
+}
+
 /* A well instance that passes another probe is no news, and would be most of the journal. */
 static bool says_nothing(const struct controller *c, const struct event *e)
 {
@@ -100,6 +116,8 @@ static void step(struct controller *c, const struct queued_event *q)
         c->core_config = c->config;
         controller_drop_arena(&c->core_arena); /* where the one before was */
         controller_tell_drivers(c);
+        if (e->flag)
+            list_new_services(c);
         history_begin(c);
     }
 }

@@ -75,16 +75,25 @@ static void say_drain_again(struct control *c, struct control_service *s, struct
     i->again = false;
 }
 
+int64_t control_start_deadline_us(const struct control_service *s, const struct instance *i,
+                                  int64_t now_us)
+{
+    bool launching = !i->running && s->conf->launch_within_us > 0;
+    return us_add(now_us, launching ? s->conf->launch_within_us : s->conf->start_within_us);
+}
+
 static void give_up_start(struct control *c, struct control_service *s, struct instance *i)
 {
     if (!s->conf->can_choose_victim)
         i->deadline_us = US_NEVER; /* not ours to stop, and not waited for any more */
     else if (!begin_stop(c, s, i))
         return;
-    char within[32], what[128];
-    num_format_duration(within, sizeof(within), s->conf->start_within_us);
-    fmt(what, sizeof(what), "is not ready within %s%s%s", within, s->probe_text[0] ? ": " : "",
-        s->probe_text);
+    char within[32], what[sizeof(s->probe_text) + 64];
+    bool launching = !i->running && s->conf->launch_within_us > 0;
+    num_format_duration(within, sizeof(within),
+                        launching ? s->conf->launch_within_us : s->conf->start_within_us);
+    fmt(what, sizeof(what), "%s within %s%s%s", launching ? "does not run" : "is not ready", within,
+        s->probe_text[0] ? ": " : "", s->probe_text);
     control_start_failed(c, s, i, what);
 }
 
@@ -172,7 +181,7 @@ static bool launch(struct control *c, struct control_service *s, struct instance
     i->started_us = c->now_us;
     i->timed = true;
     i->launch = ++s->launches;
-    i->deadline_us = us_add(c->now_us, s->conf->start_within_us);
+    i->deadline_us = control_start_deadline_us(s, i, c->now_us);
     a->deadline_us = i->deadline_us;
     s->publish = true;
     return true;

@@ -391,7 +391,11 @@ int control_on_config(struct control *c, const struct event *e)
     memcpy(c->zones, m->zones, sizeof(c->zones));
     take_budgets(c, m);
     match_services(c, m);
+    int64_t until_us = c->list_until_us;
+    if (e->flag)
+        c->list_until_us = us_add(c->now_us, CONTROL_LIST_US);
     place_services(c, m);
+    c->list_until_us = until_us;
     control_link_services(c);
     FOR_EACH_SERVICE (s, c)
         control_mark_due(s, EVENT_CONFIG);

@@ -26,20 +26,32 @@ int control_on_started(struct control *c, const struct event *e)
     struct instance *i;
     if (!find(c, e, &s, &i))
         return -EINVAL;
+    if (!i->running && s->conf->launch_within_us > 0 && i->state == INSTANCE_STARTING)
+        i->deadline_us = us_add(c->now_us, s->conf->start_within_us);
     i->running = true;
     control_note_shape(i, e->shape);
     s->touched = true;
     return 0;
 }
 
-static void say_why(const struct event *e, const char *what, char *buf, size_t cap)
+#define WHY_MAX (sizeof(((struct event *)0)->text) + 64) /* nothing of a text is lost here */
+
+static void say_why(const struct event *e, const char *what, char buf[WHY_MAX])
 {
-    if (e->text[0] != '\0')
-        fmt(buf, cap, "%s: %.*s", what, (int)strnlen(e->text, sizeof(e->text)), e->text);
-    else if (e->type == EVENT_EXITED && !e->flag)
-        fmt(buf, cap, "%s with status %d", what, e->status);
+    int n = (int)strnlen(e->text, sizeof(e->text));
+    fmt(buf, WHY_MAX, "%s%s%.*s", what, n > 0 ? ": " : "", n, e->text);
+}
+
+/* Engines say "exited ..." themselves, if that is what it did. */
+static void say_end(const struct event *e, bool was_ready, char buf[WHY_MAX])
+{
+    const char *when = was_ready ? "" : " before it was ready";
+    if (e->text[0] == '\0' && !e->flag)
+        fmt(buf, WHY_MAX, "exited%s with status %d", when, e->status);
+    else if (e->text[0] == '\0')
+        fmt(buf, WHY_MAX, "exited%s", when);
     else
-        fmt(buf, cap, "%s", what);
+        say_why(e, was_ready ? "ended" : "ended before it was ready", buf);
 }
 
 int control_on_start_failed(struct control *c, const struct event *e)
@@ -53,8 +65,8 @@ int control_on_start_failed(struct control *c, const struct event *e)
     bool unexpected = instance_counts(i);
     control_move(c, s, i, INSTANCE_GONE);
     if (unexpected) {
-        char what[128];
-        say_why(e, "cannot be started", what, sizeof(what));
+        char what[WHY_MAX];
+        say_why(e, "cannot be started", what);
         control_start_failed(c, s, i, what);
     }
     return 0;
@@ -110,8 +122,8 @@ int control_on_exited(struct control *c, const struct event *e)
     control_move(c, s, i, INSTANCE_GONE);
     s->publish = true;
     if (unexpected) {
-        char what[128];
-        say_why(e, was_ready ? "exited" : "exited before it was ready", what, sizeof(what));
+        char what[WHY_MAX];
+        say_end(e, was_ready, what);
         control_start_failed(c, s, i, what);
     }
     return 0;
@@ -163,9 +175,10 @@ int control_on_resized(struct control *c, const struct event *e)
     if (shape != s->conf->shape || !instance_counts(i))
         return 0;
     i->replace = true;
-    char what[128];
-    say_why(e, "cannot be resized", what, sizeof(what));
-    control_trouble(s, TROUBLE_RESIZE, "%s-%u %s; %s", s->conf->name, i->number, what,
-                    s->conf->can_choose_victim ? "replaced instead" : "it stays as it is");
+    char what[WHY_MAX];
+    say_why(e, "cannot be resized", what);
+    control_trouble(s, TROUBLE_RESIZE, "%s: %s-%u %s",
+                    s->conf->can_choose_victim ? "replaced instead" : "it stays as it is",
+                    s->conf->name, i->number, what);
     return 0;
 }

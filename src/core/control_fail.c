@@ -14,8 +14,10 @@ void control_trouble(struct control_service *s, enum trouble_kind k, const char 
     struct trouble *t = &s->troubles[k];
     va_list args;
     va_start(args, format);
-    fmt_v(t->text, sizeof(t->text), format, args);
+    size_t wanted = fmt_v(t->text, sizeof(t->text), format, args);
     va_end(args);
+    if (wanted >= sizeof(t->text)) /* a reader must see that this is not all */
+        memcpy(t->text + sizeof(t->text) - sizeof("..."), "...", sizeof("..."));
     t->on = true;
     t->say = s->alert = true;
     s->publish = true;
@@ -72,18 +74,24 @@ void control_start_failed(struct control *c, struct control_service *s, const st
         s->failure_launch = s->launches;
         s->backoff_until_us = us_add(c->now_us, delay_us(s->start_failures, soon));
     }
-    char wait[32];
+    /* What follows from it comes first: it is short, and the cause may be cut. */
+    char wait[32], then[64] = "replaced at once";
     int64_t wait_us = s->backoff_until_us - c->now_us;
     num_format_duration_short(wait, sizeof(wait), MAX(wait_us, 0));
     if (!s->conf->can_choose_victim && i->state != INSTANCE_GONE)
-        control_trouble(s, TROUBLE_START, "%s-%u %s; only the engine can replace it", s->conf->name,
-                        i->number, what);
+        fmt(then, sizeof(then), "only the engine can replace it");
     else if (wait_us > 0)
-        control_trouble(s, TROUBLE_START, "%s-%u %s; tried again after %s", s->conf->name,
-                        i->number, what, wait);
-    else
-        control_trouble(s, TROUBLE_START, "%s-%u %s; replaced at once", s->conf->name, i->number,
-                        what);
+        fmt(then, sizeof(then), "tried again after %s", wait);
+    control_trouble(s, TROUBLE_START, "%s: %s-%u %s", then, s->conf->name, i->number, what);
+}
+
+/* As many as are wanted, none of them about to be replaced. */
+static bool all_ready(const struct control_service *s)
+{
+    int32_t ready = 0;
+    FOR_EACH_INSTANCE (i, s)
+        ready += i->state == INSTANCE_READY && !instance_outdated(i, s->conf->template);
+    return ready > 0 && ready >= s->count;
 }
 
 int64_t control_well_us(const struct control_service *s)
@@ -107,4 +115,7 @@ void control_check_well(struct control *c, struct control_service *s)
 {
     if (control_well_us(s) <= c->now_us)
         forgive(s);
+    else if (!s->troubles[TROUBLE_START].say && all_ready(s))
+        /* It was told, and is made good. The row goes on, for another failure soon. */
+        control_trouble_over(s, TROUBLE_START);
 }

@@ -347,6 +347,9 @@ struct action *control_emit(struct control *c, const struct control_service *s,
 struct action *control_emit_for(struct control *c, const struct control_service *s,
                                 const struct instance *i, enum action_type type);
 bool control_has_room(const struct control *c);
+/* When a start that is under way at `now_us` is to be given up. */
+int64_t control_start_deadline_us(const struct control_service *s, const struct instance *i,
+                                  int64_t now_us);
 /* Decides what is due, and then lets everything follow from it. */
 void control_settle(struct control *c, struct control_service *s);
 void control_follow(struct control *c, struct control_service *s);

@@ -108,7 +108,7 @@ static void driver_back(struct control *c, struct control_service *s)
     /* While the engine was away nothing could start: the time does not count. */
     FOR_EACH_INSTANCE (i, s) {
         if (i->state == INSTANCE_STARTING || i->state == INSTANCE_WARMING)
-            i->deadline_us = MAX(i->deadline_us, us_add(c->now_us, s->conf->start_within_us));
+            i->deadline_us = MAX(i->deadline_us, control_start_deadline_us(s, i, c->now_us));
         i->again = i->again || instance_awaits(i);
     }
 }
@@ -182,9 +182,9 @@ static void rebase_instance(const struct control_service *s, struct instance *i,
     i->state_us = now_us;
     i->started_us = now_us;
     i->ready_us = i->ready_us != 0 ? now_us : 0;
-    i->deadline_us = us_add(now_us, i->state == INSTANCE_STARTING   ? s->conf->start_within_us
-                                    : i->state == INSTANCE_DRAINING ? s->conf->drain_us
-                                                                    : 0);
+    i->deadline_us = i->state == INSTANCE_STARTING   ? control_start_deadline_us(s, i, now_us)
+                     : i->state == INSTANCE_DRAINING ? us_add(now_us, s->conf->drain_us)
+                                                     : now_us;
     i->told_us = i->told_us != 0 ? now_us : 0;
     i->timed = false;
     memset(i->sample_us, 0, sizeof(i->sample_us));

@@ -382,6 +382,7 @@ static void walk_identity(struct walk *w, struct service_conf *conf, bool *leavi
     walk_i32(w, &conf->surge, 0, INT32_MAX);
     walk_us(w, &conf->drain_us);
     walk_us(w, &conf->start_within_us);
+    walk_us(w, &conf->launch_within_us);
     walk_u32(w, &conf->health.fail_after, UINT32_MAX);
     walk_u32(w, &conf->health.pass_after, UINT32_MAX);
     walk_us(w, &conf->health.replace_after_us);

@@ -17,14 +17,13 @@
 #define RETRY_US_MIN (100 * US_PER_MS)
 #define RETRY_US_MAX (1 * US_PER_S)
 #define RETRY_DOUBLINGS_MAX 4
-#define RIVAL_TAKINGS 3
 
 #define MEMBER_ERRANDS \
     (BIT(ELECT_SESSION) | BIT(ELECT_LOOK) | BIT(ELECT_PRESENCE) | BIT(ELECT_STREAM))
 
 static const uint8_t wanted[ELECT_STATE_MAX] = {
     [ELECT_OUT] = BIT(ELECT_SESSION),
-    [ELECT_IN] = MEMBER_ERRANDS,
+    [ELECT_IN] = MEMBER_ERRANDS | BIT(ELECT_FAREWELL),
     [ELECT_LEADING] = MEMBER_ERRANDS,
     [ELECT_LEAVING] = BIT(ELECT_FAREWELL),
 };
@@ -44,11 +43,6 @@ int64_t elect_margin_us(int64_t ttl_us)
 bool elect_may_act(const struct elect *e, int64_t now_us)
 {
     return e->state == ELECT_LEADING && now_us < e->valid_until_us;
-}
-
-bool elect_has_rival(const struct elect *e)
-{
-    return e->takings >= RIVAL_TAKINGS;
 }
 
 static void move(struct elect *e, enum elect_state to, const char *why, struct elect_out *out)
@@ -79,6 +73,7 @@ static void end_session(struct elect *e, int64_t now_us, const char *why, struct
 {
     move(e, ELECT_OUT, why, out);
     forget_errands(e);
+    e->old_lease = e->lease;
     e->lease = 0;
     e->ttl_us = e->conf.ttl_us;
     e->unproven.sent_us = 0;
@@ -109,7 +104,6 @@ static void on_grant(struct elect *e, const struct elect_event *v, struct elect_
     e->lease = v->lease;
     e->ttl_us = v->ttl_us;
     e->vacant = e->look_again = e->present = false;
-    e->takings = 0;
     e->errands[ELECT_SESSION].due_us = sent_us + v->ttl_us / 3;
     e->errands[ELECT_LOOK].due_us = v->now_us;
     e->errands[ELECT_PRESENCE].due_us = v->now_us;
@@ -125,7 +119,7 @@ static void look_at(struct elect *e, int64_t at_us)
 static void on_keep(struct elect *e, const struct elect_event *v, struct elect_out *out)
 {
     if (v->ttl_us == 0) {
-        end_session(e, v->now_us, "it has expired in etcd", out);
+        end_session(e, v->now_us, "the lease has expired in etcd", out);
         return;
     }
     int64_t sent_us = e->errands[ELECT_SESSION].sent_us;
@@ -155,7 +149,6 @@ static void check_presence(struct elect *e, const struct elect_event *v, int64_t
     if (!e->present || v->view.self_lease == e->lease ||
         look_sent_us <= e->errands[ELECT_PRESENCE].sent_us)
         return;
-    e->takings += v->view.self_lease != 0;
     e->present = false;
     e->errands[ELECT_PRESENCE].due_us = v->now_us;
 }
@@ -178,9 +171,11 @@ static void on_view(struct elect *e, const struct elect_event *v, struct elect_o
         e->token = v->view.leader_token;
         move(e, ELECT_LEADING, NULL, out);
     } else if (!ours && e->state == ELECT_LEADING) {
-        move(e, ELECT_IN, "somebody has removed its key", out);
+        move(e, ELECT_IN, "somebody has removed the leader's key", out);
     }
     e->vacant = v->view.leader_lease == 0;
+    if (!e->vacant && v->view.leader_lease == e->old_lease)
+        e->errands[ELECT_FAREWELL].due_us = v->now_us;
     e->errands[ELECT_LOOK].due_us = v->now_us + look_pause_us(e);
     e->look_again = false;
 }
@@ -204,9 +199,18 @@ static void on_stream(struct elect *e, const struct elect_event *v, struct elect
     look_soon(e, v->now_us); /* what changed before it was open */
 }
 
+/* Also when it has failed: a lease ends by itself, and a view that shows the old one is a reason to
+ * try again. */
+static void end_farewell(struct elect *e, struct elect_out *out)
+{
+    e->errands[ELECT_FAREWELL].due_us = US_NEVER;
+    if (e->state == ELECT_LEAVING)
+        move(e, ELECT_GONE, NULL, out);
+}
+
 static void on_farewell(struct elect *e, const struct elect_event *v, struct elect_out *out)
 {
-    move(e, ELECT_GONE, NULL, out);
+    end_farewell(e, out);
 }
 
 static void (*const on_answer[ELECT_OP_MAX])(struct elect *e, const struct elect_event *v,
@@ -229,7 +233,7 @@ static void fail(struct elect *e, int errand, int64_t now_us, struct elect_out *
 {
     e->errands[errand].id = 0;
     if (errand == ELECT_FAREWELL) {
-        move(e, ELECT_GONE, NULL, out); /* the lease will end by itself */
+        end_farewell(e, out);
         return;
     }
     if (errand == ELECT_LOOK)
@@ -312,6 +316,11 @@ static int64_t patience_us(const struct elect *e)
     return MIN(e->ttl_us / 4, PATIENCE_US_MAX);
 }
 
+static int64_t lease_of(const struct elect *e, int errand)
+{
+    return errand == ELECT_FAREWELL && e->state != ELECT_LEAVING ? e->old_lease : e->lease;
+}
+
 static void send_due(struct elect *e, int64_t now_us, struct elect_out *out)
 {
     for (int i = 0; i < ELECT_ERRAND_MAX; i++) {
@@ -324,7 +333,7 @@ static void send_due(struct elect *e, int64_t now_us, struct elect_out *out)
         out->requests[out->count++] = (struct elect_request){
             .op = e->errands[i].op,
             .id = e->errands[i].id,
-            .lease = e->lease,
+            .lease = lease_of(e, i),
             .ttl_us = e->ttl_us,
             .deadline_us = e->errands[i].deadline_us,
         };
@@ -354,7 +363,7 @@ void elect_step(struct elect *e, const struct elect_event *event, struct elect_o
 {
     *ret = (struct elect_out){ 0 };
     if (has_session(e) && event->now_us >= e->valid_until_us)
-        end_session(e, event->now_us, "it could not be renewed in time", ret);
+        end_session(e, event->now_us, "the lease could not be renewed in time", ret);
     take_event(e, event, ret);
     give_up_late(e, event->now_us, ret);
     send_due(e, event->now_us, ret);

@@ -21,7 +21,8 @@
  * themselves.)
  *
  * A transaction without an answer may have happened, or happen yet. Nothing is concluded from it:
- * the key is read, and if our lease holds it, it is ours. */
+ * the key is read, and if our lease holds it, it is ours. If a lease holds it that we have given
+ * up, we end that one: nobody need wait for it. */
 #pragma once
 
 #include <stdbool.h>
@@ -39,7 +40,7 @@ enum elect_op {
                      */
     ELECT_REGISTER, /* put our member key under the lease */
     ELECT_WATCH,    /* tell of every change of a key from now on; replaces an earlier one */
-    ELECT_REVOKE,   /* end the lease and with it all keys under it */
+    ELECT_REVOKE,   /* end that lease and with it all keys under it */
     ELECT_OP_MAX,
 };
 
@@ -93,7 +94,7 @@ enum elect_errand {
     ELECT_LOOK,     /* READ or CAMPAIGN */
     ELECT_PRESENCE, /* REGISTER */
     ELECT_STREAM,   /* WATCH */
-    ELECT_FAREWELL, /* REVOKE */
+    ELECT_FAREWELL, /* REVOKE, of the lease or of the one before */
     ELECT_ERRAND_MAX,
 };
 
@@ -124,8 +125,8 @@ struct elect {
     uint64_t token; /* LEADING */
     bool vacant;    /* nobody leads, as the newest view has it */
     bool look_again;
-    bool present; /* our member key has been put */
-    unsigned takings;
+    bool present;      /* our member key has been put */
+    int64_t old_lease; /* the one before: given up, but etcd may not know; 0 = none */
     struct {
         int64_t sent_us, ttl_us;
         uint64_t term, after_id; /* a read with a larger id proves it */
@@ -143,7 +144,5 @@ void elect_init(struct elect *e, const struct elect_conf *conf);
 void elect_step(struct elect *e, const struct elect_event *event, struct elect_out *ret);
 /* Provably the leader at this moment. */
 bool elect_may_act(const struct elect *e, int64_t now_us);
-/* Another machine seems to go by our name: it has taken our member key again and again. */
-bool elect_has_rival(const struct elect *e);
 
 int64_t elect_margin_us(int64_t ttl_us);

@@ -23,7 +23,8 @@ enum event_type {
                         ready as far as the proxy knows */
     EVENT_FOUND_ALL, /* service's list is complete: what was not found is gone */
     EVENT_DRIVER,    /* flag = the engine answers again; else text */
-    EVENT_CONFIG,    /* conf */
+    EVENT_CONFIG,    /* conf; flag = what runs of services that are new will be listed: FOUND and
+                        FOUND_ALL of each follow */
     EVENT_OPERATOR,  /* op, service, number, count */
     EVENT_LEASE,     /* flag = held; token */
     EVENT_RESTART,   /* the controller was away: an unknown interval ends now. Comes first, before a

@@ -65,10 +65,11 @@ struct service_conf {
     /* The engine stops the instance we name. Else it is asked for one fewer, says itself who goes,
      * and replaces what is outdated or ill as it likes: nobody can be protected there. */
     bool can_choose_victim;
-    bool can_resize;         /* a running instance can be given another shape */
-    uint64_t shape;          /* hash of what can be changed while it runs; 0 = nothing can */
-    int64_t start_within_us; /* ready within this, or it is a failed start */
-    int64_t drain_us;        /* connections of a draining instance are cut after this */
+    bool can_resize;          /* a running instance can be given another shape */
+    uint64_t shape;           /* hash of what can be changed while it runs; 0 = nothing can */
+    int64_t start_within_us;  /* ready within this, or it is a failed start */
+    int64_t launch_within_us; /* and before that, STARTED within this of START; 0 = both in one */
+    int64_t drain_us;         /* connections of a draining instance are cut after this */
     int64_t window_in_us; /* scale-in looks at this window, default 60 s; scale-out looks at now */
     struct health_conf health;
     struct behavior_conf behavior;
@@ -169,13 +170,17 @@ struct service_view {
     bool operator_forced;   /* over max */
     bool paused;
     bool leaving;         /* removed from the configuration, or the whole program stops */
+    bool unlisted;        /* its engine is still to say what runs */
     bool driver_down;     /* its engine does not answer: nothing is started or stopped */
     int32_t schedule_min; /* min and max as a schedule has moved them now; -1 = not */
     int32_t schedule_max;
     int64_t backoff_until_us; /* no start before; 0 = none */
     uint32_t start_failures;  /* in a row */
-    int64_t start_us;         /* START to ready: the longest of the last 8; 10 s when none was */
-    char trouble[160];        /* why it is not as it should be, for people; "" = all well */
-    uint32_t instance_count;  /* slots at `instances`, those GONE included */
+    /* Why the newest start failed, and not all that are wanted have become ready since; NULL = all
+     * is well. Until the next step. */
+    const char *start_trouble;
+    int64_t start_us;        /* START to ready: the longest of the last 8; 10 s when none was */
+    char trouble[160];       /* why it is not as it should be, for people; "" = all well */
+    uint32_t instance_count; /* slots at `instances`, those GONE included */
     const struct instance *instances;
 };

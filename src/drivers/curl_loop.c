@@ -62,8 +62,8 @@ static void on_socket_ready(uv_poll_t *poll, int status, int events)
     struct watch *w = CONTAINER_OF(poll, struct watch, poll);
     struct curl_loop *l = w->owner;
     int running, flags = 0;
-    if (status < 0)
-        flags = CURL_CSELECT_ERR;
+    if (status < 0) /* curl's next read or write meets it, and says what it is */
+        events = UV_READABLE | UV_WRITABLE;
     if (events & UV_READABLE)
         flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)

@@ -34,6 +34,9 @@ struct driver_env {
      * changed in an engine, at the point from which the request can no longer be held back. False:
      * it is dropped without a word, for another controller decides now. */
     bool (*may_act)(void *ctx);
+    /* Where may_act() says yes: for how long that is proven already, US_NEVER = for ever. For what
+     * can lie in a queue after it was sent. NULL = for ever. */
+    int64_t (*left_us)(void *ctx);
     /* The lease's fencing token: larger for each leader. Goes along with what is changed, where an
      * engine can keep it. */
     uint64_t (*token)(void *ctx);
@@ -107,6 +110,9 @@ struct provision_ops {
     uint64_t (*shape)(const void *conf);
     /* Most time from START to ready, and other facts that core wants from the section. */
     int64_t (*start_within_us)(const void *conf);
+    /* Most time from START to STARTED where that is the engine's own: it pulls images, and others
+     * wait there before it. 0 = it is a part of the other. */
+    int64_t launch_within_us;
     int (*open)(const struct driver_env *env, void **ret, struct err *err);
     /* The services it is responsible for from now on (after each config, and after one is
      * forgotten): those of the configuration, and those that are leaving. Instances of services
@@ -131,8 +137,9 @@ struct provision_ops {
     void (*sample)(void *self, const struct source_service *service, int64_t now_us,
                    struct source_sink *sink);
     /* Somebody reads STATE/log/NAME.log: what the engine keeps of the instance's output goes there,
-     * and goes on for some minutes. NULL = it is written there anyway. */
-    void (*follow_log)(void *self, uint32_t slot, uint32_t number);
+     * and goes on for some minutes. 0 = what there is is there; -EAGAIN = it is on its way: ask
+     * again soon; else `err` says why none of it comes. NULL = it is written there anyway. */
+    int (*follow_log)(void *self, uint32_t slot, uint32_t number, struct err *err);
     /* The services that the engine itself describes (labels), as they stand. NULL = none. */
     size_t (*discover)(void *self, struct driver_discovery *items, size_t cap);
     /* The keeper said something; true = it was for this driver. NULL = not interested. */

@@ -65,7 +65,7 @@ struct snapshot_service {
     int64_t slow_start_us;
     int64_t drain_us;      /* a draining instance's connections are cut after this */
     bool starting;         /* an instance is on its way: with none ready, queue rather than 503 */
-    char unavailable[160]; /* why there is none, for the 503's body; "" = no special reason */
+    char unavailable[160]; /* the 503's body, for anybody to read; "" = no special reason */
     uint32_t instance_count;
     struct snapshot_instance *instances;
 };

@@ -213,8 +213,8 @@ static int fill(struct writing *w, sqlite3 *from, const char *identity, const ch
     return rc;
 }
 
-static int write_aside(const char *state_dir, const char *aside, const char *identity,
-                       const char *host, struct err *err)
+static int write_aside(const char *state_dir, const char *path, const char *aside,
+                       const char *identity, const char *host, struct err *err)
 {
     char database[PATH_MAX];
     _cleanup_db_ sqlite3 *from = NULL;
@@ -227,7 +227,7 @@ static int write_aside(const char *state_dir, const char *aside, const char *ide
                       strerror(errno));
     int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
-        return err_at(err, -errno, aside, "cannot be written: %s", strerror(errno));
+        return err_at(err, -errno, path, "cannot be written: %s", strerror(errno));
     close(fd);
     int rc = open_db(database, SQLITE_OPEN_READONLY, &from, err);
     if (rc == 0)
@@ -246,7 +246,7 @@ int backup_write(const char *state_dir, const char *path, const char *identity, 
     if (access(path, F_OK) == 0 && backup_check(path, ret, &why) < 0)
         return err_at(err, -EEXIST, path,
                       "exists, and is no backup of plimsoll's; remove it, or give another name");
-    int rc = write_aside(state_dir, aside, identity, host, err);
+    int rc = write_aside(state_dir, path, aside, identity, host, err);
     if (rc == 0)
         rc = backup_check(aside, ret, err);
     if (rc == 0 && rename(aside, path) < 0)

@@ -1,6 +1,7 @@
 /* The journal's writing side: a buffer of lines, one write(2) a turn, segments that follow each
  * other. It never waits for a disk to come back and never guesses: a segment that lost a line is
- * left as it is, and the next one starts with a snapshot. */
+ * left as it is, and the next one starts with a snapshot. One that no disk takes stays in memory,
+ * for those who follow. */
 #include "store/journal.h"
 
 #include <dirent.h>
@@ -23,6 +24,15 @@
 #define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(17))
 /* A turn's events are some kilobytes and a snapshot some megabytes; more is a runaway. */
 #define BUFFER_MAX ((size_t)256 * 1024 * 1024)
+/* What follows the head of a segment in memory. */
+#define MEMORY_MAX ((size_t)8 * 1024 * 1024)
+/* Those have numbers that no file has, nor one of another life. */
+#define MEMORY_NUMBER(wall_us) ((UINT64_C(1) << 60) + (uint64_t)(wall_us))
+
+struct lines {
+    char *text;
+    size_t used, cap;
+};
 
 struct journal {
     char *directory, *version;
@@ -37,9 +47,12 @@ struct journal {
     int trouble;         /* errno of the newest failure; 0 = none since */
     uint64_t dropped;
 
-    char *buffer;
-    size_t used, cap;
+    struct lines buffer;
     uint32_t waiting; /* lines in the buffer */
+
+    struct lines memory;     /* a segment that could not be written, head first */
+    uint64_t memory_segment; /* 0 = there is none */
+    size_t memory_head;      /* bytes */
 };
 
 static int compare_numbers(const void *a, const void *b)
@@ -126,60 +139,60 @@ void journal_close(struct journal *j)
     mem_closep(&j->fd);
     free(j->directory);
     free(j->version);
-    free(j->buffer);
+    free(j->buffer.text);
+    free(j->memory.text);
     free(j);
 }
 
-/* The segment is over before its time: what waits is lost, and the next one continues nothing. */
-static int break_off(struct journal *j, int rc, int64_t now_us)
+/* The segment is over before its time: what waits is lost, and the next one continues nothing. It
+ * is tried at `retry_at_us`. */
+static int break_off(struct journal *j, int rc, int64_t retry_at_us)
 {
     mem_closep(&j->fd);
     j->fd = -1;
     j->continues = false;
     j->trouble = -rc;
-    j->retry_at_us = us_add(now_us, j->retry_us);
+    j->retry_at_us = retry_at_us;
     j->dropped += j->waiting;
     j->waiting = 0;
-    j->used = 0;
+    j->buffer.used = 0;
     return rc;
 }
 
 bool journal_needs_rotation(const struct journal *j, int64_t now_us)
 {
     if (j->fd < 0)
-        return now_us >= j->retry_at_us;
+        return now_us >= j->retry_at_us || j->memory.used - j->memory_head >= MEMORY_MAX;
     return j->size_bytes - j->head_bytes >= j->segment_bytes;
 }
 
 static int append(const char *text, size_t n, void *data)
 {
-    struct journal *j = data;
-    if (n > j->cap - j->used) {
-        size_t cap = MAX(j->used + n, MAX(2 * j->cap, (size_t)65536));
-        char *buffer = j->used + n <= BUFFER_MAX ? realloc(j->buffer, cap) : NULL;
-        if (!buffer)
+    struct lines *to = data;
+    if (n > to->cap - to->used) {
+        size_t cap = MAX(to->used + n, MAX(2 * to->cap, (size_t)65536));
+        char *grown = to->used + n <= BUFFER_MAX ? realloc(to->text, cap) : NULL;
+        if (!grown)
             return -1;
-        j->buffer = buffer;
-        j->cap = cap;
+        to->text = grown;
+        to->cap = cap;
     }
-    memcpy(j->buffer + j->used, text, n);
-    j->used += n;
+    memcpy(to->text + to->used, text, n);
+    to->used += n;
     return 0;
 }
 
-/* Consumes `line`. A line that cannot be put whole is taken back, and the segment is then broken:
- * a journal with a hole would replay to other decisions. */
-static int put_line(struct journal *j, json_t *line)
+/* Consumes `line`. One that cannot be put whole is taken back. */
+static int put_line(struct lines *to, json_t *line)
 {
-    size_t before = j->used;
-    int rc = line && json_dump_callback(line, append, j, DUMP_FLAGS) == 0 && append("\n", 1, j) == 0
-                 ? 0
-                 : -ENOMEM;
+    size_t before = to->used;
+    int rc =
+        line && json_dump_callback(line, append, to, DUMP_FLAGS) == 0 && append("\n", 1, to) == 0
+            ? 0
+            : -ENOMEM;
     json_decref(line);
     if (rc < 0)
-        j->used = before;
-    else
-        j->waiting++;
+        to->used = before;
     return rc;
 }
 
@@ -222,8 +235,8 @@ static json_t *head_json(const struct journal *j, const struct journal_snapshot 
 /* Everything in the buffer, or an error; a line cut in the middle is taken back if that works. */
 static int write_all(struct journal *j)
 {
-    for (size_t done = 0; done < j->used;) {
-        ssize_t n = write(j->fd, j->buffer + done, j->used - done);
+    for (size_t done = 0; done < j->buffer.used;) {
+        ssize_t n = write(j->fd, j->buffer.text + done, j->buffer.used - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
@@ -234,18 +247,18 @@ static int write_all(struct journal *j)
         }
         done += (size_t)n;
     }
-    j->size_bytes += (int64_t)j->used;
-    j->used = 0;
+    j->size_bytes += (int64_t)j->buffer.used;
+    j->buffer.used = 0;
     j->waiting = 0;
     return 0;
 }
 
 int journal_flush(struct journal *j, int64_t now_us)
 {
-    if (j->used == 0 || j->fd < 0)
+    if (j->buffer.used == 0 || j->fd < 0)
         return 0;
     int rc = write_all(j);
-    return rc < 0 ? break_off(j, rc, now_us) : 0;
+    return rc < 0 ? break_off(j, rc, now_us) : 0; /* the next one is tried at once */
 }
 
 static void remove_old(struct journal *j)
@@ -279,24 +292,44 @@ static int next_sequence(struct journal *j)
     return 0;
 }
 
+/* Either way the head is in the buffer, if there is memory for it. */
 static int create_segment(struct journal *j, const struct journal_snapshot *snapshot)
 {
     int rc = next_sequence(j);
-    if (rc < 0)
-        return rc;
-    _cleanup_free_ char *path = journal_path(j->directory, j->sequence);
-    if (!path)
+    if (put_line(&j->buffer, head_json(j, snapshot)) < 0)
         return -ENOMEM;
+    _cleanup_free_ char *path = rc < 0 ? NULL : journal_path(j->directory, j->sequence);
+    if (!path)
+        return rc < 0 ? rc : -ENOMEM;
     j->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
     if (j->fd < 0)
         return -errno;
     j->size_bytes = 0;
-    rc = put_line(j, head_json(j, snapshot));
-    if (rc == 0)
-        rc = write_all(j);
+    rc = write_all(j);
     if (rc < 0)
         unlink(path); /* a segment without its head is of no use to anybody */
     return rc;
+}
+
+static void forget_memory(struct journal *j)
+{
+    free(j->memory.text);
+    j->memory = (struct lines){ 0 };
+    j->memory_segment = 0;
+    j->memory_head = 0;
+}
+
+/* The head that no disk takes opens a segment in memory; one that is there goes on while it has
+ * room, for those who follow it would have to begin anew. */
+static void keep_in_memory(struct journal *j, int64_t wall_us)
+{
+    if (j->memory_segment && j->memory.used - j->memory_head < MEMORY_MAX)
+        return;
+    forget_memory(j);
+    j->memory = j->buffer;
+    j->memory_head = j->buffer.used;
+    j->memory_segment = j->buffer.used ? MEMORY_NUMBER(wall_us) : 0;
+    j->buffer = (struct lines){ 0 };
 }
 
 int journal_rotate(struct journal *j, const struct journal_snapshot *snapshot, int64_t now_us)
@@ -307,8 +340,11 @@ int journal_rotate(struct journal *j, const struct journal_snapshot *snapshot, i
     mem_closep(&j->fd);
     j->fd = -1;
     rc = create_segment(j, snapshot);
-    if (rc < 0)
-        return break_off(j, rc, now_us);
+    if (rc < 0) {
+        keep_in_memory(j, snapshot->wall_us);
+        return break_off(j, rc, us_add(now_us, j->retry_us));
+    }
+    forget_memory(j);
     j->head_bytes = j->size_bytes;
     j->continues = true;
     j->trouble = 0;
@@ -316,23 +352,32 @@ int journal_rotate(struct journal *j, const struct journal_snapshot *snapshot, i
     return 0;
 }
 
+/* Where lines go at this moment; NULL = nowhere. */
+static struct lines *lines_of(struct journal *j)
+{
+    return j->fd >= 0 ? &j->buffer : j->memory_segment ? &j->memory : NULL;
+}
+
+/* A line that cannot be put breaks its segment: a journal with a hole would replay to other
+ * decisions. */
 static void put_or_break(struct journal *j, const char *key, json_t *value, int64_t now_us)
 {
-    if (j->fd < 0) {
-        j->dropped++;
+    struct lines *to = lines_of(j);
+    int rc = to ? put_line(to, json_pack("{s:o}", key, value)) : 0;
+    if (!to)
         json_decref(value);
-        return;
-    }
-    if (put_line(j, json_pack("{s:o}", key, value)) < 0) {
-        j->dropped++;
-        break_off(j, -ENOMEM, now_us);
-    }
+    j->waiting += rc == 0 && j->fd >= 0;
+    j->dropped += rc < 0 || j->fd < 0; /* what is in memory only is in no file */
+    if (rc < 0 && j->fd < 0)
+        forget_memory(j);
+    if (rc < 0)
+        break_off(j, rc, us_add(now_us, j->retry_us));
 }
 
 void journal_put_event(struct journal *j, const struct event *e,
                        const struct journal_config *config)
 {
-    json_t *json = j->fd < 0 ? NULL : event_json(e);
+    json_t *json = lines_of(j) ? event_json(e) : NULL;
     if (json && config && json_object_set_new(json, "config", journal_config_json(config)) < 0) {
         json_decref(json);
         json = NULL;
@@ -342,7 +387,7 @@ void journal_put_event(struct journal *j, const struct event *e,
 
 void journal_put_decision(struct journal *j, const struct decision *d)
 {
-    put_or_break(j, "decision", j->fd < 0 ? NULL : decision_json(d), d->now_us);
+    put_or_break(j, "decision", lines_of(j) ? decision_json(d) : NULL, d->now_us);
 }
 
 bool journal_trouble(const struct journal *j, char *buf, size_t cap)
@@ -359,4 +404,14 @@ bool journal_trouble(const struct journal *j, char *buf, size_t cap)
 uint64_t journal_dropped(const struct journal *j)
 {
     return j->dropped;
+}
+
+struct journal_memory journal_memory(const struct journal *j)
+{
+    return (struct journal_memory){ .directory = j->directory,
+                                    .segment = j->memory_segment,
+                                    .text = j->memory.text,
+                                    .bytes = j->memory.used,
+                                    .lost =
+                                        j->fd < 0 && j->trouble == ENOMEM && !j->memory_segment };
 }

@@ -130,7 +130,8 @@ int journal_read_lines(char *text, size_t bytes, const char *path, size_t first,
                        int (*each)(void *ctx, const struct journal_record *r), void *ctx,
                        struct err *err);
 
-/* A piece of a journal as it stands in the files, for another machine that follows it. */
+/* A piece of a journal as it stands in the files, and in memory while none can be written: for
+ * another machine that follows it. */
 struct journal_chunk {
     char *text; /* whole lines, malloc'd */
     size_t bytes;
@@ -139,6 +140,7 @@ struct journal_chunk {
 
 /* From `offset` of a segment, or from the head of the newest one (0): at most `bytes`, but at least
  * one line when there is a whole one. Behind the last line of a segment follows the next one. 0 or
- * -errno; -ENOENT: there is no such segment any more, or nothing yet. */
-int journal_tail(const char *directory, uint64_t segment, uint64_t offset, size_t bytes,
+ * -errno; -ENOENT: there is no such segment any more, or nothing yet; -ENOMEM: lines are lost that
+ * neither a file nor memory took. */
+int journal_tail(const struct journal *j, uint64_t segment, uint64_t offset, size_t bytes,
                  struct journal_chunk *ret);

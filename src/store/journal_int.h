@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,16 @@
 int journal_list(const char *directory, uint64_t **ret_numbers, size_t *ret_count);
 /* malloc'd path of a segment, NULL when memory is short. */
 char *journal_path(const char *directory, uint64_t number);
+
+/* What the writer has beside its files: the segment that none of them takes. */
+struct journal_memory {
+    const char *directory;
+    uint64_t segment; /* 0 = none */
+    const char *text;
+    size_t bytes;
+    bool lost; /* there should be one, but memory is short as well */
+};
+struct journal_memory journal_memory(const struct journal *j);
 
 /* A configuration that was read; `config` points at the rest. */
 struct journal_config_copy {

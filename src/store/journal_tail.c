@@ -1,5 +1,6 @@
-/* The journal as a stream for others: whole lines of a segment's file from an offset on, and where
- * the next ones are. It understands no line, and keeps nothing between two questions. */
+/* The journal as a stream for others: whole lines of a segment from an offset on, and where the
+ * next ones are. The segment in memory, when there is one, comes behind those in files. It
+ * understands no line, and keeps nothing between two questions. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -57,8 +58,8 @@ static int read_lines(int fd, uint64_t offset, size_t bytes, struct journal_chun
     }
 }
 
-int journal_tail(const char *directory, uint64_t segment, uint64_t offset, size_t bytes,
-                 struct journal_chunk *ret)
+static int tail_file(const char *directory, uint64_t segment, uint64_t offset, size_t bytes,
+                     struct journal_chunk *ret)
 {
     _cleanup_free_ uint64_t *numbers = NULL;
     size_t count = 0;
@@ -83,4 +84,32 @@ int journal_tail(const char *directory, uint64_t segment, uint64_t offset, size_
     }
     *ret = chunk;
     return 0;
+}
+
+static int tail_memory(const struct journal_memory *m, uint64_t offset, struct journal_chunk *ret)
+{
+    struct journal_chunk chunk = { .segment = m->segment, .offset = m->bytes };
+    chunk.bytes = m->bytes - MIN((size_t)offset, m->bytes);
+    chunk.text = malloc(chunk.bytes ? chunk.bytes : 1);
+    if (!chunk.text)
+        return -ENOMEM;
+    memcpy(chunk.text, m->text + m->bytes - chunk.bytes, chunk.bytes);
+    *ret = chunk;
+    return 0;
+}
+
+int journal_tail(const struct journal *j, uint64_t segment, uint64_t offset, size_t bytes,
+                 struct journal_chunk *ret)
+{
+    struct journal_memory m = journal_memory(j);
+    if (m.lost)
+        return -ENOMEM;
+    if (m.segment && (segment == 0 || segment == m.segment))
+        return tail_memory(&m, segment ? offset : 0, ret);
+    int rc = tail_file(m.directory, segment, offset, bytes, ret);
+    if (rc == 0 && m.segment && ret->bytes == 0 && ret->segment == segment) {
+        ret->segment = m.segment;
+        ret->offset = 0;
+    }
+    return rc;
 }

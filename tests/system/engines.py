@@ -155,9 +155,9 @@ class Engine:
                 self.process.wait()
 
     def close(self):
-        if self.process and self.process.poll() is not None:  # it was killed: what lives on must end
-            self.start()
         with contextlib.suppress(OSError, AssertionError):
+            if self.process and self.process.poll() is not None:  # it was killed: what lives on must end
+                self.start()
             self.remove_containers()
         self.stop()
         self.drop_bridge()

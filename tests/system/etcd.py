@@ -12,6 +12,7 @@ import threading
 
 import pytest
 
+import netns
 from plimsoll import BUILD, free_port, reachable, wait
 from servers import Server
 
@@ -23,27 +24,28 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="need
 
 
 class Member(Server):
-    """One etcd."""
+    """One etcd, here or on a machine of netns.py."""
 
-    def __init__(self, directory, name, tls=None):
+    def __init__(self, directory, name, tls=None, machine=None, election_ms=1000):
         super().__init__(directory)
-        self.name, self.tls = name, tls
-        self.port, self.peer_port = free_port(), free_port()
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
-        self.peer = f"http://127.0.0.1:{self.peer_port}"
+        self.name, self.tls, self.election_ms = name, tls, election_ms
+        self.wrap, address = (machine.exec, machine.address) if machine else ([], "127.0.0.1")
+        self.port, peer_port = (2379, 2380) if machine else (free_port(), free_port())
+        self.url = f"{'https' if tls else 'http'}://{address}:{self.port}"
+        self.peer = f"http://{address}:{peer_port}"
 
     def start(self, cluster):
         names = ",".join(f"{m.name}={m.peer}" for m in cluster)
-        argv = ["etcd", "--name", self.name, "--data-dir", self.directory / "data",
+        argv = [*self.wrap, "etcd", "--name", self.name, "--data-dir", self.directory / "data",
                 "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
                 "--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer,
                 "--initial-cluster", names, "--initial-cluster-token", str(self.directory.parent),
-                "--initial-cluster-state", "new", "--heartbeat-interval", "100",
-                "--election-timeout", "1000"]
+                "--initial-cluster-state", "new", "--heartbeat-interval", self.election_ms // 10,
+                "--election-timeout", self.election_ms]
         if self.tls:
             argv += ["--cert-file", self.tls / "server.pem", "--key-file", self.tls / "server.key",
                      "--trusted-ca-file", self.tls / "ca.pem", "--client-cert-auth"]
-        self.spawn(argv)
+        self.spawn(argv, env=dict(os.environ, PATH=netns.PATH))
 
     def kill(self):
         self.process.kill()
@@ -53,10 +55,12 @@ class Member(Server):
 class Etcd:
     """A cluster of them."""
 
-    def __init__(self, directory, count=1, tls=None):
+    def __init__(self, directory, count=1, tls=None, machines=None, **options):
+        """A member on each of `machines`, or so many on this one."""
         directory = pathlib.Path(directory)
         self.tls = tls
-        self.members = [Member(directory / f"etcd{n}", f"e{n}", tls) for n in range(count)]
+        self.members = [Member(directory / f"etcd{n}", f"e{n}", tls, machine, **options)
+                        for n, machine in enumerate(machines or [None] * count)]
 
     def start(self):
         for m in self.members:
@@ -91,6 +95,10 @@ class Etcd:
         out = self.ctl("get", prefix, "--prefix", "-w", "json", **kwargs).stdout
         return json.loads(out).get("kvs", [])
 
+    def revision(self):
+        out = self.ctl("get", "none", "-w", "json").stdout
+        return json.loads(out)["header"]["revision"]
+
     def leader(self):
         """The member that leads the cluster."""
         out = self.ctl("endpoint", "status", "-w", "json", check=False).stdout
@@ -108,6 +116,10 @@ class Etcd:
         self.ctl("role", "grant-permission", "lessee", "--prefix=true", "readwrite", "/plimsoll/")
         self.ctl("user", "grant-role", user, "lessee")
         self.ctl("auth", "enable")
+
+    def kill(self):
+        for m in self.members:
+            m.kill()
 
     def stop(self):
         for m in self.members:

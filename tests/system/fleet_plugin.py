@@ -5,7 +5,8 @@
 
 DIRECTORY is the "engine": an instance is a folder in it, made with mkdir, so that several plugins
 (of several controllers) may share one, and a name starts once. Every request that changes something
-is a line in DIRECTORY/journal: {"do", "name", "token", "plugin", "took": did it change anything}.
+is a line in DIRECTORY/journal: {"do", "name", "token", "plugin", "took": did it change anything}. The
+names of what was asked for too long ago are in DIRECTORY/refused.
 
 What DIRECTORY/faults says (a JSON object, read at each request) goes wrong:
   twice   [do...]  the answer is written twice           lose   [do...]  it is done, but never answered
@@ -14,6 +15,7 @@ What DIRECTORY/faults says (a JSON object, read at each request) goes wrong:
   foreign [do...]  an answer to a request nobody asked   huge   [do...]  a line of over 1 MiB before it
   down    text     the engine is away: every request is refused
   slow    seconds  every start takes as long
+  garble  [do...]  done, and answered with what cannot be read: an instance whose address has a name
 `config` of a service: command (run by a shell, with PORT, {port}), port (+ number).
 """
 
@@ -166,6 +168,12 @@ def list_all(request):
 DO = {"start": start, "stop": stop, "resize": resize, "list": list_all, "subscribe": subscribe}
 
 
+def garbled(ok):
+    if isinstance(ok, list):
+        return [garbled(i) for i in ok]
+    return (ok or {}) | {"address": "localhost:80"}
+
+
 def answer(request):
     what, wrong = request["do"], faults()
 
@@ -176,6 +184,10 @@ def answer(request):
         return
     message = {"id": request["id"]}
     try:
+        if time.time() * 1000 >= request.get("until", float("inf")):
+            with open(ENGINE / "refused", "a") as f:
+                f.write(request["name"] + "\n")
+            raise RuntimeError("asked for too long ago")
         if wrong.get("down") or what in wrong.get("refuse", {}):
             raise RuntimeError(wrong.get("down") or wrong["refuse"][what])
         message["ok"] = DO[what](request)
@@ -183,6 +195,8 @@ def answer(request):
         message["error"] = str(e)
     if hit("lose"):
         return
+    if hit("garble"):
+        message["ok"] = garbled(message.get("ok"))
     if hit("die"):
         sys.stdout.write(json.dumps(message)[:9])
         sys.stdout.flush()

@@ -122,7 +122,8 @@ def test_the_commands_take_a_token_too(site):
         return subprocess.run([PROGRAM, *args, "--admin", admin], capture_output=True, text=True,
                               timeout=30, env={**os.environ, **env})
 
-    assert run("pause", "quiet").returncode == 1
+    refused = run("pause", "quiet")
+    assert refused.returncode == 1 and "--token-file" in refused.stderr
     assert run("pause", "quiet", PLIMSOLL_ADMIN_TOKEN="wrong").returncode == 1
     assert not site.p.service("quiet")["paused"]
     assert run("pause", "quiet", "--token-file", file).returncode == 0

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from plimsoll import PROGRAM, ROOT, Load, wait
+from plimsoll import APP, PROGRAM, ROOT, Load, wait
 from receivers import Alertmanager, Webhook
 
 # Short times, so that a test need not wait; what they mean is tested in tests/unit/core/test_alert.c.
@@ -100,10 +100,14 @@ def test_crash_loop_fires_once_and_is_resolved(told):
     wait(lambda: noted() == ["alert", "resolved"], 10, "both among the events")
 
 
-def test_start_failures(told):
-    p = told(shop(command="[/nonexistent/program]"))
+def test_start_failures(told, tmp_path):
+    program = tmp_path / "nonexistent"
+    p = told(shop(command=f'["{program}"]'))
     assert "nonexistent" in comes(p, "start-failures", "shop")["text"]
     assert not p.webhook.alerts("crash-loop")
+    program.symlink_to(APP)
+    p.wait_ready(1, within=40)
+    comes(p, "start-failures", "shop", status="resolved", within=15)  # made good, though not forgotten yet
 
 
 def test_pool_at_max_by_load(told):
@@ -363,6 +367,24 @@ services:
     assert "engine docker does not answer" in p.cli("status").stdout
     docker.start()
     comes(p, "engine-down", "", "docker", "resolved", within=90)
+
+
+def test_each_plugin_is_an_engine_of_its_own(make, webhook):
+    """Which one does not answer, and nothing else about its service."""
+    broken = """
+  %s:
+    exec: {command: [sh, -c, "echo %s >&2; exit 3"]}
+    scale: {min: 1, max: 1}
+"""
+    alerts = ALERTS.replace("  rules:\n", "  rules:\n    engine-down: {for: 0s}\n")
+    p = make()
+    p.webhook = webhook
+    write(p, webhook.url, "services:" + broken % ("one", "a") + broken % ("two", "b"), alerts)
+    p.start(ready=False)
+    for service in ("one", "two"):
+        wait(lambda service=service: ("engine-down", service, "exec", "firing") in webhook.alerts(), 30,
+             f"engine-down of {service} in {webhook.alerts()}")
+    assert not webhook.alerts("start-failures")
 
 
 PAGE = (ROOT / "docs" / "alerts.md").read_text()

@@ -57,6 +57,19 @@ def test_a_silent_member_is_told_by_the_leader(pair):
                                 ("member-silent", "", standby.name, "resolved")]
 
 
+def test_who_leads_again_has_not_lost_the_lease(group):
+    g, webhook = group(1), Webhook()
+    [p] = g.members
+    p.config.write_text(ALERTS.replace("for: 2s", "for: 10m") % webhook.url + p.config.read_text())
+    g.start()
+    with paused(g.etcd.members[0].process.pid):
+        wait(lambda: p.status()["alerts"], 30, "the alert")
+    comes(webhook, "lease-lost", "", p.name, "resolved")
+    text = next(m["alerts"][0]["text"] for _, _, m in webhook.messages)
+    assert text == f"{p.name} led and does not any more: the lease could not be renewed in time; nobody leads now"
+    webhook.stop()
+
+
 def test_who_lost_the_lease_tells_it_and_nothing_else(pair):
     leader, standby, webhook = pair
     assert leads(leader) and not leads(standby)

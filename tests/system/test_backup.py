@@ -193,6 +193,9 @@ def test_refused_while_the_one_that_lost_its_directory_runs(make):
     done = p.cli("restore", str(path), check=False)
     assert done.returncode == 2 and "still runs" in done.stderr
     assert not p.state.exists()
+    other = p.directory / "drill"
+    drill = p.cli("restore", str(path), "--state", str(other), check=False)
+    assert drill.returncode == 2 and f"{other} would take" in drill.stderr and not other.exists()
     lost.rename(p.state)
     assert p.get("/")[0] == 200
 
@@ -276,7 +279,7 @@ def test_backup_writes_whole_or_not_at_all(make):
     assert again["files"] >= 3 and path.read_bytes() != first
     assert not [x for x in os.listdir(p.directory) if x.endswith(".new")]
     nowhere = p.cli("backup", str(p.directory / "no" / "such" / "b.db"), check=False)
-    assert nowhere.returncode == 1 and "cannot be written" in nowhere.stderr
+    assert nowhere.returncode == 1 and "/such/b.db: cannot be written" in nowhere.stderr
     with sqlite3.connect(path) as db:
         names = {n for n, in db.execute("SELECT path FROM plimsoll_files")}
         assert db.execute("SELECT count(*) FROM events").fetchone()[0] > 0

@@ -215,7 +215,7 @@ def test_ways_of_finding_it(p, tmp_path):
         assert found.returncode == 0, (args, env, found)
         assert json.loads(found.stdout)["keeper"]["pid"] == p.process.pid
     refused = cli("pause", "shop", "--admin", tcp)
-    assert refused.returncode == 1 and "looking only" in refused.stderr
+    assert refused.returncode == 1 and "read-only" in refused.stderr
     assert f"--state {p.state}" in refused.stderr
     assert not p.service()["paused"]
 
@@ -256,6 +256,19 @@ def test_events_tell_what_happened(p):
     assert {"id", "time", "kind", "text"} <= set(events[0])
     assert all(e["service"] == "shop" for e in events)
     assert len(p.cli("events", "-n", "1").stdout.splitlines()) == 1
+
+
+def test_events_follow(p):
+    with subprocess.Popen([PROGRAM, "events", "shop", "--follow", "--json", "-n", "1", "--state", p.state],
+                          stdout=subprocess.PIPE, text=True) as following:
+        try:
+            first = json.loads(following.stdout.readline())
+            p.cli("pause", "shop")
+            told = json.loads(following.stdout.readline())
+            assert told["id"] > first["id"] and "pause" in told["text"], (first, told)
+        finally:
+            following.kill()
+            p.cli("resume", "shop")
 
 
 def test_events_tell_of_scaling(p):

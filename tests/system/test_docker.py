@@ -393,6 +393,9 @@ services:
     ("{command: x}", "shop", "image"),
     ("{image: x, ready: {engine: true, tcp: true}}", "shop", "has one of http, tcp and engine"),
     ("{image: x, imgae: y}", "shop", 'did you mean'),
+    ("{image: x, environment: {A: b}}", "shop", 'unknown key "environment": here it is "env"'),
+    ("{image: x, ports: ['80:80']}", "shop", 'here it is "port"'),
+    ("{image: x, restart: always}", "shop", "plimsoll replaces what ends"),
 ])
 def test_sections_that_are_wrong(make, docker_section, place, text):
     p = make(config=f"services:\n  shop: {{listen: '127.0.0.1:@PORT@', docker: {docker_section}}}\n")
@@ -409,6 +412,31 @@ def test_engines_that_are_wrong(make, engine, text):
     p = make(config=f"docker: {engine}\nservices:\n  shop: {{listen: '127.0.0.1:@PORT@', docker: {{image: x}}}}\n")
     done = subprocess.run([p.argv()[0], "check", str(p.config)], capture_output=True, text=True)
     assert done.returncode != 0 and text in done.stdout + done.stderr, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("engine,noted", [
+    ("{host: 'tcp://10.0.0.5:2375'}", True),
+    ("{host: 'tcp://127.0.0.1:2375'}", False),
+    ("{}", False),
+])
+def test_an_engine_that_others_can_reach(make, engine, noted):
+    p = make(config=f"docker: {engine}\nservices:\n  shop: {{listen: '127.0.0.1:@PORT@', docker: {{image: x}}}}\n")
+    done = subprocess.run([p.argv()[0], "check", str(p.config)], capture_output=True, text=True)
+    assert done.returncode == 0 and ("TCP without TLS" in done.stdout) == noted, done.stdout + done.stderr
+
+
+# --- what a reload brings ---
+
+
+def test_a_service_that_a_reload_adds(run, docker):
+    p = run()
+    before = set(owned(docker, p))
+    text = p.config.read_text()
+    shop = text[text.index("  shop:"):]
+    p.config.write_text(text + shop.replace("shop:", "zeta:").replace(str(p.port), str(free_port())))
+    p.cli("reload")
+    p.wait_ready(2, "zeta", 30)
+    assert before < set(owned(docker, p)) and p.service("shop")["ready"] == 2
 
 
 # --- the guide ---

@@ -1,10 +1,12 @@
 """The lease of several machines, against real etcds: never two at a time, whatever happens to the
 controllers, the network and etcd; and what a person is told when etcd does not let us in."""
 
+import contextlib
 import http.server
 import re
 import signal
 import socket
+import struct
 import threading
 import time
 import urllib.request
@@ -147,7 +149,7 @@ def test_stopped_and_continued(etcds, lease):
         wait(lambda: any(a["act"] == successor.token for a in successor.acts), 5, "acts")
         leader.signal(signal.SIGCONT)
         wait(lambda: not leader.held, 5, "it to know")
-        assert leader.last("held")["why"] == "it could not be renewed in time"
+        assert leader.last("held")["why"] == "the lease could not be renewed in time"
         wait(lambda: leader.group["leader"] == successor.member, 10, "it to follow")
         leader = successor
     never_two(leases)
@@ -279,7 +281,7 @@ def test_removed_keys_and_rubbish(etcds, lease):
     token = leader.token
     e.ctl("del", "/plimsoll/test/leader")
     wait(lambda: one_leader(leases).token > token, 10, "a new leader")
-    e.ctl("del", "/plimsoll/test/members/m1")
+    e.ctl("del", "--prefix", "/plimsoll/test/members/m1/")
     e.ctl("put", "/plimsoll/test/members/rubbish", "what is this?")
     e.ctl("put", "/plimsoll/test/rubbish", "{")
     for x in leases:
@@ -299,10 +301,23 @@ def test_a_foreign_leader_key(etcds, lease):
 
 def test_two_of_one_name(etcds, lease):
     e = etcds()
-    twins = [lease("twin", e.endpoints), lease("twin", e.endpoints)]
-    wait(lambda: any("lease.member" in n["text"] for x in twins for n in x.notes), 20, "a note")
-    one_leader(twins)
+    twins = [lease("twin", e.endpoints, url=f"http://127.0.0.{n}:1") for n in (2, 3)]
+    leader = one_leader(twins)
+    [other] = [x for x in twins if x is not leader]
+    for x in twins:
+        wait(lambda x=x: any("lease.member" in n["text"] for n in x.notes), 20, "a note")
+        assert {m.rstrip("*") for m in x.group["members"]} == {"twin", "twin~2"}
+        assert len(set(x.group["members"].values())) == 2, "nobody is lost"
+        assert x.group["leader"] == leader.group["leader"]
+    assert leader.group["leader"] + "*" in leader.group["members"]
+    assert leader.group["leader"] in other.group["members"], "it leads, and is not oneself"
+    before = e.revision()
+    threading.Event().wait(3)
+    assert e.revision() == before, "they fight"
     never_two(twins)
+    leader.kill()
+    wait(lambda: other.held, 20, "the other one to lead")
+    wait(lambda: not other.notes[-1]["trouble"], 10, "the trouble to be over")
 
 
 def test_password(etcds, lease, tmp_path):
@@ -323,6 +338,47 @@ def test_password(etcds, lease, tmp_path):
     one_leader([x])
     assert not x.notes[-1]["trouble"]
     wait(lambda: x.group["members"], 10, "itself")
+
+
+def test_a_token_that_etcd_has_forgotten(etcds, lease, tmp_path):
+    """The file is right, so nobody is told; nor when etcd does not ask any more who we are."""
+    e = etcds()
+    e.protect("shop", "right")
+    secret = tmp_path / "password"
+    secret.write_text("right\n")
+    x = lease("m0", e.endpoints, ttl=10, user="shop", password_file=secret)
+    one_leader([x])
+    token, began = x.token, x.acts[-1]["at"] if x.acts else 0
+    e.ctl("user", "add", "somebody:else", user="root:right")  # ends all tokens
+    e.members[0].kill()
+    e.members[0].start(e.members)
+    wait(lambda: x.acts and x.acts[-1]["at"] - began > 12_000_000, 40, "it to outlive the lease")
+    assert x.held and x.token == token
+    assert not any("password" in n["text"] for n in x.notes), x.notes
+    e.ctl("auth", "disable", user="root:right")
+    again = lease("m1", e.endpoints, user="shop", password_file=secret)
+    wait(lambda: len(again.group["members"]) == 2, 10, "it to go on without a login")
+    e.ctl("auth", "enable")
+    x.resign()
+    one_leader([again])
+    wait(lambda: not e.keys("/plimsoll/test/members/m0/", user="root:right"), 20, "m0 to go")
+    assert not any("password" in n["text"] for n in x.notes + again.notes)
+
+
+def test_its_own_old_lease(etcds, lease):
+    """Given up while etcd was silent, and still holding the key when it is back: ended at once."""
+    e = etcds()
+    x = lease("m0", e.endpoints, ttl=20)
+    one_leader([x])
+    token = x.token
+    e.members[0].pause()
+    wait(lambda: not x.held, 30, "it to give up")
+    # As an etcd that was elected anew would have it, the lease has its whole term from here.
+    e.members[0].kill()
+    e.members[0].start(e.members)
+    began = time.monotonic()
+    wait(lambda: x.held and x.token > token, 30, "it to lead again")
+    assert time.monotonic() - began < 10
 
 
 @needs_openssl
@@ -355,6 +411,25 @@ def test_nobody_there(lease):
     x.resign()
     wait(lambda: x.last("resigned"), 5, "its end")
     assert x.end() == 0
+
+
+def test_a_connection_that_breaks(lease):
+    """What is told is what broke."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        with contextlib.suppress(OSError):
+            while True:
+                c, _ = server.accept()
+                c.recv(1)
+                c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                c.close()
+
+    threading.Thread(target=answer, daemon=True).start()
+    x = lease("m0", f"http://127.0.0.1:{server.getsockname()[1]}")
+    wait(lambda: x.notes, 10, "a note")
+    assert "reset by peer" in x.notes[0]["text"]
+    server.close()
 
 
 def test_somebody_else_answers(lease):

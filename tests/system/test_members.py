@@ -20,6 +20,7 @@ import time
 import pytest
 
 import netns
+from etcd import Etcd
 from plimsoll import APP, SLOW, Load, Plimsoll, alive, wait
 
 PLUGIN = pathlib.Path(__file__).with_name("fleet_plugin.py")
@@ -61,37 +62,6 @@ exec {python} {plugin} {engine} $address
 """
 
 
-class Etcd:
-    """One member of an etcd cluster, on one machine."""
-
-    def __init__(self, directory, machine, name, cluster):
-        self.directory, self.machine, self.name = directory, machine, name
-        self.url = f"http://{machine.address}:2379"
-        peer = f"http://{machine.address}:2380"
-        self.argv = [*machine.exec, "etcd", "--name", name, "--data-dir", str(directory / name),
-                     "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
-                     "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-                     "--initial-cluster", cluster, "--initial-cluster-state", "new",
-                     "--heartbeat-interval", "50", "--election-timeout", "500", "--unsafe-no-fsync"]
-        self.process = None
-
-    def start(self):
-        with open(self.directory / f"{self.name}.log", "ab") as log:
-            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=dict(os.environ, PATH=netns.PATH))
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def healthy(self):
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            c = http.client.HTTPConnection(self.machine.address, 2379, timeout=2)
-            c.request("GET", "/health")
-            return json.loads(c.getresponse().read()).get("health") == "true"
-        return False
-
-
 class Member(Plimsoll):
     """A plimsoll on a machine; `port` and `host` are where its proxy is reached."""
 
@@ -130,7 +100,7 @@ class Cluster:
         self.directory = directory
         self.engine = directory / "engine"
         self.engine.mkdir()
-        self.etcds, self.members = [], []
+        self.etcd, self.members = None, []
         self.network = netns.Network(count)
         try:
             self.make()
@@ -140,10 +110,8 @@ class Cluster:
 
     def make(self):
         directory, machines = self.directory, self.network.machines
-        peers = ",".join(f"e{i}=http://{m.address}:2380" for i, m in enumerate(machines))
-        self.etcds = [Etcd(directory, m, f"e{i}", peers) for i, m in enumerate(machines)]
-        for e in self.etcds:
-            e.start()
+        self.etcd = Etcd(directory / "etcd", machines=machines, election_ms=500)
+        self.etcd.start()
         token_file = directory / "token"
         token_file.write_text(TOKEN)
         plugin = directory / "plugin"  # the same file on all, or instances would differ
@@ -155,12 +123,11 @@ class Cluster:
             folder.mkdir()
             text = CONFIG.format(
                 address=m.address, admin=ADMIN, token_file=token_file, name=f"m{i}", ttl=TTL,
-                endpoints=", ".join(f'"{e.url}"' for e in self.etcds), listen=LISTEN, port=port,
+                endpoints=", ".join(f'"{url}"' for url in self.etcd.urls), listen=LISTEN, port=port,
                 plugin=plugin, app=APP)
             self.members.append(Member(folder, m, f"m{i}", text))
 
     def start(self):
-        wait(lambda: all(e.healthy() for e in self.etcds), 30, "etcd")
         for m in self.members:
             m.start(ready=False)
         for m in self.members:
@@ -229,10 +196,8 @@ class Cluster:
             m.machine.heal()
         for m in self.members:
             m.clean_up()
-        for e in self.etcds:
-            if e.process and e.process.poll() is None:
-                e.process.send_signal(signal.SIGCONT)
-                e.kill()
+        if self.etcd:
+            self.etcd.stop()
         for facts in self.running():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(facts["pid"], signal.SIGKILL)
@@ -444,7 +409,7 @@ def test_one_etcd_killed(cluster):
     stack, made = loads(cluster.members, 2)
     with stack:
         for i in random.sample(range(3), 1):
-            cluster.etcds[i].kill()
+            cluster.etcd.members[i].kill()
         for load in made:
             load.wait_ok(50)
         new = cluster.wait_leader(20)

@@ -1,17 +1,21 @@
 """The exec driver with plugins that misbehave, and the two examples. What every driver has to do is in
 driver_conformance/."""
 
+import contextlib
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from plimsoll import APP, ROOT, alive, wait
+from plimsoll import APP, ROOT, SLOW, alive, free_port, wait
+from test_takeover import TTL, group, kill_machine, leads  # noqa: F401
 
 sys.path.insert(0, str(pathlib.Path(__file__).with_name("driver_conformance")))
 from adapter import PLUGINS, Fleet, Local, Ssh  # noqa: E402
@@ -128,6 +132,30 @@ def test_refusal(shop, fleet):
     count_is(p, fleet, 2, within=60)
 
 
+def test_garbled_start(make, fleet):
+    """Whose address has a name in it (the likeliest slip) is not left running, and a stop ends."""
+    fleet.faults(garble=["start", "list"])
+    p = make(config=config(fleet.section(), 1))
+    p.start(ready=False)
+    text = 'gives the address "localhost:80", which is none of'
+    wait(lambda: p.try_status() and text in (p.service()["trouble"] or ""), 20, "the trouble")
+    wait(lambda: len(started(fleet)) >= 2 and not fleet.running(), 20, "what was started to be ended")
+    begun = time.monotonic()
+    assert p.stop(20) == 0
+    assert time.monotonic() - begun < 20 * SLOW
+    assert not fleet.running()
+
+
+def test_garbled_to_the_end(shop, fleet):
+    """A plugin that neither stops nor says so holds up a stop for grace and timeout, and no longer."""
+    p = shop(1)
+    fleet.faults(hang=["stop"], garble=["list"])
+    begun = time.monotonic()
+    assert p.stop(40) == 0
+    assert time.monotonic() - begun < 20 * SLOW
+    assert "it may still run" in p.log_tail()
+
+
 def test_engine_away(shop, fleet):
     """The plugin itself is well, but says that what it talks to is not."""
     p = shop(2)
@@ -240,6 +268,93 @@ def test_resize(shop, fleet):
     assert fleet.running() == before
 
 
+# -- several controllers -----------------------------------------------------------------------------
+
+needs_etcd = pytest.mark.skipif(not shutil.which("etcd"), reason="there is no etcd here")
+
+
+def with_services(p, *names):
+    """The member's configuration with these in place of `shop`, each with listener and ports of its own."""
+    head, body = p.config.read_text().split("  shop:\n")
+    port = int(re.search(r'port: "(\d+)"', body).group(1))
+    p.ports = getattr(p, "ports", {})
+    text = head
+    for name in names:
+        p.ports.setdefault(name, (free_port(), port + 100 * len(p.ports)))
+        listen, first = p.ports[name]
+        text += f"  {name}:\n" + body.replace(f"{p.host}:{p.port}", f"{p.host}:{listen}").replace(
+            f'port: "{port}"', f'port: "{first}"')
+    return text
+
+
+@needs_etcd
+def test_other_slots(group):  # noqa: F811
+    """The leader and the one that takes over number the services differently: each keeps its own."""
+    g = group()
+    a, b = g.members
+    first, then = with_services(a, "old", "shop"), with_services(a, "shop", "zeta")
+    b.ports = {name: (free_port(), port) for name, (_, port) in a.ports.items()}
+    b.config.write_text(with_services(b, "shop", "zeta"))
+    a.config.write_text(first)
+
+    def settled(p, *names):
+        s = p.try_status()
+        return s and leads(p) and {x["name"]: (x["ready"], len(x["instances"])) for x in s["services"]} == {
+            name: (2, 2) for name in names}
+
+    a.start()
+    wait(lambda: settled(a, "old", "shop"), 30, "the leader")
+    a.config.write_text(then)
+    a.cli("reload")
+    wait(lambda: settled(a, "shop", "zeta"), 40, "the new service in the old one's place")
+    b.start()
+    wait(lambda: (s := b.try_status()) and {x["name"]: x["ready"] for x in s["services"]} == {
+        "shop": 2, "zeta": 2}, 20, "the standby to follow")
+    before = a.status()["services"]
+    acts = len(g.acts())
+    kill_machine(a)
+    wait(lambda: settled(b, "shop", "zeta"), TTL + 20, "the standby to lead")
+
+    def instances(services):
+        return {x["name"]: {i["number"]: i["address"] for i in x["instances"]} for x in services}
+
+    assert instances(b.status()["services"]) == instances(before)
+    assert g.acts()[acts:] == []
+
+
+@needs_etcd
+def test_pipe_of_a_sleeper(group):  # noqa: F811
+    """What stands in a plugin's pipe when its controller loses the lease is not carried out later, not even
+    when the plugin wakes before its controller."""
+    g = group()
+    a, b = g.start()
+    controller = a.status()["controller"]["pid"]
+    children = pathlib.Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
+    plugins = [int(pid) for pid in children]
+    asleep = [controller, *plugins]
+    try:
+        for pid in plugins:
+            os.kill(pid, signal.SIGSTOP)
+        a.cli("scale", "shop", "4")
+        wait(lambda: b.service("shop")["desired"] == 4, 20, "the standby to know")
+        os.kill(controller, signal.SIGSTOP)
+        wait(lambda: leads(b), TTL + 10, "the standby to lead")
+        b.wait_ready(4)
+        b.cli("scale", "shop", "2")
+        wait(lambda: len(b.service("shop")["instances"]) == 2, 60, "two")
+        for pid in plugins:
+            os.kill(pid, signal.SIGCONT)
+        wait(lambda: (g.engine / "refused").exists() and len((g.engine / "refused").read_text().split()) == 2,
+             20, "both starts to be refused")
+    finally:
+        for pid in asleep:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    wait(lambda: (s := a.try_status()) and s["lease"] != "held" and s["services"][0]["ready"] == 2, 20,
+         "the sleeper to follow")
+    g.nothing_started_twice()
+
+
 # -- the examples ------------------------------------------------------------------------------------
 
 
@@ -274,6 +389,26 @@ def test_local_logs(make, tmp_path):
         assert "here I am" in (p.state / "log" / "shop-1.log").read_text()
     finally:
         local.end()
+
+
+def test_local_late(tmp_path):
+    """What was asked for too long ago is not done: another controller may decide now."""
+    plugin = subprocess.Popen(["/bin/sh", PLUGINS / "local.sh", tmp_path], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    past = int(time.time() * 1000) - 1
+    start = next(m for _, m in transcript() if m.get("do") == "start")
+    stop = next(m for _, m in transcript() if m.get("do") == "stop")
+    try:
+        plugin.stdout.readline()
+        for request in (start, stop, start | {"do": "resize"}):
+            plugin.stdin.write(json.dumps(request | {"until": past}, separators=(",", ":")) + "\n")
+            plugin.stdin.flush()
+            answer = json.loads(plugin.stdout.readline())
+            assert answer["error"].startswith("asked for too long ago")
+        assert not list(tmp_path.glob("plimsoll-*"))
+    finally:
+        plugin.stdin.close()
+        plugin.wait(10)
 
 
 def test_ssh_host_away(make, tmp_path):
@@ -327,6 +462,8 @@ def test_transcript(tmp_path):
     try:
         for who, message in transcript():
             if who == ">":
+                if "until" in message:
+                    message["until"] = int(time.time() * 1000) + 30000
                 plugin.stdin.write(json.dumps(message, separators=(",", ":")) + "\n")
                 plugin.stdin.flush()
                 continue

@@ -83,7 +83,8 @@ def test_to_zero_and_back_the_first_request_waits(make):
     assert results == [200] * 8
 
 
-def test_a_start_that_fails_answers_503_with_a_reason_and_does_not_hang(make):
+def test_a_start_that_fails_answers_503_and_does_not_hang(make):
+    """Clients are not told what is wrong inside; whoever looks is, once for each failure."""
     text = config("queue: {deadline: 3s}", minimum=0).replace(
         'command: ["@APP@"]', 'command: ["/nonexistent/server"]')
     p = make(config=text).start()
@@ -91,8 +92,11 @@ def test_a_start_that_fails_answers_503_with_a_reason_and_does_not_hang(make):
     code, body, headers = p.get("/")
     assert code == 503
     assert time.monotonic() - began < 10
-    assert b"/nonexistent/server" in body, body
+    assert b"no instance" in body and b"nonexistent" not in body, body
     assert headers.get("Retry-After")
+    assert "/nonexistent/server" in p.service()["trouble"]
+    told = [e["text"] for e in p.events() if "/nonexistent/server" in e["text"] and "shop-1 " in e["text"]]
+    assert len(told) == 1, told
 
 
 def test_operator_wins_over_rules_and_max_over_operator(make):

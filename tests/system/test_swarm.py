@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from plimsoll import Load, wait
+from plimsoll import ROOT, Load, wait
 from swarms import PORT
 
 CONFIG = """
@@ -249,6 +249,45 @@ def test_labels_are_enough(swarm, make):
     swarm.update("stack_shop", lambda spec: spec["Labels"].update({"plimsoll.enable": "false"}))
     wait(lambda: p.status()["services"] == [], 40, "it to be let go")
     assert swarm.replicas("stack_shop") == 3
+    assert said(p, "services.stack-shop: removed (let go: its instances stay as they are)")
+
+
+GUIDE = (ROOT / "docs" / "swarm.md").read_text()
+
+
+def labels_of_the_guide(p):
+    """Of the first example, with a listener of the test's."""
+    block = GUIDE.split("```yaml\n")[1].split("```")[0].split("labels:\n")[1]
+    labels = dict(line.strip().replace('"', "").split(": ", 1) for line in block.splitlines())
+    return {**labels, "plimsoll.listen": f"127.0.0.1:{p.port}"}
+
+
+def test_the_guides_first_example_runs(swarm, make):
+    """plimsoll is a process of the manager's, and in no network of the Swarm."""
+    p = make(config=config(swarm, DISCOVER)).start()
+    swarm.create("shop", labels=labels_of_the_guide(p))
+    p.wait_ready(1, "shop", 40)
+    assert p.get()[0] == 200
+
+
+def test_tasks_that_cannot_be_reached(swarm, make):
+    """An overlay network is for those who are attached to it: what to do is told, and then it works."""
+    name = "apps"
+    status, body = swarm.api("POST", "/networks/create", {"Name": name, "Driver": "overlay", "Attachable": True})
+    assert status == 201, body
+    try:
+        p = make(config=config(swarm, DISCOVER)).start()
+        swarm.create("shop", labels=labels_of_the_guide(p), publish=False, networks=[name])
+        wait(lambda: any("is plimsoll attached to the task's network?" in t
+                         for t in p.status()["troubles"]), 40, "the trouble")
+        swarm.update("shop", lambda spec: spec.update(EndpointSpec={"Ports": [
+            {"Protocol": "tcp", "TargetPort": PORT, "PublishMode": "host"}]}))
+        p.wait_ready(1, "shop", 40)
+        assert p.get()[0] == 200
+        wait(lambda: not any("is plimsoll attached" in t for t in p.status()["troubles"]), 20, "the trouble's end")
+    finally:
+        swarm.remove_services()
+        wait(lambda: swarm.api("DELETE", f"/networks/{name}")[0] in (204, 404), 30, "the network to be gone")
 
 
 def test_a_label_with_a_typo(swarm, make):

@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +18,13 @@ import time
 
 import pytest
 
+from etcd import Etcd, needs_etcd
 from plimsoll import APP, PROGRAM, SLOW, Load, Plimsoll, alive, free_port, wait
 
 PLUGIN = pathlib.Path(__file__).with_name("fleet_plugin.py")
 TTL = 2
 
-pytestmark = pytest.mark.skipif(not shutil.which("etcd"), reason="there is no etcd here")
+pytestmark = needs_etcd
 
 CONFIG = """
 admin: {address}:{admin}
@@ -48,44 +48,12 @@ services:
 """
 
 
-class Etcd:
-    def __init__(self, directory):
-        self.directory = directory
-        self.client, self.peer = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.client}"
-        self.process = None
-
-    def start(self):
-        peer = f"http://127.0.0.1:{self.peer}"
-        with open(f"{self.directory}.log", "ab") as log:
-            self.process = subprocess.Popen(
-                ["etcd", "--data-dir", str(self.directory), "--name", "e",
-                 "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
-                 "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-                 "--initial-cluster", f"e={peer}"],
-                env=dict(os.environ, ETCD_UNSUPPORTED_ARCH="arm64"), stdout=log, stderr=log)
-        wait(self.healthy, 20, "etcd")
-        return self
-
-    def healthy(self):
-        c = http.client.HTTPConnection("127.0.0.1", self.client, timeout=2)
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            c.request("GET", "/health")
-            return b"true" in c.getresponse().read()
-
-    def kill(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
-
-
 class Group:
     """Members m1.. on 127.0.0.2.., started in order."""
 
     def __init__(self, directory, make, count):
         self.directory = directory
-        self.etcd = Etcd(directory / "etcd").start()
+        self.etcd = Etcd(directory).start()
         self.engine = directory / "engine"
         self.token = directory / "token"
         self.token.write_text("between friends\n")
@@ -98,7 +66,7 @@ class Group:
         p.name, p.host, p.admin_port = f"m{n}", f"127.0.0.{n + 1}", free_port()
         p.write_config(CONFIG.format(
             address=p.host, admin=p.admin_port, token_file=self.token, name=p.name,
-            etcd=self.etcd.url, ttl=TTL, listen=p.port, python=sys.executable, plugin=PLUGIN,
+            etcd=self.etcd.endpoints, ttl=TTL, listen=p.port, python=sys.executable, plugin=PLUGIN,
             engine=self.engine, app=APP, port=self.app_port))
         return p
 
@@ -131,7 +99,7 @@ class Group:
         for facts in self.engine.glob("*/facts"):
             with contextlib.suppress(OSError, ValueError):
                 os.killpg(json.loads(facts.read_text())["pid"], signal.SIGKILL)
-        self.etcd.kill()
+        self.etcd.stop()
 
 
 @pytest.fixture
@@ -145,6 +113,18 @@ def group(tmp_path, make):
     yield new
     for g in groups:
         g.end()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    path = tmp_path / "disk"
+    path.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(path)],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"cannot mount a tmpfs here: {done.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=False)
 
 
 def leads(p):
@@ -182,6 +162,19 @@ def kill_machine(p):
     wait(lambda: not any(alive(x) for x in pids), 5, "the machine to be dead")
 
 
+def told(p):
+    """Events of a store as lines."""
+    return [f"{e['instance'] or e['service']}: {e['text']}" for e in p.events()]
+
+
+def tells(p, text):
+    return any(text in x for x in told(p))
+
+
+def troubles(p):
+    return " ".join(p.status()["troubles"])
+
+
 def check(p):
     return subprocess.run([str(PROGRAM), "check", str(p.config)], capture_output=True, text=True)
 
@@ -199,6 +192,25 @@ def decisions(p):
     return [(d["sequence"], d["desired"], d["summary"]) for d in p.why("shop")["decisions"]]
 
 
+def test_two_machines_of_one_name(group):
+    """As cloned ones are: both are told, and neither is taken for the other."""
+    g = group(2)
+    text = g.members[1].config.read_text()
+    g.members[1].config.write_text(text.replace("member: m2", "member: m1"))
+    a, b = g.start()
+    assert get(b) == 200
+    assert knows(b, 2) in ("m1", "m1~2")
+    members = wait(lambda: [m for m in a.status()["group"]["members"] if m["heard_s"] is not None], 10, "it to be heard")
+    assert [m["url"] for m in members] == [f"http://{b.host}:{b.admin_port}"]
+    for p in (a, b):
+        wait(lambda p=p: "lease.member" in str(p.status()["troubles"]), 20, "the trouble")
+        assert len(p.status()["group"]["members"]) == 2
+    kill_machine(a)
+    wait(lambda: leads(b), 20, "the other one to lead")
+    wait(lambda: "lease.member" not in str(b.status()["troubles"]), 20, "the trouble to be over")
+    g.nothing_started_twice()
+
+
 def test_a_standby_serves_and_knows_what_the_leader_does(group):
     a, b = group().start()
     assert get(b) == 200
@@ -208,6 +220,11 @@ def test_a_standby_serves_and_knows_what_the_leader_does(group):
     wait(lambda: knows(b, 4), 10, "the standby to see four")
     assert numbers(a) == numbers(b)
     wait(lambda: decisions(b) == decisions(a), 10, "the same history")
+    a.cli("drain", "shop-4")
+    wait(lambda: "shop-4: draining" in told(b), 10, "the standby to say what was told there")
+    for text in ("shop: asked for: scale to 4", "shop-4: asked for: drain"):
+        assert text in told(b) and text in told(a)
+    assert any(x.startswith("shop-4: ready, ") for x in told(b)), told(b)[-4:]
 
 
 def test_a_standby_changes_nothing_and_says_who_leads(group):
@@ -231,6 +248,7 @@ def test_kill_9_of_the_leaders_machine(group):
         began = time.monotonic()
         wait(lambda: leads(b), TTL + 6, "the standby to lead")
         took = time.monotonic() - began
+        wait(lambda: tells(b, "leads now, after m1, not heard of for"), 5, "why to be told")
         wait(lambda: shop_of(b)["ready"] == 3, 10, "all of it to be found")
     assert took <= (TTL + 1.5) * SLOW, took
     assert not load.failures, load.failures[:5]
@@ -302,9 +320,10 @@ def test_a_reload_is_followed(group):
     a.config.write_text(a.config.read_text().replace("max: 6", "max: 5"))
     a.cli("reload")
     wait(lambda: shop_of(b)["max"] == 5, 10, "the standby to hear of it")
+    assert "this machine's file is not the leader's (services shop)" in troubles(b)
     b.config.write_text(b.config.read_text().replace("max: 6", "max: 5"))
     b.cli("reload")
-    assert shop_of(b)["max"] == 5 and get(b) == 200
+    assert shop_of(b)["max"] == 5 and get(b) == 200 and "file" not in troubles(b)
     lease = b.config.read_text()
     b.config.write_text(lease.replace("cluster: shop", "cluster: other"))
     assert "cannot change while plimsoll runs" in b.cli("reload", check=False).stderr
@@ -318,6 +337,93 @@ def test_a_reload_is_followed(group):
     b.wait_ready(2)
     assert get(b) == 200 and shop_of(b)["max"] == 5
     g.nothing_started_twice()
+
+
+def test_a_standby_whose_clock_was_ahead_keeps_the_history(group):
+    """The wall clock can have been anywhere; the core's time goes on."""
+    a, b = group().start()
+    assert b.stop() == 0
+    a.journal_broken = b.journal_broken = True  # by us
+    for path in (b.state / "journal").glob("*.jsonl"):
+        path.write_text(re.sub(r'"wall_us":(\d+)', lambda m: f'"wall_us":{int(m[1]) + 36 * 10**8}',
+                               path.read_text()))
+    b.start()
+    a.cli("scale", "shop", "3")
+    a.wait_ready(3)
+    wait(lambda: knows(b, 3), 20, "the standby to follow")
+    wait(lambda: decisions(b)[:1] == decisions(a)[:1], 10, "the newest decision to be kept")
+
+
+@pytest.mark.parametrize("full", ["leader", "standby"])
+def test_a_full_disk_is_no_reason_to_know_less(group, small_disk, full):
+    """The leader's journal goes on in memory for those who follow; and a standby without one follows,
+    over a reload as well."""
+    g = group()
+    a, b = g.members
+    p = a if full == "leader" else b
+    p.state, p.journal_broken = small_disk / "state", True
+    g.start()
+    with pytest.raises(OSError), open(small_disk / "filler", "wb", buffering=0) as f:
+        while True:
+            f.write(b"x" * 4096)
+    wait(lambda: "cannot be written" in troubles(p), 30, "the disk to be full")
+    text = a.config.read_text()
+    for most in (7, 8):
+        a.config.write_text(text.replace("max: 6", f"max: {most}"))
+        a.cli("reload")
+    a.cli("scale", "shop", "4")
+    a.wait_ready(4)
+    wait(lambda: knows(b, 4) and shop_of(b)["max"] == 8, 15, "the standby to know of it")
+    a.cli("restart", "shop")
+    wait(lambda: min(numbers(a)) > 4, 60, "all to be replaced")
+    wait(lambda: numbers(b) == numbers(a) and knows(b, 4), 15, "the standby to know of that")
+    assert get(b) == 200
+    b.config.write_text(b.config.read_text().replace("max: 6", "max: 8"))
+    b.cli("reload")
+    ran, acts = numbers(a), len(g.acts())
+    kill_machine(a)
+    wait(lambda: leads(b), TTL + 6, "the standby to lead")
+    wait(lambda: shop_of(b)["ready"] == 4, 10, "all of it to be found")
+    assert numbers(b) == ran and shop_of(b)["desired"] == 4 and g.acts()[acts:] == []
+
+
+def test_a_service_that_takes_over_a_slot_keeps_its_own_instances(group):
+    """The leader's core knows services by other numbers than the standby's did when it began."""
+    g = group()
+    a, b = g.members
+    services = {p: {name: free_port() for name in ("old", "shop", "zeta")} for p in (a, b)}
+
+    def configure(p, *names):
+        head, shop = p.config.read_text().split("  shop:\n", 1)
+        shop = shop.split("\n  zeta:")[0]
+        text = head.split("  old:\n")[0]
+        for n in names:
+            one = re.sub(r"listen: .*", f'listen: ["{p.host}:{services[p][n]}"]', shop)
+            one = re.sub(r'port: "\d+"', f'port: "{g.app_port + 100 * list(services[p]).index(n)}"', one)
+            text += f"  {n}:\n{one.rstrip()}\n"
+        p.config.write_text(text)
+
+    def all_ready(p, count):
+        s = p.try_status()
+        return s and [x["ready"] for x in s["services"]] == [count] * 2
+
+    configure(a, "old", "shop")
+    configure(b, "shop", "zeta")
+    a.start()
+    wait(lambda: leads(a) and all_ready(a, 2), 20, "m1 to lead")
+    configure(a, "shop", "zeta")
+    a.cli("reload")
+    wait(lambda: all_ready(a, 2) and not any("old" in x["name"] for x in a.status()["services"]), 40,
+         "the reload to be done")
+    b.start()
+    wait(lambda: all_ready(b, 2), 20, "m2 to follow")
+    ran = {s["name"]: sorted(i["number"] for i in s["instances"]) for s in a.status()["services"]}
+    acts = len(g.acts())
+    kill_machine(a)
+    wait(lambda: leads(b) and all_ready(b, 2), TTL + 8, "m2 to lead")
+    assert ran == {s["name"]: sorted(i["number"] for i in s["instances"] if i["state"] != "gone")
+                   for s in b.status()["services"]}
+    assert g.acts()[acts:] == []
 
 
 def test_a_leader_that_was_frozen_does_not_act_on_waking(group):
@@ -346,6 +452,9 @@ def test_without_etcd_nobody_acts_and_traffic_goes_on(group):
         acts = len(g.acts())
         pid = shop_of(a)["instances"][0]["pid"]
         assert a.cli("scale", "shop", "5", check=False).returncode != 0
+        for p in (a, b):
+            wait(lambda: "nobody leads, as far as is known" in troubles(p), 5, "the status to say so")
+            assert p.status()["group"]["leader"] in (None, "")
         assert not leads(b)
         assert pid
         g.etcd.start()
@@ -367,6 +476,7 @@ def test_stop_leaves_the_instances_to_the_others(group):
         assert a.stop() == 0
         wait(lambda: leads(b), 5, "the other one to lead")
         assert time.monotonic() - began < 4 * SLOW
+    wait(lambda: tells(b, "leads now, after m1, which gave the lease up"), 5, "why to be told")
     assert not load.failures, load.failures[:5]
     assert numbers(b) == ran
     assert g.acts()[acts:] == []
@@ -388,7 +498,8 @@ def test_a_standby_stops_by_itself(group):
     g = group()
     a, b = g.start()
     acts = len(g.acts())
-    assert b.stop() == 0
+    assert b.cli("stop").stdout == "stopped; 2 instances of the cluster shop go on\n"
+    assert b.process.wait(10) == 0
     assert leads(a) and get(a) == 200
     wait(lambda: [m["name"] for m in a.status()["group"]["members"]] == ["m1"], 10, "it to be gone")
     assert g.acts()[acts:] == []

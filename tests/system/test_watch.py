@@ -158,6 +158,22 @@ def test_alerts_and_a_controller_that_restarts(make, terminal):
     t.shows("alert bad: start-failures", "bad")
 
 
+def test_what_is_wrong_is_whole(make, terminal):
+    """The reason has lines of its own, and what has no room ends in a mark."""
+    program = "/nonexistent/" + "far/" * 12 + "away"
+    p = make(config=CONFIG).start()
+    p.wait_ready(1)
+    p.config.write_text(p.config.read_text() +
+                        f"  bad: {{run: {{command: [{program}]}}, scale: {{min: 1, max: 1}}}}\n")
+    p.cli("reload")
+    t = terminal(p)
+    t.shows("shop", "bad", "PgUp/PgDn more")
+    names = [x.split()[0] for x in t.lines() if x.split()[:1] in (["shop"], ["blog"], ["bad"])]
+    t.type(*["Down"] * names.index("bad"))
+    wait(lambda: program in "".join(t.lines()), 10, "all of the reason")
+    assert any(x.endswith("...") for x in t.lines())
+
+
 def test_stopped_for_good(make, terminal):
     p = make(config=CONFIG).start()
     p.wait_ready(1)

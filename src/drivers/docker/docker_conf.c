@@ -2,14 +2,12 @@
  * service's a container is made of. */
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "base/str.h"
 #include "base/util.h"
 #include "drivers/docker/docker.h"
 #include "drivers/docker/engine.h"
 #include "drivers/process/process.h"
+#include "drivers/section_hash.h"
 #include "sys/mem.h"
 
 #define MEMORY_MIN (6 * 1024 * 1024) /* the engine's own */
@@ -236,11 +234,35 @@ static const struct schema_key docker_keys[] = {
     { 0 },
 };
 
+static const struct schema_hint compose_hints[] = {
+    { "environment", "here it is \"env\", a map of names and values" },
+    { "env_file", "here it is \"env-file\", a single file" },
+    { "working_dir", "here it is \"directory\"" },
+    { "ports",
+      "here it is \"port\", where the container listens; with \"publish: true\" the engine "
+      "chooses a port of its machine for each" },
+    { "expose", "here it is \"port\", where the container listens" },
+    { "networks", "here it is \"network\", a single one" },
+    { "restart", "leave it out: plimsoll replaces what ends" },
+    { "healthcheck",
+      "here it is \"ready\", and \"health\" of the service; the image's own counts with "
+      "\"ready: {engine: true}\"" },
+    { "mem_limit", "here it is \"limits.memory\"" },
+    { "cpus", "here it is \"limits.cpus\"" },
+    { "pids_limit", "here it is \"limits.pids\"" },
+    { "deploy", "here it is \"limits\", and \"scale\" of the service" },
+    { "pull_policy", "here it is \"pull\"" },
+    { "stop_signal", "here it is \"stop.signal\"" },
+    { "stop_grace_period", "here it is \"stop.grace\"" },
+    { 0 },
+};
+
 const struct schema_section docker_section = {
     .name = "docker",
     .help = "Runs the instances as containers of a Docker Engine.",
     .size_bytes = sizeof(struct docker_conf),
     .keys = docker_keys,
+    .hints = compose_hints,
     .check = check_docker,
 };
 
@@ -250,6 +272,7 @@ const struct schema_section docker_engine_section = {
     .size_bytes = sizeof(struct engine_conf),
     .keys = engine_keys,
     .check = engine_check,
+    .note = engine_note,
 };
 
 /* --- what follows from it --- */
@@ -274,33 +297,6 @@ uint16_t docker_port(const struct docker_conf *conf, bool serves)
     if (conf->port > 0)
         return (uint16_t)conf->port;
     return serves || conf->ready.http || conf->ready.tcp ? DOCKER_PORT_DEFAULT : 0;
-}
-
-static void hash_text(XXH3_state_t *h, const char *text)
-{
-    /* With its NUL, so that no two lists of texts run into one another. */
-    XXH3_64bits_update(h, text ? text : "", strlen(text ? text : "") + 1);
-}
-
-static void hash_number(XXH3_state_t *h, int64_t number)
-{
-    XXH3_64bits_update(h, &number, sizeof(number));
-}
-
-static void hash_list(XXH3_state_t *h, const struct schema_list *list)
-{
-    hash_number(h, (int64_t)list->count);
-    for (size_t i = 0; i < list->count; i++)
-        hash_text(h, list->items[i]);
-}
-
-static void hash_map(XXH3_state_t *h, const struct schema_map *map)
-{
-    hash_number(h, (int64_t)map->count);
-    for (size_t i = 0; i < map->count; i++) {
-        hash_text(h, map->names[i]);
-        hash_text(h, map->values[i]);
-    }
 }
 
 uint64_t docker_template(const void *section, bool serves)

@@ -5,9 +5,10 @@
 #include "base/fmt.h"
 #include "base/us.h"
 #include "drivers/docker/docker_step.h"
-#include "sys/log.h"
+#include "sys/clock.h"
 
 #define STOP_SLACK_US (30 * US_PER_S) /* the engine's own time beyond the grace */
+#define OOM_KILLS_US (2 * US_PER_S)   /* who lives so long after it was not killed by it */
 #define STOP_US_MAX (25 * US_PER_HOUR)
 
 /* --- telling --- */
@@ -61,7 +62,7 @@ void end_on_stopped(struct container *c, int status, json_t *json, const char *e
     } else if (status < 400) {
         step_go(c, STEP_AUTOPSY);
     } else {
-        log_warn("%s cannot be stopped: %s", c->name, error);
+        docker_trouble(c, "cannot be stopped: ", error);
         step_ask_later(c);
     }
 }
@@ -92,6 +93,7 @@ void step_died(struct container *c, int32_t exit_code)
     if (step_phase(c) == PHASE_ENDED)
         return;
     c->exit_code = exit_code;
+    c->oom_survived = c->oom_us != 0 && clock_now_us() - c->oom_us > OOM_KILLS_US;
     if (step_phase(c) == PHASE_MADE && !c->started_told)
         return; /* its look tells */
     docker_probe_end(c);
@@ -99,13 +101,13 @@ void step_died(struct container *c, int32_t exit_code)
     step_go(c, STEP_AUTOPSY);
 }
 
-/* Of a process in it that ran out of memory the container need not have ended. */
+/* An engine that has once seen a process in it out of memory says so of its end, whatever that was.
+ */
 static void note_exit(struct container *c, const struct docker_seen *seen)
 {
-    bool killed = seen->exit_code == 137;
     str_copy(c->id, sizeof(c->id), seen->id);
     c->exit_code = seen->exit_code;
-    c->out_of_memory = seen->out_of_memory || (c->out_of_memory && killed);
+    c->out_of_memory = seen->out_of_memory && !c->oom_survived;
     if (seen->status == DOCKER_CREATED)
         c->started_told = false;
 }

@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "base/us.h"
 #include "drivers/docker/docker_int.h"
+#include "sys/clock.h"
 
 #define AGAIN_US (500 * US_PER_MS)
 
@@ -25,9 +26,12 @@ static void on_die(struct container *c, const json_t *json, const char *detail)
     step_died(c, (int32_t)CLAMP(code, -1, 255));
 }
 
+/* A process in it; whether the container ends with it is said otherwise. */
 static void on_oom(struct container *c, const json_t *json, const char *detail)
 {
-    c->out_of_memory = true;
+    c->oom_us = clock_now_us();
+    if (step_phase(c) != PHASE_ENDED)
+        docker_trouble(c, "a process in it was killed, out of memory", "");
 }
 
 static void on_destroy(struct container *c, const json_t *json, const char *detail)

@@ -55,8 +55,11 @@ struct container {
     bool resize_wanted; /* while it is being resized */
     uint64_t shape_asked;
     bool started_told, end_told;
-    int32_t exit_code; /* as an event said; -1 = not known */
+    int32_t exit_code;                   /* as an event said; -1 = not known */
+    int64_t trouble_us, trouble_told_us; /* docker_trouble.c: the last of it; 0 = none */
     bool out_of_memory;
+    int64_t oom_us;    /* the last time that a process in it was; 0 = never heard of one */
+    bool oom_survived; /* that was not its end */
     uint64_t list_seq; /* lists up to this one need not have it */
 
     /* docker_ready.c */
@@ -70,6 +73,7 @@ struct container {
 
     struct docker_log *log;    /* docker_log.c; NULL = nobody reads */
     int64_t log_until_wall_us; /* what was written before is in the file; 0 = nothing is */
+    char log_error[160];       /* why the last attempt brought nothing */
 
     struct docker_usage { /* docker_stats.c */
         struct engine_call *call;
@@ -100,6 +104,7 @@ struct docker {
     /* docker_list.c */
     bool active;      /* it was asked what runs: until then nothing is looked at */
     bool list_wanted; /* by the controller, which waits for FOUND_ALL */
+    bool list_refused;
     uint64_t list_seq;
     struct engine_call *list;
     struct engine_call *events;
@@ -154,13 +159,17 @@ void docker_list_in(struct docker *d, int64_t us);
 void docker_events_begin(struct docker *d);
 bool docker_may_act(const struct docker *d);
 
+/* docker_trouble.c: what is wrong with it as long as it lasts. */
+void docker_trouble(struct container *c, const char *what, const char *why);
+void docker_trouble_over(struct container *c);
+void docker_trouble_settle(struct docker *d); /* now and then */
+
 /* docker_log.c */
-void docker_log_follow(struct container *c);
+int docker_log_follow(struct container *c, struct err *err); /* as provision_ops.follow_log */
 void docker_log_keep(struct container *c); /* step_log_kept() follows, not at once */
 void docker_log_end(struct container *c);
 
 /* docker_stats.c */
-void docker_usage_begin(struct docker *d);
 void docker_usage_end(struct container *c);
 void docker_usage_wake(struct docker *d);
 void docker_sample(void *self, const struct source_service *service, int64_t now_us,

@@ -11,7 +11,8 @@
 
 #define EVERY_US (60 * US_PER_S) /* though the events tell all */
 #define AGAIN_US (1 * US_PER_S)
-#define SPREAD_MS 500 /* over which those that are found are looked at */
+#define LATE_US (5 * US_PER_S) /* what an earlier life asked for may be made only now */
+#define SPREAD_MS 500          /* over which those that are found are looked at */
 
 static void on_listed(void *ctx, int status, json_t *json, const char *error);
 
@@ -104,6 +105,14 @@ static void bury(struct container *c, const struct docker_seen *seen)
     step_go(c, STEP_AUTOPSY);
 }
 
+/* By somebody who died before it was started: while the controller asks what there is, that is
+ * taken over, too. Later the controller has given it up. */
+static bool is_being_made(const struct container *c)
+{
+    const struct driver_service *s = docker_service(c);
+    return c->docker->list_wanted && s && s->template == c->template;
+}
+
 static void adopt(struct docker *d, const struct docker_seen *seen)
 {
     struct container *c = docker_add(d, seen->service, seen->number);
@@ -116,11 +125,12 @@ static void adopt(struct docker *d, const struct docker_seen *seen)
     c->shape = seen->shape;
     c->drain_us = seen->drain_us;
     c->list_seq = d->list_seq;
-    c->started_told = true;
+    bool created = seen->status == DOCKER_CREATED, goes_on = created && is_being_made(c);
+    c->started_told = !created;
+    c->end_told = created && !goes_on; /* it never was */
     c->step = STEP_RUN;
-    c->end_told = seen->status == DOCKER_CREATED; /* it never was */
-    if (seen->status == DOCKER_CREATED)
-        step_go(c, STEP_REMOVE);
+    if (created)
+        step_go(c, goes_on ? STEP_START : STEP_REMOVE);
     else if (seen->status == DOCKER_EXITED)
         bury(c, seen);
     else if (c->nameless)
@@ -166,6 +176,19 @@ static void end_missing(struct docker *d)
     }
 }
 
+/* Until it says so, nothing is known of what runs. */
+static void tell_refused(struct docker *d, bool refused, const char *why)
+{
+    char text[200];
+    if (!refused && !d->list_refused)
+        return;
+    d->list_refused = refused;
+    fmt(text, sizeof(text), "the engine does not say what runs: %s", why);
+    for (size_t i = 0; i < d->service_count; i++)
+        d->env.note(d->env.ctx, d->services[i].slot, refused,
+                    refused ? text : "the engine says again what runs");
+}
+
 static void tell_all_found(struct docker *d)
 {
     tell_made(d);
@@ -174,6 +197,7 @@ static void tell_all_found(struct docker *d)
         d->env.emit(d->env.ctx, &e);
     }
     d->list_wanted = false;
+    docker_list_in(d, LATE_US);
 }
 
 static void on_listed(void *ctx, int status, json_t *json, const char *error)
@@ -184,13 +208,15 @@ static void on_listed(void *ctx, int status, json_t *json, const char *error)
     d->list = NULL;
     if (status != 200 || !json_is_array(json)) {
         if (status != 0)
-            log_warn("the engine does not say what runs: %s", error[0] ? error : "no list");
+            tell_refused(d, true, error[0] ? error : "no list");
         docker_list_in(d, AGAIN_US);
         return;
     }
+    tell_refused(d, false, "");
     json_array_foreach(json, i, entry) take(d, entry);
     end_missing(d);
     if (d->list_wanted)
         tell_all_found(d);
+    docker_trouble_settle(d);
     docker_usage_wake(d);
 }

@@ -1,5 +1,6 @@
 /* Containers' output. The engine keeps it; into STATE/log goes what somebody reads, for as long as
  * somebody does, and the last of it when a container has ended, for then the engine forgets it. */
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -17,14 +18,20 @@
 #define FILE_BYTES_MAX INT64_C(10485760) /* rotated beyond, one kept */
 #define KEEP_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define HEAD_BYTES 8
+/* Where what was kept ends and what is new begins the engine does not say: for so long nothing has
+ * come, or so long it has been coming. */
+#define QUIET_US (200 * US_PER_MS)
+#define QUIET_US_MAX (1 * US_PER_S)
 
 struct docker_log {
     struct container *container;
     struct engine_call *call;
     int fd;
-    bool keeping;     /* the container has ended */
-    size_t bytes;     /* written */
-    uv_timer_t timer; /* nobody reads any more */
+    bool keeping;               /* the container has ended */
+    bool here;                  /* what there was is in the file */
+    int64_t begun_us, heard_us; /* the engine's answer, and the last of it; 0 = not yet */
+    size_t bytes;               /* written */
+    uv_timer_t timer;           /* nobody reads any more */
     /* Output and errors come in frames: a head of 8 bytes, the last four its length. */
     unsigned char head[HEAD_BYTES];
     size_t head_bytes;
@@ -47,7 +54,8 @@ static void log_close(struct docker_log *l)
 {
     struct container *c = l->container;
     c->log = NULL;
-    c->log_until_wall_us = clock_wall_us();
+    if (l->bytes > 0)
+        c->log_until_wall_us = clock_wall_us();
     engine_cancel(l->call);
     close(l->fd);
     uv_close((uv_handle_t *)&l->timer, on_closed);
@@ -73,6 +81,7 @@ static void put(struct docker_log *l, const char *bytes, size_t count)
     if (write(l->fd, bytes, count) < 0)
         return;
     l->bytes += count;
+    l->heard_us = clock_now_us();
     if (l->bytes < FILE_BYTES_MAX)
         return;
     l->bytes = 0;
@@ -113,6 +122,7 @@ static void on_bytes(void *ctx, const char *bytes, size_t count, const char *err
             return;
     } else {
         l->call = NULL;
+        str_copy(c->log_error, sizeof(c->log_error), error);
     }
     log_close(l);
     if (keeping)
@@ -159,11 +169,39 @@ static bool log_open(struct container *c, bool keeping)
     return true;
 }
 
-void docker_log_follow(struct container *c)
+static bool is_here(struct docker_log *l)
 {
-    if (!c->log && (!c->id[0] || step_phase(c) == PHASE_ENDED || !log_open(c, false)))
-        return;
-    uv_timer_start(&c->log->timer, on_nobody_reads, FOLLOW_US / US_PER_MS, 0);
+    int64_t now_us = clock_now_us();
+    if (l->begun_us == 0 && l->call && engine_has_begun(l->call))
+        l->begun_us = l->heard_us = now_us;
+    l->here = l->here || (l->begun_us != 0 && (now_us - l->heard_us >= QUIET_US ||
+                                               now_us - l->begun_us >= QUIET_US_MAX));
+    return l->here;
+}
+
+static int say_why(struct container *c, const char *why, struct err *err)
+{
+    bool any = c->log_until_wall_us != 0;
+    int rc = any ? 0 : err_set(err, -EIO, "%s: %s", c->name, why[0] ? why : "no log can be read");
+    c->log_error[0] = '\0'; /* the next who asks tries again */
+    return rc;
+}
+
+int docker_log_follow(struct container *c, struct err *err)
+{
+    const struct engine *e = c->docker->engine;
+    if (!c->log && (!c->id[0] || step_phase(c) == PHASE_ENDED))
+        return 0;
+    if (!c->log && (c->log_error[0] || !log_open(c, false)))
+        return say_why(c, c->log_error, err);
+    if (!c->log->keeping)
+        uv_timer_start(&c->log->timer, on_nobody_reads, FOLLOW_US / US_PER_MS, 0);
+    if (is_here(c->log))
+        return 0;
+    if (!engine_is_down(e) || c->log->begun_us != 0 || c->log->keeping)
+        return -EAGAIN;
+    log_close(c->log);
+    return say_why(c, engine_error(e), err);
 }
 
 void docker_log_keep(struct container *c)

@@ -206,12 +206,18 @@ static void tell_started(struct container *c)
     c->started_told = true;
 }
 
+/* Of another machine's process the number says nothing here. */
+static int64_t pid_here(const struct docker *d, int64_t pid)
+{
+    return strcmp(d->host, "127.0.0.1") == 0 ? pid : 0;
+}
+
 static void take_seen(struct container *c, const struct docker_seen *seen)
 {
     str_copy(c->id, sizeof(c->id), seen->id);
     str_copy(c->address, sizeof(c->address), seen->address);
     str_copy(c->health, sizeof(c->health), seen->health);
-    c->pid = seen->pid;
+    c->pid = pid_here(c->docker, seen->pid);
     c->shape = seen->shape;
 }
 

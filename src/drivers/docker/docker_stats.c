@@ -1,5 +1,6 @@
 /* What containers use, as the engine measures it: asked one by one, few at once, those of a service
  * whose rules look at it every few seconds and the others for people, now and then. */
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,6 +14,7 @@
 #define ELSE_GAP_US (200 * US_PER_MS)  /* and 5 for people: a thousand take three minutes */
 #define WANTED_EVERY_US (5 * US_PER_S)
 #define ELSE_EVERY_US (60 * US_PER_S)
+#define ELSE_STALE_US (5 * US_PER_MIN)
 #define SCAN_EVERY_US (1 * US_PER_S) /* who is due is looked for so often */
 #define STALE 3                      /* looks that may fail */
 
@@ -28,7 +30,9 @@ static bool is_wanted(const struct container *c)
 static int64_t due_us(const struct container *c)
 {
     const struct docker_usage *u = &c->usage;
-    return u->asked_us == 0 ? 0 : u->asked_us + (u->cpu < 0 || is_wanted(c) ? WANTED_EVERY_US : ELSE_EVERY_US);
+    return u->asked_us == 0
+               ? 0
+               : u->asked_us + (u->cpu < 0 || is_wanted(c) ? WANTED_EVERY_US : ELSE_EVERY_US);
 }
 
 /* --- an answer --- */
@@ -166,14 +170,25 @@ void docker_usage_end(struct container *c)
 
 /* --- telling --- */
 
-/* Rules want to hear a value for as long as it holds; people, who look now and then, only once. */
-static bool is_worth_telling(const struct container *c, int64_t now_us)
+static bool is_stale(const struct container *c)
 {
-    const struct docker_usage *u = &c->usage;
-    if (u->at_us == 0 || step_phase(c) != PHASE_RUNS)
-        return false;
-    return is_wanted(c) ? now_us - u->at_us <= STALE * WANTED_EVERY_US
-                               : u->at_us != u->told_us;
+    int64_t lasts_us = STALE * (is_wanted(c) ? WANTED_EVERY_US : ELSE_STALE_US);
+    return !engine_is_up(c->docker->engine) || clock_now_us() - c->usage.at_us > lasts_us;
+}
+
+/* Rules want to hear a value for as long as it holds; people, who look now and then, only once, and
+ * once when it is not known any more. */
+static void tell_usage(struct container *c, struct source_sink *sink)
+{
+    struct docker_usage *u = &c->usage;
+    bool stale = is_stale(c), told = u->told_us == u->at_us;
+    if (stale ? u->told_us == 0 : told && !is_wanted(c))
+        return;
+    u->told_us = stale ? 0 : u->at_us;
+    if (stale || u->cpu >= 0)
+        source_add(sink, METRIC_CPU, c->number, stale ? (double)NAN : u->cpu);
+    if (stale || u->memory_bytes >= 0)
+        source_add(sink, METRIC_MEMORY, c->number, stale ? (double)NAN : u->memory_bytes);
 }
 
 void docker_sample(void *self, const struct source_service *service, int64_t now_us,
@@ -182,13 +197,8 @@ void docker_sample(void *self, const struct source_service *service, int64_t now
     struct docker *d = self;
     LIST_FOR_EACH (it, &d->containers) {
         struct container *c = LIST_ENTRY(it, struct container, link);
-        struct docker_usage *u = &c->usage;
-        if (c->slot != service->slot || c->nameless || !is_worth_telling(c, clock_now_us()))
-            continue;
-        u->told_us = u->at_us;
-        if (u->cpu >= 0)
-            source_add(sink, METRIC_CPU, c->number, u->cpu);
-        if (u->memory_bytes >= 0)
-            source_add(sink, METRIC_MEMORY, c->number, u->memory_bytes);
+        if (c->slot == service->slot && !c->nameless && c->usage.at_us != 0 &&
+            step_phase(c) == PHASE_RUNS)
+            tell_usage(c, sink);
     }
 }

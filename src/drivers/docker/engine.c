@@ -248,6 +248,11 @@ struct engine_call *engine_read(struct engine *e, const char *path, engine_bytes
     return c;
 }
 
+bool engine_has_begun(const struct engine_call *c)
+{
+    return c->opened;
+}
+
 void engine_cancel(struct engine_call *c)
 {
     if (!c)

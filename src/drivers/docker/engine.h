@@ -23,6 +23,7 @@ struct engine_conf {
 };
 extern const struct schema_key engine_keys[]; /* for a struct that begins with engine_conf */
 int engine_check(struct schema_context *ctx, void *section, struct err *err);
+const char *engine_note(const void *section);
 
 struct engine;
 struct engine_call;
@@ -76,6 +77,8 @@ struct engine_call *engine_ask(struct engine *e, const struct engine_request *r,
 struct engine_call *engine_listen(struct engine *e, const char *path, engine_heard *heard,
                                   void *ctx);
 struct engine_call *engine_read(struct engine *e, const char *path, engine_bytes *bytes, void *ctx);
+/* Of a stream: the engine has begun to answer. */
+bool engine_has_begun(const struct engine_call *call);
 void engine_cancel(struct engine_call *call); /* NULL is fine */
 
 /* The credentials for an image's registry, from ~/.docker/config.json ($DOCKER_CONFIG), as

@@ -166,13 +166,13 @@ static void explain_failure(struct engine_call *c, CURLcode code)
     if (c->error[0])
         return;
     if (code == CURLE_OPERATION_TIMEDOUT)
-        fmt(c->error, sizeof(c->error), "the engine at %s does not answer in time", host);
+        fmt(c->error, sizeof(c->error), "%s does not answer in time", host);
     else if (code == CURLE_COULDNT_CONNECT && os != 0)
         fmt(c->error, sizeof(c->error), "no engine at %s: %s", host, strerror((int)os));
     else if (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR)
-        fmt(c->error, sizeof(c->error), "the engine at %s broke off", host);
+        fmt(c->error, sizeof(c->error), "%s broke off", host);
     else
-        fmt(c->error, sizeof(c->error), "the engine at %s: %.150s", host, why);
+        fmt(c->error, sizeof(c->error), "%s: %.150s", host, why);
 }
 
 /* --- the end --- */

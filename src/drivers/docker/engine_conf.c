@@ -1,6 +1,7 @@
 /* How an engine is reached, as keys of a section. */
 #include <string.h>
 
+#include "base/util.h"
 #include "drivers/docker/engine.h"
 
 #define AT(member) .offset = offsetof(struct engine_conf, member)
@@ -9,6 +10,7 @@ const struct schema_key engine_keys[] = {
     { .name = "host",
       .type = SCHEMA_TEXT,
       AT(host),
+      .moves = true,
       .help = "where the engine listens: unix:///var/run/docker.sock (the default, unless "
               "DOCKER_HOST says otherwise) or tcp://10.0.0.1:2376" },
     { .name = "ca",
@@ -45,4 +47,18 @@ int engine_check(struct schema_context *ctx, void *section, struct err *err)
         return schema_error(ctx, conf->cert ? "cert" : "key", err,
                             "cert and key go together: give both, or neither");
     return 0;
+}
+
+/* Whoever can talk to an engine is root there; on the way in between, too. */
+const char *engine_note(const void *section)
+{
+    static const char *const here[] = { "tcp://127.", "tcp://localhost", "tcp://[::1]" };
+    const struct engine_conf *conf = section;
+    if (!conf->host || strncmp(conf->host, "tcp://", 6) != 0 || conf->ca || conf->cert)
+        return NULL;
+    for (size_t i = 0; i < ARRAY_LEN(here); i++)
+        if (strncmp(conf->host, here[i], strlen(here[i])) == 0)
+            return NULL;
+    return "the engine is reached over TCP without TLS: who is on the way can be root on its "
+           "machine; give ca, cert and key";
 }

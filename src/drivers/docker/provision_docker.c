@@ -110,8 +110,10 @@ void docker_drop(struct container *c)
     uv_timer_stop(&c->again);
     table_take(&c->docker->names, slice_of(c->name));
     list_remove(&c->link);
-    if (!c->docker->closing)
+    if (!c->docker->closing) {
+        docker_trouble_over(c);
         forget_old_log(c);
+    }
     uv_close((uv_handle_t *)&c->again, on_again_closed);
 }
 
@@ -219,23 +221,49 @@ static void docker_set_engine(void *self, const void *conf)
 
 /* --- the table's functions --- */
 
+/* Whoever leads meanwhile knows better what runs; to lead again begins with a list. */
+static void forget_all(struct docker *d)
+{
+    d->active = d->list_wanted = false;
+    LIST_FOR_EACH (it, &d->containers)
+        docker_drop(LIST_ENTRY(it, struct container, link));
+}
+
+/* A container is its service's by name: slots are given anew. */
+static void find_slots(struct docker *d)
+{
+    LIST_FOR_EACH (it, &d->containers) {
+        struct container *c = LIST_ENTRY(it, struct container, link);
+        const struct driver_service *s = docker_service_by_name(d, c->service);
+        c->nameless |= !s;
+        c->slot = s ? s->slot : UINT32_MAX;
+    }
+}
+
 static void docker_set_services(void *self, const struct driver_service *services, size_t count)
 {
     struct docker *d = self;
+    if (!docker_may_act(d))
+        forget_all(d);
     d->service_count = MIN(count, ARRAY_LEN(d->services));
     if (d->service_count > 0)
         memcpy(d->services, services, d->service_count * sizeof(services[0]));
+    find_slots(d);
     open_engine(d);
     if (d->engine && engine_is_down(d->engine))
         tell_engine_state(d, false, engine_error(d->engine));
 }
 
-/* An action may speak of a service as it is now before the whole list is told. */
+/* An action may speak of a service as it is now, or of a new one, before the whole list is told. */
 static void take_service(struct docker *d, const struct driver_service *service)
 {
-    for (size_t i = 0; i < d->service_count; i++)
-        if (d->services[i].slot == service->slot)
-            d->services[i] = *service;
+    size_t i = 0;
+    while (i < d->service_count && d->services[i].slot != service->slot)
+        i++;
+    if (i == ARRAY_LEN(d->services))
+        return;
+    d->services[i] = *service;
+    d->service_count = MAX(d->service_count, i + 1);
 }
 
 static void docker_start(void *self, const struct driver_service *service, uint32_t number)
@@ -303,11 +331,10 @@ static void docker_probe(void *self, uint32_t slot, uint32_t number)
         docker_probe_now(c);
 }
 
-static void docker_follow_log(void *self, uint32_t slot, uint32_t number)
+static int docker_follow_log(void *self, uint32_t slot, uint32_t number, struct err *err)
 {
     struct container *c = docker_find(self, slot, number);
-    if (c)
-        docker_log_follow(c);
+    return c ? docker_log_follow(c, err) : 0;
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -366,6 +393,7 @@ const struct provision_ops provision_docker = {
     .template = docker_template,
     .shape = docker_shape,
     .start_within_us = docker_start_within_us,
+    .launch_within_us = 10 * US_PER_MIN,
     .open = docker_open,
     .set_services = docker_set_services,
     .start = docker_start,

@@ -1,5 +1,6 @@
-/* Calls as curl transfers. With a user, the first of them waits for a login, and whatever etcd says
- * of its token makes the next one log in again. */
+/* Calls as curl transfers. With a user, the first of them waits for a login. A token that etcd does
+ * not know any more is nobody's fault: a call that was refused for it logs in again and is
+ * repeated, once. */
 #include "drivers/lease/etcd.h"
 
 #include <errno.h>
@@ -25,8 +26,10 @@
 struct etcd {
     struct etcd_options options;
     struct curl_loop *curl;
-    size_t current; /* endpoint */
-    char token[TOKEN_MAX];
+    size_t current;        /* endpoint */
+    char token[TOKEN_MAX]; /* "" = none */
+    unsigned logins;       /* counts them: which token a call went with */
+    bool open;             /* it has said that it asks nobody who they are */
     struct etcd_call *login;
     struct list calls;
     bool *in_trouble; /* each endpoint */
@@ -40,6 +43,8 @@ struct etcd_call {
     struct list link;
     size_t endpoint;
     bool waits; /* for the login */
+    bool repeated;
+    unsigned logins;
     const char *path;
     char *request;
     int64_t timeout_us; /* US_NEVER = a stream */
@@ -162,16 +167,26 @@ static void leave_endpoint(struct etcd_call *c)
         e->current = (e->current + 1) % e->options.conf->endpoints.count;
 }
 
+static void read_refusal(const struct etcd_call *c, char text[ETCD_ERROR_MAX])
+{
+    char ignored[8];
+    struct slice body = { c->body ? c->body : "", c->bytes };
+    text[0] = '\0';
+    (void)etcd_read_login(body, ignored, sizeof(ignored), text);
+}
+
 /* What a refusal means for whoever asks next. That a lease is gone, say, is between etcd and them.
  */
-static void hear_refusal(struct etcd_call *c, struct slice body, long status)
+static void hear_refusal(struct etcd_call *c, long status)
 {
     struct etcd *e = c->etcd;
-    char ignored[8], text[ETCD_ERROR_MAX] = "";
+    char text[ETCD_ERROR_MAX];
     bool login = strcmp(c->path, LOGIN_PATH) == 0;
-    (void)etcd_read_login(body, ignored, sizeof(ignored), text);
-    if (login || status == 401 || status == 403 || strstr(text, "auth") ||
-        strstr(text, "user name")) {
+    read_refusal(c, text);
+    if (login && strstr(text, "authentication is not enabled")) {
+        e->open = true;
+    } else if (login || status == 401 || status == 403 || strstr(text, "auth") ||
+               strstr(text, "user name")) {
         e->token[0] = '\0';
         trouble(e, c->endpoint, text,
                 e->options.conf->user ? "check lease.etcd.user and lease.etcd.password-file"
@@ -205,14 +220,17 @@ static bool judge(struct etcd_call *c, CURLcode code)
     if (status == 200)
         all_well(c->etcd, c->endpoint);
     else
-        hear_refusal(c, body, status);
+        hear_refusal(c, status);
     return status == 200;
 }
+
+static bool log_in_again(struct etcd_call *c);
 
 static void on_done(struct curl_transfer *t, CURLcode code)
 {
     struct etcd_call *c = CONTAINER_OF(t, struct etcd_call, transfer);
-    finish(c, judge(c, code));
+    if (code != CURLE_OK || !log_in_again(c))
+        finish(c, judge(c, code));
 }
 
 /* Lines are handed on and forgotten. */
@@ -306,6 +324,7 @@ static void set_options(struct etcd_call *c)
 static int set_off(struct etcd_call *c)
 {
     c->endpoint = c->etcd->current;
+    c->logins = c->etcd->logins;
     set_options(c);
     c->waits = curl_loop_add(c->etcd->curl, &c->transfer) < 0;
     return c->waits ? -ENOMEM : 0;
@@ -353,7 +372,8 @@ static void on_login(void *ctx, bool ok, struct slice body)
     char error[ETCD_ERROR_MAX];
     list_init(&waiting);
     e->login = NULL;
-    ok = ok && etcd_read_login(body, e->token, sizeof(e->token), error) == 0;
+    e->logins++;
+    ok = e->open || (ok && etcd_read_login(body, e->token, sizeof(e->token), error) == 0);
     LIST_FOR_EACH (link, &e->calls) {
         if (LIST_ENTRY(link, struct etcd_call, link)->waits) {
             list_remove(link);
@@ -389,19 +409,41 @@ static int log_in(struct etcd *e)
     return rc;
 }
 
+/* Sends it, or has it wait for the login. 0 or -errno. */
+static int set_off_known(struct etcd_call *c)
+{
+    struct etcd *e = c->etcd;
+    if (!e->options.conf->user || e->token[0] || e->open)
+        return set_off(c);
+    return e->login ? 0 : log_in(e);
+}
+
+/* Tokens expire, do not outlive etcd, and end with any change of its users; and that it asks who we
+ * are may be new. */
+static bool log_in_again(struct etcd_call *c)
+{
+    struct etcd *e = c->etcd;
+    char text[ETCD_ERROR_MAX];
+    read_refusal(c, text);
+    bool token = strstr(text, "invalid auth token") || strstr(text, "auth store is old") ||
+                 strstr(text, "user name is empty");
+    if (!token || !e->options.conf->user || c->repeated)
+        return false;
+    if (c->logins == e->logins) {
+        e->token[0] = '\0';
+        e->open = false;
+    }
+    c->repeated = c->waits = true;
+    c->bytes = 0;
+    curl_slist_free_all(TAKE_PTR(c->headers));
+    return set_off_known(c) == 0;
+}
+
 /* --- the ways in --- */
 
 static struct etcd_call *begin(struct etcd_call *c)
 {
-    struct etcd *e = c ? c->etcd : NULL;
-    if (!c)
-        return NULL;
-    int rc = 0;
-    if (!e->options.conf->user || e->token[0])
-        rc = set_off(c);
-    else if (!e->login)
-        rc = log_in(e);
-    if (rc == 0)
+    if (!c || set_off_known(c) == 0)
         return c;
     call_free(c);
     return NULL;

@@ -13,6 +13,7 @@
 #define VALUE_MAX 1024
 #define LEADER "leader"
 #define MEMBERS "members/"
+#define LEASE_DIGITS_MAX 16
 
 static void json_freep(json_t **j)
 {
@@ -30,7 +31,8 @@ int etcd_names_init(struct etcd_names *n, const struct lease_conf *conf, const c
                      conf->cluster);
     n->member = member;
     n->url = url;
-    return all + sizeof(MEMBERS) + strlen(member) < ETCD_KEY_MAX ? 0 : -ENAMETOOLONG;
+    all += sizeof(MEMBERS "/") + strlen(member) + LEASE_DIGITS_MAX;
+    return all < ETCD_KEY_MAX ? 0 : -ENAMETOOLONG;
 }
 
 const char *etcd_path(enum elect_op op)
@@ -61,11 +63,11 @@ static json_t *bytes64(const char *text)
     return json_string(coded);
 }
 
-static json_t *key64(const struct etcd_names *n, const char *name, const char *rest)
+static json_t *key64(const struct etcd_names *n, const char *key)
 {
-    char key[ETCD_KEY_MAX];
-    fmt(key, sizeof(key), "%s%s%s", n->directory, name, rest);
-    return bytes64(key);
+    char whole[ETCD_KEY_MAX];
+    fmt(whole, sizeof(whole), "%s%s", n->directory, key);
+    return bytes64(whole);
 }
 
 /* Everything below the directory: up to the directory with its last byte one larger. */
@@ -74,26 +76,33 @@ static json_t *directory(const struct etcd_names *n)
     char end[ETCD_KEY_MAX];
     (void)str_copy(end, sizeof(end), n->directory);
     end[strlen(end) - 1]++;
-    return json_pack("{s:o, s:o}", "key", key64(n, "", ""), "range_end", bytes64(end));
+    return json_pack("{s:o, s:o}", "key", key64(n, ""), "range_end", bytes64(end));
 }
 
-static json_t *put(const struct etcd_names *n, const char *name, const char *rest, int64_t lease)
+static json_t *put(const struct etcd_names *n, const char *key, int64_t lease)
 {
     json_t *who = json_pack("{s:s, s:s}", "name", n->member, "url", n->url);
     char *text = who ? json_dumps(who, JSON_COMPACT) : NULL;
-    json_t *j = json_pack("{s:o, s:o, s:o}", "key", key64(n, name, rest), "value",
+    json_t *j = json_pack("{s:o, s:o, s:o}", "key", key64(n, key), "value",
                           bytes64(text ? text : "{}"), "lease", number(lease));
     free(text);
     json_decref(who);
     return j;
 }
 
+static json_t *put_member(const struct etcd_names *n, int64_t lease)
+{
+    char key[ETCD_KEY_MAX];
+    fmt(key, sizeof(key), MEMBERS "%s/%llx", n->member, (unsigned long long)lease);
+    return put(n, key, lease);
+}
+
 static json_t *campaign(const struct etcd_names *n, int64_t lease)
 {
     return json_pack("{s:[{s:s, s:s, s:o}], s:[{s:o}, {s:o}], s:[{s:o}]}",  //
                      "compare", "target", "CREATE", "create_revision", "0", //
-                     "key", key64(n, LEADER, ""),                           //
-                     "success", "request_put", put(n, LEADER, "", lease),   //
+                     "key", key64(n, LEADER),                               //
+                     "success", "request_put", put(n, LEADER, lease),       //
                      "request_range", directory(n),                         //
                      "failure", "request_range", directory(n));
 }
@@ -111,7 +120,7 @@ static json_t *body(const struct etcd_names *n, const struct elect_request *q)
     case ELECT_CAMPAIGN:
         return campaign(n, q->lease);
     case ELECT_REGISTER:
-        return put(n, MEMBERS, n->member, q->lease);
+        return put_member(n, q->lease);
     default:
         return json_pack("{s:o}", "create_request", directory(n));
     }
@@ -226,7 +235,7 @@ static bool read_who(const struct etcd_names *n, const json_t *kv, struct lease_
     (void)get_word(who, "url", ret->url, sizeof(ret->url));
     if (!get_word(who, "name", ret->name, sizeof(ret->name)) || !ret->name[0])
         return false;
-    ret->self = strcmp(ret->name, n->member) == 0;
+    ret->self = strcmp(ret->name, n->member) == 0 && strcmp(ret->url, n->url) == 0;
     return true;
 }
 
@@ -249,16 +258,46 @@ static int read_leader(const struct etcd_names *n, const json_t *kv, struct elec
     return 0;
 }
 
+static bool is_same(const struct lease_member *a, const struct lease_member *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->url, b->url) == 0;
+}
+
 static void read_member(const struct etcd_names *n, const char *name, const json_t *kv,
                         struct elect_view *view, struct etcd_group *group)
 {
     struct lease_member m;
-    if (!read_who(n, kv, &m) || strcmp(name, m.name) != 0)
+    size_t bytes = strcspn(name, "/");
+    if (!read_who(n, kv, &m) || strlen(m.name) != bytes || strncmp(name, m.name, bytes) != 0)
         return;
-    if (m.self)
-        view->self_lease = lease_of(kv);
+    if (n->lease != 0 && lease_of(kv) == n->lease)
+        view->self_lease = n->lease;
+    else
+        group->has_twin |= strcmp(m.name, n->member) == 0;
+    for (size_t i = 0; i < group->count; i++)
+        if (is_same(&group->members[i], &m))
+            return; /* from before it was started again */
     if (group->count < LEASE_MEMBERS_MAX)
         group->members[group->count++] = m;
+}
+
+/* So that nobody gets lost among those who go by a name. What is behind the "~" is in no name that
+ * can be configured. */
+static void tell_apart(struct etcd_group *g)
+{
+    char text[LEASE_NAME_MAX + 8];
+    for (size_t i = g->count; i-- > 1;) {
+        size_t before = 0;
+        for (size_t k = 0; k < i; k++)
+            before += strcmp(g->members[k].name, g->members[i].name) == 0;
+        if (before == 0)
+            continue;
+        bool leads = g->has_leader && is_same(&g->leader, &g->members[i]);
+        fmt(text, sizeof(text), "%.*s~%zu", LEASE_NAME_MAX - 5, g->members[i].name, before + 1);
+        str_copy(g->members[i].name, LEASE_NAME_MAX, text);
+        if (leads)
+            str_copy(g->leader.name, LEASE_NAME_MAX, text);
+    }
 }
 
 static int read_keys(const struct etcd_names *n, const json_t *kvs, struct elect_view *view,
@@ -276,6 +315,7 @@ static int read_keys(const struct etcd_names *n, const json_t *kvs, struct elect
         else if (strncmp(key, MEMBERS, strlen(MEMBERS)) == 0)
             read_member(n, key + strlen(MEMBERS), kv, view, group);
     }
+    tell_apart(group);
     return rc;
 }
 

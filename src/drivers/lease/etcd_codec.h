@@ -17,11 +17,15 @@
 struct etcd_names {
     char directory[ETCD_KEY_MAX]; /* PREFIX/CLUSTER/ */
     const char *member, *url;
+    int64_t lease; /* ours at this moment; 0 = none */
 };
 
-/* Everything below the directory. */
+/* Everything below the directory. Each member has a key of its own, members/NAME/LEASE; so two of
+ * one name are both there, the second as NAME~2. Ourselves is who has our name and our URL: a
+ * leader key may be from before we were started again. */
 struct etcd_group {
     bool has_leader;
+    bool has_twin; /* a key of our name is under another lease than ours */
     struct lease_member leader;
     struct lease_member members[LEASE_MEMBERS_MAX];
     size_t count;

@@ -65,6 +65,8 @@ struct lease_ops {
     int (*open)(const struct lease_options *options, void **ret, struct err *err);
     /* Proven to be ours at this moment. */
     bool (*may_act)(void *self);
+    /* For how long that is proven already. NULL = for ever. */
+    int64_t (*left_us)(void *self);
     /* Give it up now, so that another need not wait for its end; `done` comes once, soon. */
     void (*resign)(void *self, void (*done)(void *ctx), void *ctx);
     void (*close)(void *self);

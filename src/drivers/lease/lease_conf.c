@@ -61,7 +61,8 @@ static int check_endpoints(struct schema_context *ctx, const struct schema_list 
                             "`etcd` needs `endpoints`, as in [http://10.0.0.1:2379]");
     for (size_t i = 0; i < l->count; i++) {
         if (fetch_check_url(l->items[i], &why) < 0)
-            return schema_error(ctx, "endpoints", err, "%s", why.text);
+            return schema_error(ctx, "endpoints", err,
+                                "\"%s\" is not a URL, as in http://10.0.0.1:2379", l->items[i]);
         for (size_t k = 0; k < i; k++)
             if (strcmp(l->items[i], l->items[k]) == 0)
                 return schema_error(ctx, "endpoints", err, "%s stands there twice", l->items[i]);
@@ -125,7 +126,7 @@ static const struct schema_key keys[] = {
     { .name = "member",
       .type = SCHEMA_TEXT,
       AT(member),
-      .help = "this machine in it; its host name" },
+      .help = "this machine in it, and no other; default: its host name" },
     { .name = "advertise",
       .type = SCHEMA_TEXT,
       AT(advertise),
@@ -159,7 +160,8 @@ static int check(struct schema_context *ctx, void *section, struct err *err)
     if (rc < 0)
         return rc;
     if (c->advertise && (fetch_check_url(c->advertise, &why) < 0))
-        return schema_error(ctx, "advertise", err, "%s", why.text);
+        return schema_error(ctx, "advertise", err,
+                            "\"%s\" is not a URL, as in http://10.0.0.1:7575", c->advertise);
     if (c->advertise && strlen(c->advertise) >= LEASE_URL_MAX)
         return schema_error(ctx, "advertise", err, "at most %d bytes", LEASE_URL_MAX - 1);
     if (shared && !c->cluster)
@@ -173,12 +175,31 @@ static int check(struct schema_context *ctx, void *section, struct err *err)
     return 0;
 }
 
+static bool is_loopback(const char *url)
+{
+    const char *host = strstr(url, "://") + 3;
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 ||
+           strncmp(host, "localhost", 9) == 0;
+}
+
+static const char *note(const void *section)
+{
+    const struct lease_conf *c = section;
+    bool seen = c->etcd.endpoints.count > 0 && strncmp(c->advertise, "http:", 5) == 0 &&
+                !is_loopback(c->advertise);
+    return seen ? "the admin token and the configuration go from member to member in clear text: "
+                  "`advertise` should be an address in a private network"
+                : NULL;
+}
+
 const struct schema_section lease_section = {
     .name = "lease",
+    .fixed = true,
     .help = "Who may act. Without `etcd`, whoever has the state directory.",
     .size_bytes = sizeof(struct lease_conf),
     .keys = keys,
     .check = check,
+    .note = note,
 };
 
 const struct lease_ops *lease_choose(const struct lease_conf *conf)

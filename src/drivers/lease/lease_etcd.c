@@ -31,7 +31,8 @@ struct lease_of_etcd {
     struct etcd *etcd;
     struct etcd_names names;
     struct etcd_group group;
-    bool told_group, told_rival;
+    bool told_group, told_twin;
+    int64_t twin_since_us; /* 0 = there is none */
     struct errand errands[ELECT_ERRAND_MAX];
     uv_timer_t timer;
     unsigned pending; /* events of these types are to be taken from the loop */
@@ -75,19 +76,26 @@ static void tell_news(struct lease_of_etcd *l, const struct elect_out *out)
     }
 }
 
-static void tell_rival(struct lease_of_etcd *l)
+/* What we left behind when we were started again ends with its lease; who is there for longer than
+ * that is somebody else. */
+static void tell_twin(struct lease_of_etcd *l, int64_t now_us)
 {
     const struct lease_listener *to = &l->options.listener;
     char text[256];
-    bool rival = elect_has_rival(&l->elect);
-    if (rival && !l->told_rival) {
-        fmt(text, sizeof(text),
-            "another controller of this cluster is called %s too: give each a name of its own "
-            "with lease.member",
-            l->options.member);
-        to->note(to->ctx, true, text);
-    }
-    l->told_rival = rival;
+    if (!l->group.has_twin)
+        l->twin_since_us = 0;
+    else if (l->twin_since_us == 0 || (l->elect.lease == 0 && !l->told_twin))
+        l->twin_since_us = now_us; /* without a lease nothing is seen */
+    bool twin = l->twin_since_us > 0 && now_us - l->twin_since_us > 2 * l->elect.conf.ttl_us;
+    if (twin == l->told_twin)
+        return;
+    l->told_twin = twin;
+    fmt(text, sizeof(text),
+        twin ? "another controller of this cluster is called %s too: give each machine a "
+               "lease.member and a lease.advertise of its own"
+             : "no other controller of this cluster is called %s any more",
+        l->options.member);
+    to->note(to->ctx, twin, text);
 }
 
 static void tell_note(void *ctx, bool trouble, const char *text)
@@ -123,6 +131,7 @@ static void on_answer(void *ctx, bool ok, struct slice body)
     struct etcd_group group;
     bool looks = r->op == ELECT_READ || r->op == ELECT_CAMPAIGN;
     r->call = NULL;
+    l->names.lease = l->elect.lease;
     if (!ok || etcd_read(&l->names, r->op, body, &v, &group, error) < 0) {
         answer(r, ELECT_FAILED);
         return;
@@ -213,7 +222,7 @@ static void step(struct lease_of_etcd *l, struct elect_event *v)
         send_request(l, &out.requests[i]);
     set_timer(l, out.next_us);
     tell_news(l, &out);
-    tell_rival(l);
+    tell_twin(l, v->now_us);
     if (out.resigned && l->resigned)
         l->resigned(l->resigned_ctx);
 }
@@ -276,6 +285,12 @@ static bool lease_etcd_may_act(void *self)
     return elect_may_act(&l->elect, clock_boot_us());
 }
 
+static int64_t lease_etcd_left_us(void *self)
+{
+    const struct lease_of_etcd *l = self;
+    return l->elect.valid_until_us - clock_boot_us();
+}
+
 static void lease_etcd_resign(void *self, void (*done)(void *ctx), void *ctx)
 {
     struct lease_of_etcd *l = self;
@@ -289,6 +304,7 @@ const struct lease_ops lease_etcd = {
     .shared = true,
     .open = lease_etcd_open,
     .may_act = lease_etcd_may_act,
+    .left_us = lease_etcd_left_us,
     .resign = lease_etcd_resign,
     .close = lease_etcd_close,
 };

@@ -1,10 +1,8 @@
 /* The section `exec` as tables, and what of it an instance is made of. */
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "drivers/plugin/exec_int.h"
+#include "drivers/section_hash.h"
 
 #define AT(member) .offset = offsetof(struct exec_conf, member)
 #define READY(member) .offset = offsetof(struct exec_ready, member)
@@ -150,34 +148,11 @@ int64_t exec_start_within_us(const void *conf)
 
 /* --- hashes --- */
 
-static void hash_text(XXH3_state_t *h, const char *text)
-{
-    /* With its NUL, so that no two lists of texts run into one another. */
-    XXH3_64bits_update(h, text ? text : "", strlen(text ? text : "") + 1);
-}
-
-static void hash_count(XXH3_state_t *h, size_t count)
-{
-    uint64_t number = count;
-    XXH3_64bits_update(h, &number, sizeof(number));
-}
-
-static void hash_map(XXH3_state_t *h, const struct schema_map *map)
-{
-    hash_count(h, map->count);
-    for (size_t i = 0; i < map->count; i++) {
-        hash_text(h, map->names[i]);
-        hash_text(h, map->values[i]);
-    }
-}
-
 uint64_t exec_plugin_key(const struct exec_conf *conf)
 {
     XXH3_state_t h;
     XXH3_64bits_reset(&h);
-    hash_count(&h, conf->command.count);
-    for (size_t i = 0; i < conf->command.count; i++)
-        hash_text(&h, conf->command.items[i]);
+    hash_list(&h, &conf->command);
     hash_map(&h, &conf->env);
     hash_text(&h, conf->directory);
     return XXH3_64bits_digest(&h);
@@ -189,7 +164,7 @@ uint64_t exec_template(const void *section, bool serves)
     const struct exec_conf *conf = section;
     XXH3_state_t h;
     XXH3_64bits_reset(&h);
-    hash_count(&h, exec_plugin_key(conf));
+    hash_number(&h, (int64_t)exec_plugin_key(conf));
     hash_map(&h, &conf->config);
     return XXH3_64bits_digest(&h);
 }

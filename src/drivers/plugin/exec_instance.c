@@ -12,12 +12,12 @@
 
 #define GRACE_US (10 * US_PER_S) /* of one that nobody configures any more */
 #define DRAIN_US (20 * US_PER_S)
+#define LATE_US (2 * US_PER_S) /* beyond grace and timeout, for a list to tell */
 
 static const uint8_t move_ok[EXEC_STATE_MAX] = {
     [EXEC_ASKED] = BIT(EXEC_RUNNING) | BIT(EXEC_STOPPING) | BIT(EXEC_GONE),
     [EXEC_RUNNING] = BIT(EXEC_STOPPING) | BIT(EXEC_GONE),
-    /* Back to running where another controller may want it still. */
-    [EXEC_STOPPING] = BIT(EXEC_RUNNING) | BIT(EXEC_GONE),
+    [EXEC_STOPPING] = BIT(EXEC_GONE),
     [EXEC_GONE] = BIT(EXEC_STOPPING), /* it is seen again */
 };
 
@@ -33,20 +33,31 @@ bool exec_may_act(const struct exec_driver *d)
     return !d->env.may_act || d->env.may_act(d->env.ctx);
 }
 
-const struct driver_service *exec_service_of(const struct exec_instance *i)
+const struct driver_service *exec_service_by_name(const struct exec_driver *d, const char *name)
 {
-    const struct exec_driver *d = i->driver;
-    for (size_t n = 0; !i->nameless && n < d->service_count; n++)
-        if (d->services[n].slot == i->slot && strcmp(d->services[n].name, i->service) == 0)
-            return d->services[n].conf ? &d->services[n] : NULL;
+    for (size_t n = 0; n < d->service_count; n++)
+        if (strcmp(d->services[n].name, name) == 0)
+            return &d->services[n];
     return NULL;
 }
 
-struct exec_instance *exec_find(const struct exec_driver *d, uint32_t slot, uint32_t number)
+static const struct driver_service *known_as(const struct exec_instance *i)
+{
+    return i->nameless ? NULL : exec_service_by_name(i->driver, i->service);
+}
+
+const struct driver_service *exec_service_of(const struct exec_instance *i)
+{
+    const struct driver_service *s = known_as(i);
+    return s && s->conf ? s : NULL;
+}
+
+struct exec_instance *exec_find(const struct exec_driver *d, const char *service, uint32_t number)
 {
     LIST_FOR_EACH (it, &d->instances) {
         struct exec_instance *i = LIST_ENTRY(it, struct exec_instance, link);
-        if (i->slot == slot && i->number == number && !i->nameless && i->state != EXEC_GONE)
+        if (i->number == number && !i->nameless && i->state != EXEC_GONE &&
+            strcmp(i->service, service) == 0)
             return i;
     }
     return NULL;
@@ -62,8 +73,7 @@ struct exec_instance *exec_find_name(const struct exec_driver *d, const char *na
     return NULL;
 }
 
-struct exec_instance *exec_add(struct exec_plugin *p, const char *service, uint32_t slot,
-                               uint32_t number)
+struct exec_instance *exec_add(struct exec_plugin *p, const char *service, uint32_t number)
 {
     struct exec_driver *d = p->driver;
     struct exec_instance *i = calloc(1, sizeof(*i));
@@ -71,7 +81,6 @@ struct exec_instance *exec_add(struct exec_plugin *p, const char *service, uint3
         return NULL;
     i->driver = d;
     i->plugin = p;
-    i->slot = slot;
     i->number = number;
     i->since = p->asked_lists;
     i->grace_us = GRACE_US;
@@ -101,9 +110,10 @@ void exec_emit(struct exec_instance *i, const struct event *e)
 {
     struct event copy = *e;
     bool with_address = e->type == EVENT_STARTED || e->type == EVENT_FOUND;
-    if (i->nameless)
+    const struct driver_service *s = known_as(i);
+    if (!s)
         return;
-    copy.service = (int32_t)i->slot;
+    copy.service = (int32_t)s->slot;
     copy.number = i->number;
     if (with_address) {
         copy.address = i->address;
@@ -127,7 +137,7 @@ static void forget_old_log(const struct exec_instance *i)
 {
     char path[PATH_MAX];
     if (i->number <= PROCESS_LOGS_KEPT ||
-        exec_find(i->driver, i->slot, i->number - PROCESS_LOGS_KEPT))
+        exec_find(i->driver, i->service, i->number - PROCESS_LOGS_KEPT))
         return;
     process_log_path(i->driver->env.state_dir, i->service, i->number - PROCESS_LOGS_KEPT, path,
                      sizeof(path));
@@ -177,18 +187,11 @@ void exec_ended(struct exec_instance *i, const struct plugin_said *event, const 
 
 /* --- requests --- */
 
-/* No answer: lost, too late, or held back because another controller decides now. */
+/* Lost, too late, or held back because another controller decides now: which forgets it all. */
 static void no_answer(struct exec_instance *i, const char *what)
 {
     char text[PLUGIN_TEXT_MAX];
-    if (!exec_may_act(i->driver)) {
-        if (i->state == EXEC_STOPPING)
-            exec_move(i, EXEC_RUNNING);
-        else if (i->state == EXEC_ASKED)
-            bury(i);
-        return;
-    }
-    if (!plugin_is_up(i->plugin->plugin))
+    if (!exec_may_act(i->driver) || !plugin_is_up(i->plugin->plugin))
         return; /* its first list will tell */
     fmt(text, sizeof(text), "has not answered the %s of %s in time; its list is to tell", what,
         i->name);
@@ -233,6 +236,8 @@ static void on_start_answered(void *ctx, const struct plugin_said *answer)
         no_answer(i, "start");
     else if (answer->ok)
         exec_started(i, &answer->instance);
+    else if (answer->garbled)
+        exec_start_spoilt(i, answer->text);
     else
         exec_start_failed(i, answer->text[0] ? answer->text : "the plugin gives no reason");
 }
@@ -294,6 +299,43 @@ void exec_ask_resize(struct exec_instance *i, const struct driver_service *s)
         resized(i, false, "the plugin cannot resize");
 }
 
+/* Plimsoll stops, or the last of our services has left the configuration. */
+static bool is_ending(const struct exec_driver *d)
+{
+    for (size_t n = 0; n < d->service_count; n++)
+        if (d->services[n].conf)
+            return false;
+    return true;
+}
+
+/* Nobody waits for ever for a plugin that does not say, or not so that it could be understood, what
+ * has become of an instance. While plimsoll goes on, it is asked again and again. */
+static void on_patience_over(uv_timer_t *timer)
+{
+    struct exec_instance *i = timer->data;
+    if (is_ending(i->driver)) {
+        log_error("%s has not said that %s has ended: it may still run",
+                  plugin_label(i->plugin->plugin), i->name);
+        exec_ended(i, NULL, "its plugin has not said that it has ended: it may still run");
+    } else {
+        uv_timer_start(timer, on_patience_over, US_PER_S / US_PER_MS, 0);
+    }
+}
+
+static void lose_patience_later(struct exec_instance *i)
+{
+    int64_t us = us_add(us_add(i->grace_us, i->plugin->timeout_us), LATE_US);
+    uv_update_time(i->timer.loop);
+    uv_timer_start(&i->timer, on_patience_over, (uint64_t)(us / US_PER_MS), 0);
+}
+
+void exec_stop_later(struct exec_instance *i)
+{
+    if (!i->stop_wanted)
+        lose_patience_later(i);
+    i->stop_wanted = true;
+}
+
 void exec_begin_stop(struct exec_instance *i)
 {
     const struct driver_service *s = exec_service_of(i);
@@ -301,10 +343,20 @@ void exec_begin_stop(struct exec_instance *i)
         i->grace_us = exec_conf_of(s)->stop.grace_us;
     exec_probe_end(i);
     exec_move(i, EXEC_STOPPING);
+    lose_patience_later(i);
     exec_ask_stop(i);
 }
 
 /* --- it runs --- */
+
+void exec_start_spoilt(struct exec_instance *i, const char *text)
+{
+    struct event e = { .type = EVENT_START_FAILED };
+    fmt(e.text, sizeof(e.text), "the plugin %s", text);
+    exec_emit(i, &e);
+    i->nameless = true;
+    exec_begin_stop(i);
+}
 
 void exec_started(struct exec_instance *i, const struct plugin_instance *what)
 {
@@ -314,12 +366,7 @@ void exec_started(struct exec_instance *i, const struct plugin_instance *what)
     plugin_forget(i->plugin->plugin, i);
     i->open = false;
     if (s && s->serves && !i->address[0]) {
-        struct event e = { .type = EVENT_START_FAILED,
-                           .text =
-                               "the plugin gives no address, and the service is to be reached" };
-        exec_emit(i, &e);
-        i->nameless = true;
-        exec_begin_stop(i);
+        exec_start_spoilt(i, "gives no address, and the service is to be reached");
         return;
     }
     exec_move(i, EXEC_RUNNING);

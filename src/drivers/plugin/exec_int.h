@@ -72,13 +72,13 @@ struct exec_instance {
     struct exec_driver *driver;
     struct exec_plugin *plugin;
     enum exec_state state;
-    uint32_t slot, number;
-    bool nameless;    /* of a service that nobody knows: it is ended, and nobody is told */
-    bool open;        /* a request of it is not answered yet */
-    bool stop_wanted; /* while it is being started */
-    bool listed;      /* in the list that is being read */
-    uint32_t since;   /* lists asked for before its state changed */
-    char service[MODEL_NAME_MAX];
+    uint32_t number;
+    bool nameless;                /* nobody wants it: it is ended, and nobody is told */
+    bool open;                    /* a request of it is not answered yet */
+    bool stop_wanted;             /* while it is being started */
+    bool listed;                  /* in the list that is being read */
+    uint32_t since;               /* lists asked for before its state changed */
+    char service[MODEL_NAME_MAX]; /* slots are given to others; names stay */
     char name[PLUGIN_NAME_MAX];
     char address[PLUGIN_ADDRESS_MAX];
     uint64_t template, shape;
@@ -89,7 +89,7 @@ struct exec_instance {
     struct probe *probe;
     int64_t gap_us, emitted_us;
     char failure[PLUGIN_TEXT_MAX];
-    uv_timer_t timer; /* next probe, or the end of a nameless one's drain */
+    uv_timer_t timer; /* next probe; the end of a nameless one's drain; of patience with its stop */
 };
 
 /* exec_conf.c */
@@ -101,10 +101,11 @@ uint64_t exec_plugin_key(const struct exec_conf *conf);
 
 /* exec_instance.c: one instance and what is asked for it. */
 const struct driver_service *exec_service_of(const struct exec_instance *i); /* NULL = leaving */
-struct exec_instance *exec_find(const struct exec_driver *d, uint32_t slot, uint32_t number);
+const struct driver_service *exec_service_by_name(const struct exec_driver *d, const char *name);
+/* What the core knows under that number. */
+struct exec_instance *exec_find(const struct exec_driver *d, const char *service, uint32_t number);
 struct exec_instance *exec_find_name(const struct exec_driver *d, const char *name);
-struct exec_instance *exec_add(struct exec_plugin *p, const char *service, uint32_t slot,
-                               uint32_t number);
+struct exec_instance *exec_add(struct exec_plugin *p, const char *service, uint32_t number);
 void exec_drop(struct exec_instance *i);
 void exec_emit(struct exec_instance *i, const struct event *e); /* service, number are filled in */
 void exec_move(struct exec_instance *i, enum exec_state state);
@@ -114,8 +115,12 @@ void exec_ask_start(struct exec_instance *i, const struct driver_service *s);
 void exec_ask_stop(struct exec_instance *i);
 void exec_ask_resize(struct exec_instance *i, const struct driver_service *s);
 void exec_begin_stop(struct exec_instance *i);
+/* Of one that is being started: its plugin may never say what became of that. */
+void exec_stop_later(struct exec_instance *i);
 void exec_started(struct exec_instance *i, const struct plugin_instance *what);
 void exec_start_failed(struct exec_instance *i, const char *text);
+/* It may run, and is of no use: the start has failed, and it is ended. */
+void exec_start_spoilt(struct exec_instance *i, const char *text);
 void exec_ended(struct exec_instance *i, const struct plugin_said *event, const char *text);
 bool exec_may_act(const struct exec_driver *d);
 
@@ -125,6 +130,8 @@ void exec_plugin_free(struct exec_plugin *p);
 /* Those that nobody wants and that have no instance are ended. */
 void exec_plugin_sweep(struct exec_driver *d);
 void exec_plugin_list(struct exec_plugin *p);
+/* Another controller decides now. */
+void exec_plugin_rest(struct exec_plugin *p);
 /* It may have been lost: noted, and a list settles it. */
 void exec_plugin_odd(struct exec_plugin *p, const char *text);
 /* Says to a service's core that the plugin is down, if it is. */

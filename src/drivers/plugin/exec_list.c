@@ -8,14 +8,6 @@
 #include "drivers/plugin/exec_int.h"
 #include "sys/log.h"
 
-static const struct driver_service *service_by_name(const struct exec_driver *d, const char *name)
-{
-    for (size_t n = 0; n < d->service_count; n++)
-        if (strcmp(d->services[n].name, name) == 0)
-            return &d->services[n];
-    return NULL;
-}
-
 /* "plimsoll-OWNER-shop-3" -> "shop", 3. False: it is not ours. */
 static bool split_name(const struct exec_driver *d, const char *name, char *service, size_t cap,
                        uint32_t *ret_number)
@@ -63,11 +55,11 @@ static void adopt(struct exec_plugin *p, const struct plugin_instance *what)
     uint32_t number;
     if (!split_name(d, what->name, service, sizeof(service), &number))
         return;
-    const struct driver_service *s = service_by_name(d, service);
+    const struct driver_service *s = exec_service_by_name(d, service);
     const struct exec_conf *conf = s ? exec_conf_of(s) : NULL;
     if (conf && exec_plugin_key(conf) != p->key)
         return;
-    struct exec_instance *i = exec_add(p, service, s ? s->slot : UINT32_MAX, number);
+    struct exec_instance *i = exec_add(p, service, number);
     if (!i)
         return;
     i->nameless = !s;
@@ -85,19 +77,24 @@ static void adopt(struct exec_plugin *p, const struct plugin_instance *what)
 
 /* --- what is known --- */
 
-static void take_item(struct exec_plugin *p, const struct plugin_instance *what, uint32_t list)
+/* `why`: of what it is made cannot be read. False: so nobody knows what it is. */
+static bool take_item(struct exec_plugin *p, const struct plugin_instance *what, const char *why,
+                      uint32_t list)
 {
     struct exec_instance *i = exec_find_name(p->driver, what->name);
-    if (!i) {
+    bool readable = !why[0];
+    if (!i && readable)
         adopt(p, what);
-        return;
-    }
+    if (!i)
+        return readable;
     i->listed = i->plugin == p;
     if (!i->listed || i->open || i->since >= list)
-        return;
-    if (i->state == EXEC_ASKED) {
+        return true;
+    if (i->state == EXEC_ASKED && !readable) {
+        exec_start_spoilt(i, why);
+    } else if (i->state == EXEC_ASKED) {
         exec_started(i, what);
-    } else if (i->state == EXEC_RUNNING && strcmp(i->address, what->address) != 0) {
+    } else if (i->state == EXEC_RUNNING && readable && strcmp(i->address, what->address) != 0) {
         take_values(i, what); /* it is reached elsewhere now */
         exec_found(i);
     } else if (i->state == EXEC_STOPPING) {
@@ -106,6 +103,7 @@ static void take_item(struct exec_plugin *p, const struct plugin_instance *what,
         i->nameless = true;
         exec_begin_stop(i);
     }
+    return true;
 }
 
 static void take_absent(struct exec_instance *i)
@@ -164,15 +162,16 @@ void exec_list_take(struct exec_plugin *p, const struct plugin_said *said, uint3
 {
     struct plugin_instance what;
     char why[PLUGIN_TEXT_MAX];
-    size_t n = 0;
+    bool whole = true;
     LIST_FOR_EACH (it, &p->driver->instances)
         LIST_ENTRY(it, struct exec_instance, link)->listed = false;
-    while (plugin_said_item(said, n++, &what, why, sizeof(why)))
-        take_item(p, &what, list);
-    if (why[0]) { /* an instance may be missing: so nothing is taken for gone */
-        exec_plugin_odd(p, why);
-        return;
+    for (size_t n = 0; plugin_said_item(said, n, &what, why, sizeof(why)); n++) {
+        whole &= take_item(p, &what, why, list);
+        if (why[0])
+            exec_plugin_odd(p, why);
     }
+    if (!whole) /* an instance may be missing: so nothing is taken for gone */
+        return;
     LIST_FOR_EACH (it, &p->driver->instances) {
         struct exec_instance *i = LIST_ENTRY(it, struct exec_instance, link);
         if (i->plugin == p && !i->listed && i->since < list)

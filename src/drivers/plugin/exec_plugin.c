@@ -137,10 +137,18 @@ void exec_plugin_list(struct exec_plugin *p)
 {
     struct plugin_request r = { .what = PLUGIN_LIST, .deadline_us = p->timeout_us };
     p->again = p->listing;
-    if (p->listing || !plugin_is_up(p->plugin))
+    if (p->listing || !plugin_is_up(p->plugin) || !exec_may_act(p->driver))
         return;
     p->asked_lists++;
     p->listing = plugin_ask(p->plugin, &r, on_listed, p) == 0;
+}
+
+/* A list that is on its way says nothing of what the other one will have done. */
+void exec_plugin_rest(struct exec_plugin *p)
+{
+    plugin_depose(p->plugin);
+    plugin_forget(p->plugin, p);
+    p->listing = p->again = p->finding = false;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -154,13 +162,22 @@ static void on_timer(uv_timer_t *timer)
 
 /* --- what the plugin says --- */
 
+/* Its list is to show it; a controller that does not lead asks for none, and believes it. */
+static void seems_up(struct exec_plugin *p)
+{
+    if (exec_may_act(p->driver))
+        exec_plugin_list(p);
+    else
+        set_up(p);
+}
+
 static void on_up(void *ctx)
 {
     struct exec_plugin *p = ctx;
     struct plugin_request r = { .what = PLUGIN_SUBSCRIBE, .deadline_us = p->timeout_us };
     if (plugin_can(p->plugin) & PLUGIN_CAN_SUBSCRIBE)
         plugin_ask(p->plugin, &r, NULL, NULL);
-    exec_plugin_list(p);
+    seems_up(p);
 }
 
 static void on_down(void *ctx, const char *text)
@@ -176,9 +193,10 @@ static void on_heard(void *ctx, const struct plugin_said *said)
     struct exec_plugin *p = ctx;
     char text[PLUGIN_TEXT_MAX];
     if (said->event != PLUGIN_ENGINE) {
-        exec_list_event(p, said);
+        if (exec_may_act(p->driver)) /* else they are another controller's */
+            exec_list_event(p, said);
     } else if (said->flag) {
-        exec_plugin_list(p);
+        seems_up(p);
     } else {
         fmt(text, sizeof(text), "%s says: %s", plugin_label(p->plugin), said->text);
         set_down(p, text);
@@ -190,10 +208,13 @@ static void on_odd(void *ctx, const char *text)
     exec_plugin_odd(ctx, text);
 }
 
-static bool on_may_act(void *ctx)
+static int64_t on_may_act_us(void *ctx)
 {
     const struct exec_plugin *p = ctx;
-    return exec_may_act(p->driver);
+    const struct driver_env *env = &p->driver->env;
+    if (!exec_may_act(p->driver))
+        return 0;
+    return env->left_us ? env->left_us(env->ctx) : US_NEVER;
 }
 
 /* --- the thing itself --- */
@@ -229,7 +250,7 @@ static struct exec_plugin *add(struct exec_driver *d, const struct exec_conf *co
                     .down = on_down,
                     .heard = on_heard,
                     .odd = on_odd,
-                    .may_act = on_may_act,
+                    .may_act_us = on_may_act_us,
                     .ctx = p },
     };
     p->driver = d;

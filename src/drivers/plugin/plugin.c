@@ -28,7 +28,7 @@ struct call {
     struct list link;
     enum plugin_do what;
     uint64_t id;
-    char *line;          /* until it is written */
+    json_t *json;        /* until it is written */
     int64_t deadline_us; /* of the answer; until it is written, how long it may take */
     plugin_done *done;   /* NULL = nobody waits for it any more */
     void *ctx;
@@ -73,11 +73,6 @@ const char *plugin_label(const struct plugin *p)
     return p->label;
 }
 
-int64_t plugin_pid(const struct plugin *p)
-{
-    return p->life ? plugin_life_pid(p->life) : 0;
-}
-
 static void start_timer(uv_timer_t *timer, uv_timer_cb cb, int64_t us)
 {
     uv_update_time(timer->loop);
@@ -88,14 +83,14 @@ static void start_timer(uv_timer_t *timer, uv_timer_cb cb, int64_t us)
 
 static bool is_written(const struct call *c)
 {
-    return c->line == NULL;
+    return c->json == NULL;
 }
 
 static void drop_call(struct plugin *p, struct call *c)
 {
     list_remove(&c->link);
     p->written -= is_written(c);
-    free(c->line);
+    json_decref(c->json);
     free(c);
 }
 
@@ -153,20 +148,35 @@ static bool changes_something(enum plugin_do what)
     return what == PLUGIN_START || what == PLUGIN_STOP || what == PLUGIN_RESIZE;
 }
 
-/* Until this moment each of them can be held back. */
+/* Until this moment each of them can be held back; what lies in the pipe can grow old, too. */
 static void write_calls(struct plugin *p)
 {
     struct call *c;
     while (p->up && p->written < p->at_once && (c = first_unwritten(p)) != NULL) {
-        if (changes_something(c->what) && !p->client.may_act(p->client.ctx)) {
+        int64_t now_us = clock_wall_us(); /* first: time only shortens what is left */
+        int64_t left_us = changes_something(c->what) ? p->client.may_act_us(p->client.ctx) : 1;
+        if (left_us <= 0) {
             finish_call(p, c, NULL);
             continue;
         }
+        int64_t until_us = us_add(now_us, MIN(left_us, c->deadline_us));
         c->deadline_us = us_add(clock_now_us(), us_add(c->deadline_us, LATE_US));
         p->written++;
-        plugin_life_write(p->life, TAKE_PTR(c->line));
+        plugin_life_write(p->life, plugin_line(TAKE_PTR(c->json), until_us));
     }
     watch_deadlines(p);
+}
+
+void plugin_depose(struct plugin *p)
+{
+    LIST_FOR_EACH (it, &p->calls) {
+        const struct call *c = LIST_ENTRY(it, struct call, link);
+        if (is_written(c) && changes_something(c->what)) {
+            plugin_restart(p, "is started again, for it might still do what it was asked to by one "
+                              "who does not lead any more");
+            return;
+        }
+    }
 }
 
 int plugin_ask(struct plugin *p, const struct plugin_request *r, plugin_done *done, void *ctx)
@@ -174,14 +184,14 @@ int plugin_ask(struct plugin *p, const struct plugin_request *r, plugin_done *do
     if (!p->up)
         return -ENOTCONN;
     struct call *c = calloc(1, sizeof(*c));
-    char *line = c ? plugin_encode(r, p->next_id) : NULL;
-    if (!line) {
+    json_t *json = c ? plugin_encode(r, p->next_id) : NULL;
+    if (!json) {
         free(c);
         return -ENOMEM;
     }
     *c = (struct call){ .what = r->what,
                         .id = p->next_id++,
-                        .line = line,
+                        .json = json,
                         .deadline_us = r->deadline_us,
                         .done = done,
                         .ctx = ctx };
@@ -352,7 +362,7 @@ static void begin(struct plugin *p)
         return;
     }
     start_timer(&p->timer, on_hello_late, HELLO_US);
-    plugin_life_write(p->life, plugin_encode_hello(p->owner));
+    plugin_life_write(p->life, plugin_line(plugin_encode_hello(p->owner), 0));
 }
 
 /* --- the thing itself --- */

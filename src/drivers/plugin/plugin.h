@@ -24,8 +24,9 @@ struct plugin_client {
     void (*heard)(void *ctx, const struct plugin_said *event);
     /* It said something that cannot be right, and goes on: an answer or event may be lost. */
     void (*odd)(void *ctx, const char *text);
-    /* Asked before a request is written that changes something. */
-    bool (*may_act)(void *ctx);
+    /* Asked before a request is written that changes something: for how long it may be carried
+     * out. Not above 0: it is dropped. */
+    int64_t (*may_act_us)(void *ctx);
     void *ctx;
 };
 
@@ -49,10 +50,9 @@ bool plugin_is_up(const struct plugin *p);
 unsigned plugin_can(const struct plugin *p); /* enum plugin_can */
 /* "plugin ssh (python3 ssh.py web1 web2)" */
 const char *plugin_label(const struct plugin *p);
-int64_t plugin_pid(const struct plugin *p); /* 0 = it does not run */
 
-/* `answer` NULL: there is none, for it took too long, the plugin ended, or may_act said no; whether
- * it was done is not known. Borrowed for the call. */
+/* `answer` NULL: there is none, for it took too long, the plugin ended, or may_act_us said no;
+ * whether it was done is not known. Borrowed for the call. */
 typedef void plugin_done(void *ctx, const struct plugin_said *answer);
 /* Of one that is up; a list goes before all that waits to be written. `done` comes once, perhaps at
  * once. 0, -ENOMEM or -ENOTCONN. */
@@ -61,6 +61,9 @@ int plugin_ask(struct plugin *p, const struct plugin_request *r, plugin_done *do
 void plugin_forget(struct plugin *p, const void *ctx);
 /* It does not do what it should: it is ended, and another one started. */
 void plugin_restart(struct plugin *p, const char *why);
+/* Another controller decides now. What it was asked to change and has not answered it may not have
+ * read yet, and must not: then it is ended, its pipe with it, and another one started. */
+void plugin_depose(struct plugin *p);
 
 /* plugin_process.c: one life of the process, and the lines that it writes. */
 struct plugin_life;
@@ -75,8 +78,7 @@ struct plugin_life_client {
 /* 0 or -errno, as uv says it. argv and env are NULL-terminated. */
 int plugin_life_begin(uv_loop_t *loop, char **argv, char **env, const char *directory,
                       const struct plugin_life_client *client, struct plugin_life **ret);
-/* `line` is malloc'ed and taken over. */
+/* `line` is malloc'ed and taken over; NULL = there was no memory for it. */
 void plugin_life_write(struct plugin_life *l, char *line);
 void plugin_life_kill(struct plugin_life *l);
 void plugin_life_forget(struct plugin_life *l); /* ended in order; the client hears no more */
-int64_t plugin_life_pid(const struct plugin_life *l);

@@ -289,8 +289,3 @@ int plugin_life_begin(uv_loop_t *loop, char **argv, char **env, const char *dire
     *ret = l;
     return 0;
 }
-
-int64_t plugin_life_pid(const struct plugin_life *l)
-{
-    return l->exited ? 0 : l->process.pid;
-}

@@ -27,15 +27,12 @@ static const char *const event_names[] = {
 /* In the order of enum plugin_can's bits. */
 static const char *const can_names[] = { "resize", "subscribe" };
 
-const char *plugin_do_name(enum plugin_do what)
-{
-    return do_names[what];
-}
-
 /* --- to the plugin --- */
 
-static char *line_of(json_t *json)
+char *plugin_line(json_t *json, int64_t until_us)
 {
+    if (json_object_get(json, "until")) /* in its place */
+        json_object_set_new(json, "until", json_integer(until_us / US_PER_MS));
     char *text = json_dumps(json, JSON_COMPACT);
     size_t n = text ? strlen(text) : 0;
     char *line = text ? malloc(n + 2) : NULL;
@@ -48,9 +45,9 @@ static char *line_of(json_t *json)
     return line;
 }
 
-char *plugin_encode_hello(const char *owner)
+json_t *plugin_encode_hello(const char *owner)
 {
-    return line_of(json_pack("{si ss}", "plimsoll", PLUGIN_VERSION, "owner", owner));
+    return json_pack("{si ss}", "plimsoll", PLUGIN_VERSION, "owner", owner);
 }
 
 static json_t *map_of(const struct schema_map *map)
@@ -86,7 +83,7 @@ static void put_start(json_t *json, const struct plugin_request *r)
 }
 
 /* What people wrote comes last, so that even a shell can tell the rest from it. */
-char *plugin_encode(const struct plugin_request *r, uint64_t id)
+json_t *plugin_encode(const struct plugin_request *r, uint64_t id)
 {
     json_t *json = json_pack("{sI ss}", "id", (json_int_t)id, "do", do_names[r->what]);
     if (!json)
@@ -95,6 +92,7 @@ char *plugin_encode(const struct plugin_request *r, uint64_t id)
     if (r->name) {
         json_object_set_new(json, "name", json_string(r->name));
         json_object_set_new(json, "token", json_integer((json_int_t)r->token));
+        json_object_set_new(json, "until", json_integer(0));
     }
     if (r->what == PLUGIN_STOP)
         json_object_set_new(json, "grace", seconds_of(r->grace_us));
@@ -106,7 +104,7 @@ char *plugin_encode(const struct plugin_request *r, uint64_t id)
         json_object_set_new(json, "config", map_of(r->config));
     if (r->what == PLUGIN_START || r->what == PLUGIN_RESIZE)
         json_object_set_new(json, "size", map_of(r->size));
-    return line_of(json);
+    return json;
 }
 
 /* --- from the plugin --- */
@@ -184,8 +182,7 @@ static int read_instance(const json_t *json, struct plugin_instance *ret, char *
         return wrong(why, cap, "has too long a name");
     if (!read_address(address, ret->address, sizeof(ret->address))) {
         fmt(why, cap,
-            "gives the address \"%.*s\"; write one as in 10.0.0.7:8080, [fd00::7]:8080 or "
-            "unix:/run/it.sock",
+            "gives the address \"%.*s\", which is none of IP:PORT, [IPv6]:PORT and unix:/PATH",
             SHOWN_MAX, address);
         return -EPROTO;
     }
@@ -226,22 +223,30 @@ static void copy_text(char *ret, size_t cap, const char *text)
         fmt(ret, cap, "%.*s...", (int)cap - 4, text);
 }
 
-static int read_answer(struct plugin_said *said, char *why, size_t cap)
+static int read_result(struct plugin_said *said, char *why, size_t cap)
 {
-    const json_t *id = json_object_get(said->json, "id");
-    const json_t *ok = json_object_get(said->json, "ok"), *error;
-    error = json_object_get(said->json, "error");
-    said->type = PLUGIN_ANSWER;
-    said->ok = ok != NULL;
-    if (!json_is_integer(id) || json_integer_value(id) < 1)
-        return wrong(why, cap, "has no id of a request");
-    said->id = (uint64_t)json_integer_value(id);
+    const json_t *ok = json_object_get(said->json, "ok");
+    const json_t *error = json_object_get(said->json, "error");
     if ((ok != NULL) == (error != NULL))
         return wrong(why, cap, "has not either \"ok\" or \"error\"");
     if (error && !json_is_string(error))
         return wrong(why, cap, "has an error that is no text");
+    said->ok = ok != NULL;
     copy_text(said->text, sizeof(said->text), error ? json_string_value(error) : "");
     return json_is_object(ok) ? read_instance(ok, &said->instance, why, cap) : 0;
+}
+
+/* Whoever asked is to know that there was an answer, whatever it says. */
+static int read_answer(struct plugin_said *said, char *why, size_t cap)
+{
+    const json_t *id = json_object_get(said->json, "id");
+    said->type = PLUGIN_ANSWER;
+    if (!json_is_integer(id) || json_integer_value(id) < 1)
+        return wrong(why, cap, "has no id of a request");
+    said->id = (uint64_t)json_integer_value(id);
+    said->garbled = read_result(said, said->text, sizeof(said->text)) < 0;
+    said->ok &= !said->garbled;
+    return 0;
 }
 
 static int read_event(struct plugin_said *said, char *why, size_t cap)
@@ -309,13 +314,16 @@ bool plugin_said_item(const struct plugin_said *said, size_t n, struct plugin_in
 {
     const json_t *all = json_object_get(said->json, "ok");
     why[0] = '\0';
-    if (n == 0 && !json_is_array(all))
+    *ret = (struct plugin_instance){ 0 };
+    if (!json_is_array(all)) {
         wrong(why, cap, "answers a list with no array");
-    if (n >= json_array_size(all) || read_instance(json_array_get(all, n), ret, why, cap) < 0)
+        return n == 0;
+    }
+    if (n >= json_array_size(all))
         return false;
-    if (!ret->name[0])
+    if (read_instance(json_array_get(all, n), ret, why, cap) == 0 && !ret->name[0])
         wrong(why, cap, "lists an instance without a name");
-    return ret->name[0];
+    return true;
 }
 
 void plugin_said_done(struct plugin_said *said)

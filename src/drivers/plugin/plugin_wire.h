@@ -63,6 +63,7 @@ struct plugin_said {
     /* ANSWER */
     uint64_t id;
     bool ok;
+    bool garbled; /* not ok, for what it says cannot be read: it may have been done; `text` = why */
     /* EVENT */
     enum plugin_event event;
     bool flag;
@@ -73,14 +74,16 @@ struct plugin_said {
     struct plugin_instance instance;
 };
 
-/* With the newline, malloc'ed; NULL = no memory. */
-char *plugin_encode_hello(const char *owner);
-char *plugin_encode(const struct plugin_request *r, uint64_t id);
+/* NULL = no memory. */
+json_t *plugin_encode_hello(const char *owner);
+json_t *plugin_encode(const struct plugin_request *r, uint64_t id);
+/* With the newline, malloc'ed. What changes something must not be done later than `until_us`, on
+ * the wall clock. Takes `json` over, also when it is NULL. */
+char *plugin_line(json_t *json, int64_t until_us);
 /* 0, or -EPROTO with what is wrong, as in "a line that ..." : "is not JSON: ...". */
 int plugin_decode(const char *line, size_t bytes, struct plugin_said *ret, char *why, size_t cap);
-/* The n-th of a list's answer. False: that is none, and why, or there is no n-th and `why` is "".
- */
+/* The n-th of a list's answer; false: there is none. Where it cannot be read, `why` says what is
+ * wrong, and of *ret at most the name is known. */
 bool plugin_said_item(const struct plugin_said *said, size_t n, struct plugin_instance *ret,
                       char *why, size_t cap);
 void plugin_said_done(struct plugin_said *said);
-const char *plugin_do_name(enum plugin_do what);

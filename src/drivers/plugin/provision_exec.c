@@ -7,9 +7,22 @@
 #include "drivers/plugin/exec_int.h"
 #include "sys/clock.h"
 
+/* Another controller decides now, and what runs is what it makes of it. Our own records would be
+ * old when we lead again: so the first list of then begins with none. */
+static void rest(struct exec_driver *d)
+{
+    LIST_FOR_EACH (it, &d->instances)
+        exec_drop(LIST_ENTRY(it, struct exec_instance, link));
+    LIST_FOR_EACH (it, &d->plugins)
+        exec_plugin_rest(LIST_ENTRY(it, struct exec_plugin, link));
+    d->finding = false;
+}
+
 static void set_services(void *self, const struct driver_service *services, size_t count)
 {
     struct exec_driver *d = self;
+    if (!exec_may_act(d))
+        rest(d);
     d->service_count = MIN(count, ARRAY_LEN(d->services));
     if (d->service_count > 0)
         memcpy(d->services, services, d->service_count * sizeof(services[0]));
@@ -31,10 +44,10 @@ static void start(void *self, const struct driver_service *service, uint32_t num
 {
     struct exec_driver *d = self;
     const struct exec_conf *conf = service->conf;
-    if (!conf || exec_find(d, service->slot, number))
+    if (!conf || exec_find(d, service->name, number))
         return; /* an action that is repeated takes effect once */
     struct exec_plugin *p = exec_plugin_of(d, conf);
-    struct exec_instance *i = p ? exec_add(p, service->name, service->slot, number) : NULL;
+    struct exec_instance *i = p ? exec_add(p, service->name, number) : NULL;
     if (!i)
         return; /* the core's start deadline notices */
     i->template = service->template;
@@ -44,19 +57,29 @@ static void start(void *self, const struct driver_service *service, uint32_t num
     exec_ask_start(i, service);
 }
 
+static struct exec_instance *find_slot(const struct exec_driver *d, uint32_t slot, uint32_t number)
+{
+    for (size_t n = 0; n < d->service_count; n++)
+        if (d->services[n].slot == slot)
+            return exec_find(d, d->services[n].name, number);
+    return NULL;
+}
+
 static void stop(void *self, uint32_t slot, uint32_t number)
 {
     struct exec_driver *d = self;
-    struct exec_instance *i = exec_find(d, slot, number);
-    if (!i) {
+    struct exec_instance *i = find_slot(d, slot, number);
+    if (!i && exec_may_act(d)) {
         struct event e = { .type = EVENT_EXITED,
                            .service = (int32_t)slot,
                            .number = number,
                            .flag = true,
                            .text = "was not running" };
         d->env.emit(d->env.ctx, &e);
+    } else if (!i) {
+        return;
     } else if (i->state == EXEC_ASKED) {
-        i->stop_wanted = true;
+        exec_stop_later(i);
     } else if (i->state == EXEC_RUNNING) {
         exec_begin_stop(i);
     } else if (i->state == EXEC_STOPPING && !i->open) {
@@ -66,7 +89,7 @@ static void stop(void *self, uint32_t slot, uint32_t number)
 
 static void resize(void *self, const struct driver_service *service, uint32_t number)
 {
-    struct exec_instance *i = exec_find(self, service->slot, number);
+    struct exec_instance *i = exec_find(self, service->name, number);
     if (i && i->state == EXEC_RUNNING && service->conf)
         exec_ask_resize(i, service);
 }
@@ -85,7 +108,7 @@ static void list(void *self)
 
 static void probe(void *self, uint32_t slot, uint32_t number)
 {
-    struct exec_instance *i = exec_find(self, slot, number);
+    struct exec_instance *i = find_slot(self, slot, number);
     if (i)
         exec_probe_now(i);
 }

@@ -3,14 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "base/fmt.h"
 #include "base/num.h"
 #include "base/str.h"
 #include "base/util.h"
 #include "drivers/process/process.h"
+#include "drivers/section_hash.h"
 
 static const char *const listen_names[] = { "auto", "port", "socket", NULL };
 static const char *const core_names[] = { "keep", "none", "unlimited", NULL };
@@ -320,17 +318,6 @@ bool process_has_address(const struct process_conf *conf, bool serves)
 
 /* --- the template --- */
 
-static void hash_text(XXH3_state_t *h, const char *text)
-{
-    /* With its NUL, so that no two lists of texts run into one another. */
-    XXH3_64bits_update(h, text ? text : "", strlen(text ? text : "") + 1);
-}
-
-static void hash_number(XXH3_state_t *h, int64_t number)
-{
-    XXH3_64bits_update(h, &number, sizeof(number));
-}
-
 static void hash_env_file(XXH3_state_t *h, const char *path)
 {
     char *text = process_read_env_file(path);
@@ -344,14 +331,8 @@ uint64_t process_template(const void *section, bool serves)
     const struct process_conf *conf = section;
     XXH3_state_t h;
     XXH3_64bits_reset(&h);
-    hash_number(&h, (int64_t)conf->command.count);
-    for (size_t i = 0; i < conf->command.count; i++)
-        hash_text(&h, conf->command.items[i]);
-    hash_number(&h, (int64_t)conf->env.count);
-    for (size_t i = 0; i < conf->env.count; i++) {
-        hash_text(&h, conf->env.names[i]);
-        hash_text(&h, conf->env.values[i]);
-    }
+    hash_list(&h, &conf->command);
+    hash_map(&h, &conf->env);
     if (conf->env_file)
         hash_env_file(&h, conf->env_file);
     hash_text(&h, conf->directory);

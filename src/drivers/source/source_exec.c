@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
+#include "drivers/command.h"
 #include "drivers/source/feed.h"
 #include "sys/mem.h"
 
 #define OUTPUT_MAX 4096
-#define WORDS_MAX 256
 
 struct exec_conf {
     struct schema_list command;
@@ -139,35 +139,9 @@ static void exec_cancel(struct feed *f)
     close_output(&r->error);
 }
 
-/* As with `run`: a single text with more than a word in it is the shell's. */
-static void build_command(const struct exec_conf *conf, char **argv)
-{
-    const struct schema_list *c = &conf->command;
-    if (c->count == 1 && strpbrk(c->items[0], " ;&|<>()`$\n")) {
-        const char *const shell[] = { "/bin/sh", "-c", c->items[0], NULL };
-        memcpy(argv, shell, sizeof(shell));
-        return;
-    }
-    memcpy(argv, c->items, c->count * sizeof(argv[0]));
-    argv[c->count] = NULL;
-}
-
-/* Our own, but for what is meant for us alone: tokens by which the keeper knows its children. */
-static char **build_environment(void)
-{
-    size_t count = 0, n = 0;
-    while (environ[count])
-        count++;
-    char **env = calloc(count + 1, sizeof(*env));
-    for (size_t i = 0; env && i < count; i++)
-        if (strncmp(environ[i], "PLIMSOLL_", 9) != 0)
-            env[n++] = environ[i];
-    return env;
-}
-
 static int spawn(struct run *r, const struct exec_conf *conf, char **env, uv_loop_t *loop)
 {
-    char *argv[WORDS_MAX + 4];
+    char *argv[COMMAND_ARGV_MAX];
     uv_stdio_container_t stdio[3] = {
         { .flags = UV_IGNORE },
         { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->out.pipe },
@@ -181,7 +155,7 @@ static int spawn(struct run *r, const struct exec_conf *conf, char **env, uv_loo
                                      .flags = UV_PROCESS_DETACHED,
                                      .stdio_count = ARRAY_LEN(stdio),
                                      .stdio = stdio };
-    build_command(conf, argv);
+    command_words(&conf->command, argv);
     options.file = argv[0];
     int rc = uv_spawn(loop, &r->process, &options);
     if (rc < 0)
@@ -194,7 +168,7 @@ static int spawn(struct run *r, const struct exec_conf *conf, char **env, uv_loo
 static void exec_ask(struct feed *f)
 {
     uv_loop_t *loop = f->tools->env.loop;
-    _cleanup_free_ char **env = build_environment();
+    _cleanup_free_ char **env = command_environment();
     struct run *r = calloc(1, sizeof(*r));
     if (!r || !env) {
         free(r);
@@ -220,8 +194,8 @@ static int exec_check(struct schema_context *ctx, void *section, struct err *err
     const struct exec_conf *conf = section;
     if (conf->command.count == 0 || !conf->command.items[0][0])
         return schema_error(ctx, "command", err, "is empty; write a command that prints a number");
-    if (conf->command.count > WORDS_MAX)
-        return schema_error(ctx, "command", err, "has over %d words", WORDS_MAX);
+    if (conf->command.count > COMMAND_WORDS_MAX)
+        return schema_error(ctx, "command", err, "has over %d words", COMMAND_WORDS_MAX);
     return 0;
 }
 

@@ -184,10 +184,14 @@ static bool is_needed(const struct swarm_driver *d)
     return needed;
 }
 
+bool swarm_may_act(const struct swarm_driver *d)
+{
+    return d->env.may_act(d->env.ctx);
+}
+
 static bool may_act(void *ctx)
 {
-    const struct swarm_driver *d = ctx;
-    return d->env.may_act(d->env.ctx);
+    return swarm_may_act(ctx);
 }
 
 /* Only when somebody needs it: most have no Swarm. */
@@ -246,7 +250,10 @@ enum swarm_reach swarm_reach_of(const struct swarm_service *s)
         return SWARM_REACH_MESH;
     if (conf->reach != SWARM_REACH_AUTO)
         return (enum swarm_reach)conf->reach;
-    return s->service.serves ? SWARM_REACH_TASKS : SWARM_REACH_MESH;
+    if (!s->service.serves)
+        return SWARM_REACH_MESH;
+    return !conf->network && swarm_publishes(s->spec, conf->port) ? SWARM_REACH_HOST
+                                                                  : SWARM_REACH_TASKS;
 }
 
 /* The tasks are Swarm's, and stay, when plimsoll has nothing to do with their service any more. */
@@ -292,10 +299,22 @@ static void forget_service(struct swarm_driver *d, uint32_t slot)
     *s = (struct swarm_service){ .driver = d };
 }
 
+/* Whoever leads meanwhile says which task is whose; to lead again begins with a list. */
+static void forget_all(struct swarm_driver *d)
+{
+    for (uint32_t slot = 0; slot < ARRAY_LEN(d->services); slot++) {
+        if (d->services[slot].trouble[0])
+            d->env.note(d->env.ctx, slot, false, d->services[slot].trouble);
+        forget_service(d, slot);
+    }
+}
+
 static void swarm_set_services(void *self, const struct driver_service *services, size_t count)
 {
     struct swarm_driver *d = self;
     bool kept[MODEL_SERVICES_MAX] = { false };
+    if (!swarm_may_act(d))
+        forget_all(d);
     for (size_t i = 0; i < count; i++) {
         kept[services[i].slot] = true;
         set_service(d, &services[i]);
@@ -315,7 +334,8 @@ static void swarm_start(void *self, const struct driver_service *service, uint32
 {
     struct swarm_driver *d = self;
     if (!service->conf || find(d, service->slot, number))
-        return; /* an action that is repeated takes effect once */
+        return;              /* an action that is repeated takes effect once */
+    set_service(d, service); /* it may be new, and not told yet */
     swarm_add(d, service->slot, number);
     swarm_look_soon(d);
 }

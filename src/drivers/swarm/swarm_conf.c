@@ -28,7 +28,8 @@ static const struct schema_key service_keys[] = {
       .help = "how requests get to a task: `tasks` (its address in a network that plimsoll is "
               "attached to as well), `host-port` (its node's address and the port published in "
               "mode host), `mesh` (Swarm spreads the load itself, plimsoll only scales); auto = "
-              "tasks with a listener, else mesh" },
+              "with a listener host-port when the service publishes the port so, else tasks; "
+              "without one mesh" },
     { .name = "network",
       .type = SCHEMA_TEXT,
       AT(network),
@@ -56,6 +57,7 @@ const struct schema_section swarm_section = {
     .help = "Scales a service of a Docker Swarm by setting its replicas.",
     .size_bytes = sizeof(struct swarm_conf),
     .keys = service_keys,
+    .lets_go = true,
     .check = check_service,
 };
 
@@ -66,6 +68,7 @@ static const struct schema_key engine_section_keys[] = {
     { .name = "host",
       .type = SCHEMA_TEXT,
       AT(host),
+      .moves = true,
       .help = "where a manager of the Swarm listens: unix:///var/run/docker.sock (the default, "
               "unless DOCKER_HOST says otherwise) or tcp://10.0.0.1:2376" },
     { .name = "ca", .type = SCHEMA_TEXT, AT(ca), .help = "as in `docker`" },
@@ -93,4 +96,5 @@ const struct schema_section swarm_engine_section = {
     .size_bytes = sizeof(struct swarm_engine_conf),
     .keys = engine_section_keys,
     .check = engine_check,
+    .note = engine_note,
 };

@@ -33,6 +33,7 @@ struct swarm_task {
     enum swarm_stage stage;
     bool wanted;     /* Swarm wants it to run, or will */
     bool stuck;      /* no node takes it */
+    bool shut_down;  /* it ended because Swarm wanted it to; else by itself */
     const char *why; /* Swarm's words: why it ended, or does not run */
     int64_t exit_code;
     const json_t *json;
@@ -94,7 +95,7 @@ struct swarm_instance {
     int64_t gap_us;
     bool ready_once;
     char failure[160];
-    int64_t failure_us;
+    int64_t failure_us, probing_us; /* the last one told; since when it is looked at */
     /* swarm_usage.c */
     struct engine_call *usage_call;
     int64_t usage_us;                        /* asked */
@@ -136,6 +137,7 @@ void swarm_set_ref(struct swarm_instance *i, const char *ref);
 struct swarm_instance *swarm_find_ref(const struct swarm_driver *d, const char *ref);
 void swarm_emit(struct swarm_instance *i,
                 const struct event *e); /* service, number are filled in */
+bool swarm_may_act(const struct swarm_driver *d);
 /* Of what is wrong with the service now; the first of a look is kept. */
 void swarm_trouble(struct swarm_service *s, const char *format, ...) _printf_(2, 3);
 const struct swarm_conf *swarm_conf_of(const struct swarm_service *s); /* NULL = leaving */
@@ -145,6 +147,8 @@ enum swarm_reach swarm_reach_of(const struct swarm_service *s);
 void swarm_read_task(const json_t *json, struct swarm_task *ret);
 void swarm_read_service(const json_t *json, struct swarm_facts *ret);
 const json_t *swarm_find_service(const json_t *list, const char *name);
+/* Does the service publish this port of its tasks on their nodes, past Swarm's balancing? */
+bool swarm_publishes(const json_t *spec, int64_t port);
 /* Where the task is reached; false = nowhere yet, and why (a text for people). */
 bool swarm_read_address(const struct swarm_task *task, const struct swarm_conf *conf,
                         enum swarm_reach reach, const json_t *nodes, char *buf, size_t cap,

@@ -70,11 +70,11 @@ static uint64_t pause_ms(const struct swarm_driver *d)
         const struct swarm_instance *i = LIST_ENTRY(it, struct swarm_instance, link);
         if (i->placeless)
             return HURRY_MS;
-        if (!i->running || i->leaving || i->asked)
+        if (!i->ready_once || i->leaving || i->asked)
             ms = MOVING_MS;
     }
     for (size_t n = 0; n < ARRAY_LEN(d->services); n++)
-        if (d->services[n].used && (d->services[n].updating || d->services[n].failed))
+        if (d->services[n].updating || d->services[n].failed || d->services[n].list_wanted)
             ms = MOVING_MS;
     return ms;
 }
@@ -134,17 +134,23 @@ static void tell_discovered(struct swarm_driver *d)
     d->env.discovered(d->env.ctx);
 }
 
+/* Which task is which instance is for the one who leads to say. */
+static void follow_tasks(struct swarm_driver *d, struct swarm_service *s)
+{
+    swarm_match(d, s);
+    swarm_tell_list(d, s);
+    if (swarm_conf_of(s))
+        swarm_scale(d, s);
+}
+
 static void finish(struct swarm_driver *d)
 {
     for (size_t n = 0; n < ARRAY_LEN(d->services); n++) {
-        struct swarm_service *s = &d->services[n];
-        if (!s->used)
+        if (!d->services[n].used)
             continue;
-        swarm_match(d, s);
-        swarm_tell_list(d, s);
-        if (swarm_conf_of(s))
-            swarm_scale(d, s);
-        keep_trouble(s);
+        if (swarm_may_act(d))
+            follow_tasks(d, &d->services[n]);
+        keep_trouble(&d->services[n]);
     }
     plan_next(d);
     tell_discovered(d); /* last: new services may come of it at once */
@@ -322,7 +328,7 @@ static void put_encoded(struct str *out, const char *text)
     }
 }
 
-/* What Swarm wants to run, of our services. False = we have none. */
+/* What Swarm wants to run, of our services that have replicas. False = we have none. */
 static bool ask_tasks(struct swarm_driver *d)
 {
     static char path[PATH_BYTES];
@@ -332,7 +338,7 @@ static bool ask_tasks(struct swarm_driver *d)
     str_put(&s, "/tasks?filters=");
     put_encoded(&s, "{\"desired-state\":[\"running\",\"ready\"],\"service\":[");
     for (size_t n = 0; n < ARRAY_LEN(d->services); n++) {
-        if (!d->services[n].used || !d->services[n].id[0])
+        if (!d->services[n].used || !d->services[n].id[0] || d->services[n].replicas < 0)
             continue;
         put_encoded(&s, any ? ",\"" : "\"");
         put_encoded(&s, d->services[n].id);

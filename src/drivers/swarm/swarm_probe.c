@@ -83,6 +83,7 @@ static void look(struct swarm_instance *i)
 void swarm_probe_begin(struct swarm_instance *i)
 {
     i->gap_us = GAP_US_MIN;
+    i->probing_us = clock_now_us();
     look_in(i, 0);
 }
 

@@ -43,6 +43,7 @@ void swarm_read_task(const json_t *json, struct swarm_task *ret)
         .stage = stage_of(state),
         .wanted = strcmp(desired, "running") == 0 || strcmp(desired, "ready") == 0,
         .stuck = strcmp(state, "pending") == 0 && err[0],
+        .shut_down = strcmp(state, "shutdown") == 0,
         .why = err[0] ? err : text(at(json, "Status", "Message", NULL)),
         .exit_code = json_integer_value(at(json, "Status", "ContainerStatus", "ExitCode")),
         .json = json,
@@ -136,6 +137,19 @@ static bool node_host(const json_t *node, char *buf, size_t cap)
         return fmt(buf, cap, "%s", host) > 0;
     const char *colon = strrchr(manager, ':');
     return colon && fmt(buf, cap, "%.*s", (int)(colon - manager), manager) > 0;
+}
+
+bool swarm_publishes(const json_t *spec, int64_t port)
+{
+    size_t i;
+    const json_t *p;
+    json_array_foreach(at(spec, "EndpointSpec", "Ports", NULL), i, p)
+    {
+        if (json_integer_value(json_object_get(p, "TargetPort")) == port &&
+            strcmp(text(json_object_get(p, "PublishMode")), "host") == 0)
+            return true;
+    }
+    return false;
 }
 
 static bool read_host_port(const struct swarm_task *task, const struct swarm_conf *conf,

@@ -13,6 +13,8 @@
 #include "drivers/swarm/swarm_int.h"
 #include "sys/clock.h"
 
+/* It runs and is not ready: before that it is nothing to speak of. */
+#define UNREADY_US (5 * US_PER_S)
 /* No node takes a task: that can be over in a moment, when another one has ended. */
 #define STUCK_US (5 * US_PER_S)
 /* Replicas say that there should be one more, and none comes. */
@@ -20,30 +22,48 @@
 
 /* --- what the core is told --- */
 
-static struct swarm_instance *asked_one(const struct swarm_service *s)
+static bool is_asked(const struct swarm_instance *i)
 {
+    return i->asked && !i->leaving;
+}
+
+static bool is_waiting(const struct swarm_instance *i)
+{
+    return !i->ref[0];
+}
+
+/* The one with the lowest number, as the core has it; not the list's first. */
+static struct swarm_instance *first_of(const struct swarm_service *s,
+                                       bool (*is)(const struct swarm_instance *))
+{
+    struct swarm_instance *first = NULL;
     LIST_FOR_EACH (it, &s->driver->instances) {
         struct swarm_instance *i = LIST_ENTRY(it, struct swarm_instance, link);
-        if (i->slot == s->service.slot && i->asked && !i->leaving)
-            return i;
+        if (i->slot == s->service.slot && is(i) && (!first || i->number < first->number))
+            first = i;
     }
-    return NULL;
+    return first;
 }
 
-/* The end of this one is what was asked for, in whomever's name it was. */
-static void answer(struct swarm_service *s, struct swarm_instance *i)
+static struct swarm_instance *asked_one(const struct swarm_service *s)
 {
-    struct swarm_instance *asked = i->asked ? i : asked_one(s);
-    if (asked)
-        asked->asked = asked->sent = false;
+    return first_of(s, is_asked);
 }
 
+static struct swarm_instance *waiting_one(const struct swarm_service *s)
+{
+    return first_of(s, is_waiting);
+}
+
+/* That this one leaves is what was asked for, in whomever's name it was. */
 static void tell_leaving(struct swarm_service *s, struct swarm_instance *i)
 {
     struct event e = { .type = EVENT_LEAVING };
+    struct swarm_instance *asked = i->asked ? i : asked_one(s);
     if (i->leaving)
         return;
-    answer(s, i);
+    if (asked)
+        asked->asked = asked->sent = false;
     i->leaving = true;
     s->stirred = true;
     swarm_probe_end(i);
@@ -56,8 +76,6 @@ static void tell_end(struct swarm_service *s, struct swarm_instance *i, enum eve
     struct event e = { .type = type, .status = (int32_t)(exit_code & 0xff) << 8 };
     fmt(e.text, sizeof(e.text), "%.150s", why);
     e.flag = type == EVENT_EXITED && exit_code < 0;
-    if (type == EVENT_EXITED && !i->leaving)
-        answer(s, i);
     s->stirred = true;
     swarm_emit(i, &e);
     swarm_drop(i);
@@ -95,12 +113,26 @@ static bool take_address(struct swarm_service *s, struct swarm_instance *i,
     return true;
 }
 
+/* An address in a network that plimsoll is not in may as well lead to a stranger, who answers. */
+static void note_unready(struct swarm_service *s, const struct swarm_instance *i)
+{
+    if (!i->running || i->ready_once || !i->failure[0] ||
+        clock_now_us() - i->probing_us < UNREADY_US)
+        return;
+    swarm_trouble(s, "%s-%u is not ready: %s%s", s->service.name, i->number, i->failure,
+                  swarm_reach_of(s) == SWARM_REACH_TASKS
+                      ? " (is plimsoll attached to the task's network? else publish the port with "
+                        "`mode: host`)"
+                      : "");
+}
+
 static void note_running(struct swarm_service *s, struct swarm_instance *i,
                          const struct swarm_task *task)
 {
     str_copy(i->node, sizeof(i->node), task->node);
     str_copy(i->container, sizeof(i->container), task->container);
     i->placeless = !take_address(s, i, task);
+    note_unready(s, i);
     if (i->placeless || i->running)
         return;
     i->running = true;
@@ -118,9 +150,12 @@ static void note_stuck(struct swarm_service *s, struct swarm_instance *i,
         tell_end(s, i, EVENT_START_FAILED, 0, task->why);
 }
 
+/* Of what scaling in ends nothing is left soon; it may have been too quick to be seen leaving. */
 void swarm_note_gone(struct swarm_service *s, struct swarm_instance *i, const char *why)
 {
-    tell_end(s, i, i->told || asked_one(s) ? EVENT_EXITED : EVENT_START_FAILED, -1, why);
+    if (asked_one(s))
+        tell_leaving(s, i);
+    tell_end(s, i, i->told || i->leaving ? EVENT_EXITED : EVENT_START_FAILED, -1, why);
 }
 
 static void note_over(struct swarm_service *s, struct swarm_instance *i,
@@ -128,11 +163,13 @@ static void note_over(struct swarm_service *s, struct swarm_instance *i,
 {
     char text[200];
     bool started = i->told && i->running;
+    if (task->shut_down && asked_one(s))
+        tell_leaving(s, i);
     if (started && task->exit_code != 0)
         fmt(text, sizeof(text), "exited with status %lld", (long long)task->exit_code);
     else
         fmt(text, sizeof(text), "%.190s", i->leaving ? "ended by Swarm" : task->why);
-    bool exited = started || i->leaving || asked_one(s);
+    bool exited = started || i->leaving;
     tell_end(s, i, exited ? EVENT_EXITED : EVENT_START_FAILED, task->exit_code, text);
 }
 
@@ -152,17 +189,6 @@ void swarm_note_task(struct swarm_service *s, struct swarm_instance *i,
 }
 
 /* --- whose is it? --- */
-
-static struct swarm_instance *waiting_one(const struct swarm_service *s)
-{
-    struct swarm_instance *first = NULL;
-    LIST_FOR_EACH (it, &s->driver->instances) {
-        struct swarm_instance *i = LIST_ENTRY(it, struct swarm_instance, link);
-        if (i->slot == s->service.slot && !i->ref[0] && (!first || i->number < first->number))
-            first = i;
-    }
-    return first;
-}
 
 /* The core's answer to an end that it has just been told may be a start, which this task is for. */
 static struct swarm_instance *find_task(struct swarm_service *s, const struct swarm_task *task)

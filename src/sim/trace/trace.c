@@ -27,11 +27,6 @@ static int copy_empty(const struct trace *from, size_t count, struct trace *ret)
     return 0;
 }
 
-int trace_copy(const struct trace *from, struct trace *ret)
-{
-    return trace_slice(from, 0, trace_length_us(from), ret);
-}
-
 size_t trace_fill_gaps(struct trace *t)
 {
     size_t filled = 0;

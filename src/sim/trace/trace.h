@@ -55,7 +55,6 @@ const struct trace_losses *trace_reader_losses(const struct trace_reader *r);
 #define TRACE_LENGTH_US_MAX (INT64_C(3653) * 86400 * 1000000)
 
 void trace_done(struct trace *t);
-int trace_copy(const struct trace *from, struct trace *ret);
 /* Rates that are NaN (unknown) get those on the line between their neighbours. How many. */
 size_t trace_fill_gaps(struct trace *t);
 double trace_mean(const struct trace *t);

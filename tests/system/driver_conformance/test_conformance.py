@@ -138,7 +138,7 @@ def test_twice(driver, serve):
     settled(p, driver, 3)
     took = [j["name"] for j in driver.journal() if j["do"] == "start" and j["took"]]
     assert len(took) == len(set(took)) == 5
-    assert told(p, "is not open")
+    wait(lambda: told(p, "is not open"), 10, "it to be told")
 
 
 def test_lost(driver, serve):

@@ -165,6 +165,16 @@ static void test_logs(void **state)
     for (size_t i = 0; i < ARRAY_LEN(none); i++)
         json_decref(get_json(none[i], 404));
     json_decref(get_json("/v1/logs/shop-1?bytes=9999999", 400));
+    json_t *no_engine = get_json("/v1/logs/shop-8", 503);
+    assert_string_equal(text_at(no_engine, "error"), "no engine today");
+    json_decref(no_engine);
+    static const char coming[] =
+        "GET /v1/logs/shop-7 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    scratch_write(scratch_path("shop-7.log"), "so far\n");
+    char *answer = world_talk(0, coming, sizeof(coming) - 1);
+    assert_memory_equal(answer, "HTTP/1.1 202", 12);
+    assert_string_equal(strstr(answer, "\r\n\r\n") + 4, "so far\n");
+    free(answer);
 }
 
 static void test_health_and_ready(void **state)

@@ -117,12 +117,15 @@ static void world_instance_facts(void *ctx, uint32_t slot, uint32_t number,
                                         .memory_bytes = NAN };
 }
 
-static int world_log_path(void *ctx, const char *service, uint32_t number, char *buf, size_t cap)
+static int world_log_path(void *ctx, const char *service, uint32_t number, char *buf, size_t cap,
+                          struct err *err)
 {
+    if (number == 8)
+        return err_set(err, -EIO, "no engine today");
     if (strcmp(service, "shop") != 0 || number > 9)
         return -ENOENT;
     snprintf(buf, cap, "%s/%s-%u.log", scratch_dir, service, number);
-    return 0;
+    return number == 7 ? -EAGAIN : 0;
 }
 
 static void world_command(void *ctx, const struct admin_command *c, struct admin_reply *reply)

@@ -110,7 +110,9 @@ static void measures_distance(void **state)
         { "", "", 0 },         { "a", "", 1 },
         { "", "abc", 3 },      { "kitten", "sitting", 3 },
         { "flaw", "lawn", 2 }, { "intention", "execution", 5 },
-        { "min", "max", 2 },   { "listen", "listne", 2 },
+        { "min", "max", 2 },   { "listen", "listne", 1 },
+        { "mxa", "max", 1 },   { "mxa", "min", 2 },
+        { "ca", "abc", 3 },    { "abab", "baba", 2 },
     };
     char long_text[80];
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -79,7 +79,10 @@ static const struct schema_key test_run_keys[] = {
       .offset = offsetof(struct test_run, ready),
       .section = &test_ready_section },
     { .name = "stop", .type = SCHEMA_SECTION, .section = &test_stop_section },
-    { .name = "memory", .type = SCHEMA_SIZE, .offset = offsetof(struct test_run, memory_bytes) },
+    { .name = "memory",
+      .type = SCHEMA_SIZE,
+      .offset = offsetof(struct test_run, memory_bytes),
+      .resizes = true },
     { 0 },
 };
 static const struct schema_section test_run_section = {
@@ -133,5 +136,69 @@ static const struct schema_section test_push_section = {
 static const struct schema_section *const test_source_sections[] = { &test_redis_section,
                                                                      &test_push_section, NULL };
 
+/* At the top of the file. */
+struct test_engine {
+    const char *host;
+    int64_t timeout_us;
+};
+static const struct schema_key test_engine_keys[] = {
+    { .name = "host",
+      .type = SCHEMA_TEXT,
+      .offset = offsetof(struct test_engine, host),
+      .moves = true },
+    { .name = "timeout",
+      .type = SCHEMA_DURATION,
+      .offset = offsetof(struct test_engine, timeout_us),
+      .fallback = "10s" },
+    { 0 },
+};
+static const struct schema_section test_engine_section = {
+    .name = "engine",
+    .size_bytes = sizeof(struct test_engine),
+    .keys = test_engine_keys,
+};
+
+struct test_told {
+    const struct schema_node *to, *loud;
+};
+static int test_keep(struct schema_context *ctx, const struct schema_node *node, void *field,
+                     struct err *err)
+{
+    *(const struct schema_node **)field = node;
+    return 0;
+}
+static const struct schema_key test_when_keys[] = {
+    { .name = "loud",
+      .type = SCHEMA_CUSTOM,
+      .offset = offsetof(struct test_told, loud),
+      .parse = test_keep },
+    { 0 },
+};
+static const struct schema_section test_when_section = { .name = "when", .keys = test_when_keys };
+static const struct schema_key test_told_keys[] = {
+    { .name = "to",
+      .type = SCHEMA_CUSTOM,
+      .offset = offsetof(struct test_told, to),
+      .parse = test_keep },
+    { .name = "when", .type = SCHEMA_SECTION, .section = &test_when_section },
+    { 0 },
+};
+static const struct schema_section test_told_section = {
+    .name = "told",
+    .size_bytes = sizeof(struct test_told),
+    .keys = test_told_keys,
+};
+
+static const struct schema_section test_fixed_section = {
+    .name = "group",
+    .fixed = true,
+    .size_bytes = sizeof(struct test_engine),
+    .keys = test_engine_keys,
+};
+
+static const struct schema_section *const test_tops[] = { &test_engine_section, &test_told_section,
+                                                          &test_fixed_section, NULL };
+
 static const struct config_sections test_all_sections = { .provisioners = test_sections,
-                                                          .sources = test_source_sections };
+                                                          .sources = test_source_sections,
+                                                          .tops = test_tops };

@@ -41,6 +41,7 @@ struct diff_case {
     const char *before, *after, *lines;
 };
 
+#define RUN(limit) "services: {a: {listen: 80, run: {command: x, " #limit "}}}"
 #define RULES BASE "    scale:\n      max: 9\n      rules:\n"
 
 static const struct diff_case cases[] = {
@@ -101,6 +102,27 @@ static const struct diff_case cases[] = {
       "services.shop.scale.rules: slo p99 below 1s -> removed (takes effect at once)\n"
       "services.shop.scale.rules: added -> slo p99 below 2s (takes effect at once)\n"
       "services.shop.scale.rules: added -> concurrency 100 at 70% (takes effect at once)\n" },
+    { BASE, "engine: {timeout: 10s}\n" BASE, "" },
+    { "engine: {host: a}\n" BASE, "engine: {host: b, timeout: 2s}\n" BASE,
+      "engine.host: a -> b (another engine: what runs on the old one is left alone)\n"
+      "engine.timeout: 10s -> 2s (takes effect at once)\n" },
+    { "group: {host: a}\n" BASE, "group: {host: b}\n" BASE,
+      "group.host: a -> b (takes effect at the next start)\n" },
+    { "told: {to: [{url: a}]}\n" BASE, "told:\n  to:\n    - url: a\n" BASE, "" },
+    { "told: {to: [{url: a, key: hunter2}]}\n" BASE,
+      "told: {to: [{url: a, key: swordfish}]}\n" BASE,
+      "told.to: as it was -> as it is written now (takes effect at once)\n" },
+    { "told: {when: {loud: [a]}}\n" BASE, "told: {to: b, when: {loud: [a, b]}}\n" BASE,
+      "told.to: not set -> as it is written now (takes effect at once)\n"
+      "told.when.loud: as it was -> as it is written now (takes effect at once)\n" },
+    { "told: {when: {loud: off}}\n" BASE, BASE,
+      "told.when.loud: as it was -> not set (takes effect at once)\n" },
+    { RUN(memory : 1MiB), RUN(memory : 2MiB),
+      "services.a.run.memory: 1MiB -> 2MiB (resizes instances while they run)\n" },
+    { RUN(), RUN(memory : 2MiB),
+      "services.a.run.memory: 0B -> 2MiB (replaces instances one by one)\n" },
+    { RUN(memory : 1MiB), RUN(),
+      "services.a.run.memory: 1MiB -> 0B (replaces instances one by one)\n" },
 };
 
 static void test_diff(void **state)

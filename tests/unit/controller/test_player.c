@@ -27,7 +27,7 @@ static const char own_text[] = "admin: \"off\"\n"
 struct scene {
     struct player player;
     struct fleet fleet;
-    int heads, events, records;
+    int heads, events, steps, records;
 };
 
 static int on_head(void *ctx)
@@ -193,6 +193,30 @@ static void test_a_configuration_of_another_machine(void **state)
     head(*state, &snapshot, 1, 0);
 }
 
+static int on_stepped(void *ctx, const struct event *e)
+{
+    struct scene *s = ctx;
+    struct service_view v;
+    s->steps++;
+    assert_true(control_view(s->player.control, 0, &v));
+    if (e->type == EVENT_CONFIG) /* the one before is freed by now */
+        assert_string_equal(s->player.config->text, own_text);
+    return 0;
+}
+
+static void test_a_configuration_is_there_when_its_event_was_stepped(void **state)
+{
+    struct scene *s = *state;
+    struct journal_config config = config_of(own_text);
+    struct journal_record r = { .type = JOURNAL_EVENT, .config = &config };
+    begin(s);
+    s->player.on_stepped = on_stepped;
+    r.event = (struct event){ .type = EVENT_CONFIG, .now_us = 2000, .service = -1 };
+    assert_int_equal(player_record(&s->player, &r), 0);
+    event(s, (struct event){ .type = EVENT_RESTART, .now_us = 2001, .service = -1 });
+    assert_int_equal(s->steps, 2);
+}
+
 static void test_numbers_are_given_once(void **state)
 {
     static struct controller c;
@@ -220,6 +244,7 @@ int main(void)
         WITH(test_a_head_that_cannot_be_read_changes_nothing),
         WITH(test_what_is_this_machines_is_kept_apart),
         WITH(test_a_configuration_of_another_machine),
+        WITH(test_a_configuration_is_there_when_its_event_was_stepped),
         WITH(test_numbers_are_given_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,7 +207,7 @@ static void test_ill_ones_are_the_engines(void **state)
     assert_int_equal(said(f, ACTION_STOP), 0);
     assert_int_equal(said(f, ACTION_ALERT), 1);
     assert_string_equal(view(f, 0).trouble,
-                        "a-3 is not ready within 30s; only the engine can replace it");
+                        "only the engine can replace it: a-3 is not ready within 30s");
     f->now_us += 600 * SEC;
     tick(f);
     assert_int_equal(said(f, ACTION_ALERT), 0);
@@ -307,7 +307,7 @@ static void test_resize_fails(void **state)
     resized(f, 1, false, 0);
     assert_int_equal(said(f, ACTION_ALERT), 1);
     assert_string_equal(view(f, 0).trouble,
-                        "a-1 cannot be resized: memory is in use; replaced instead");
+                        "replaced instead: a-1 cannot be resized: memory is in use");
     replaced_one_by_one(f);
     assert_int_equal(number_of(f, ACTION_DRAIN, 0), 1);
     resized(f, 2, true, 12);
@@ -398,9 +398,68 @@ static void test_another_token_says_stops_again(void **state)
     fixture_free(f);
 }
 
+/* An engine that pulls an image first, or has many before this one, is not too slow an instance. */
+static void test_launching_is_not_starting(void **state)
+{
+    struct fixture *f = fixture_new(1);
+    f->services[0].launch_within_us = 600 * SEC;
+    configure(f);
+    f->now_us += 599 * SEC;
+    tick(f);
+    assert_int_equal(said(f, ACTION_STOP), 0);
+    about(f, EVENT_STARTED, 0, 1, false);
+    f->now_us += 30 * SEC - 1;
+    tick(f);
+    assert_int_equal(said(f, ACTION_STOP), 0);
+    f->now_us += 1;
+    tick(f);
+    assert_int_equal(number_of(f, ACTION_STOP, 0), 1);
+    assert_non_null(strstr(view(f, 0).trouble, "is not ready within 30s"));
+    fixture_free(f);
+}
+
+static void test_launching_ends(void **state)
+{
+    struct fixture *f = fixture_new(1);
+    f->services[0].launch_within_us = 600 * SEC;
+    configure(f);
+    f->now_us += 600 * SEC;
+    tick(f);
+    assert_int_equal(number_of(f, ACTION_STOP, 0), 1);
+    assert_non_null(strstr(view(f, 0).trouble, "does not run within 10m"));
+    fixture_free(f);
+}
+
+/* A service that comes while all goes on may have been running: it begins with what is found. */
+static void test_new_services_are_listed(void **state)
+{
+    struct fixture *f = fixture_new(2);
+    f->conf.service_count = 1;
+    configure(f);
+    f->conf.service_count = 2;
+    struct event e = event_at(f, EVENT_CONFIG, -1);
+    e.conf = &f->conf;
+    e.flag = true;
+    send(f, &e);
+    assert_int_equal(said(f, ACTION_START), 0);
+    assert_true(view(f, 1).unlisted);
+    assert_false(view(f, 0).unlisted);
+    for (uint32_t number = 1; number <= 3; number++)
+        about(f, EVENT_FOUND, 1, number, true);
+    about(f, EVENT_FOUND_ALL, 1, 0, false);
+    assert_false(view(f, 1).unlisted);
+    assert_int_equal(view(f, 1).desired, 3);
+    assert_int_equal(view(f, 1).ready, 3);
+    assert_int_equal(said(f, ACTION_START), 0);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_launching_is_not_starting),
+        cmocka_unit_test(test_launching_ends),
+        cmocka_unit_test(test_new_services_are_listed),
         cmocka_unit_test(test_one_fewer),
         cmocka_unit_test(test_two_fewer),
         cmocka_unit_test(test_asked_again),

@@ -43,13 +43,73 @@ static void test_crash_loop_backs_off(void **state)
         tick(f);
         assert_int_equal(said(f, ACTION_START), 1);
     }
-    about(f, EVENT_PROBE, 0, 16, true);
-    assert_string_not_equal(view(f, 0).trouble, "");
+    assert_true(view(f, 0).start_trouble);
+    about(f, EVENT_PROBE, 0, 16, true); /* all is well now, but the row is not forgotten yet */
+    assert_string_equal(view(f, 0).trouble, "");
+    assert_false(view(f, 0).start_trouble);
+    assert_int_equal(said(f, ACTION_ALERT), 1);
+    assert_int_equal(view(f, 0).start_failures, 15);
     f->now_us += 30 * SEC;
     tick(f);
-    assert_string_equal(view(f, 0).trouble, "");
-    assert_int_equal(said(f, ACTION_ALERT), 1);
+    assert_int_equal(said(f, ACTION_ALERT), 0);
     assert_int_equal(view(f, 0).start_failures, 0);
+    fixture_free(f);
+}
+
+/* What is told of a failed start is not covered by an engine that then goes away. */
+static void test_why_a_start_failed(void **state)
+{
+    struct fixture *f = fixture_ready(1);
+    operate(f, OPERATOR_RESTART, 0, 0, 0, false);
+    about(f, EVENT_EXITED, 0, 2, false);
+    about(f, EVENT_DRIVER, 0, 0, false);
+    tick(f);
+    assert_true(view(f, 0).driver_down);
+    assert_null(strstr(view(f, 0).trouble, "exited"));
+    assert_non_null(strstr(view(f, 0).start_trouble, "-2 exited before it was ready"));
+    fixture_free(f);
+}
+
+/* One that is to be replaced serves, but its successor's failure is still news. */
+static void test_trouble_lasts_until_all_are_ready(void **state)
+{
+    struct fixture *f = fixture_ready(1);
+    operate(f, OPERATOR_RESTART, 0, 0, 0, false);
+    about(f, EVENT_EXITED, 0, 2, false);
+    tick(f);
+    assert_true(view(f, 0).start_trouble);
+    f->now_us += SEC;
+    tick(f);
+    about(f, EVENT_PROBE, 0, 3, true);
+    assert_string_equal(view(f, 0).trouble, "");
+    fixture_free(f);
+}
+
+static void told(struct fixture *f, enum event_type type, uint32_t number, const char *text)
+{
+    struct event e = event_at(f, type, 0);
+    e.number = number;
+    memcpy(e.text, text, strlen(text) + 1);
+    send(f, &e);
+}
+
+/* What will be done is whole; the cause may be cut, and then it shows. */
+static void test_trouble_texts(void **state)
+{
+    struct fixture *f = fixture_ready(2);
+    char cause[160];
+    told(f, EVENT_EXITED, 1, "exited 137: killed");
+    assert_string_equal(view(f, 0).trouble,
+                        "tried again after 500ms: a-1 ended: exited 137: killed");
+    f->now_us += SEC;
+    tick(f); /* its successor is started */
+    memset(cause, 'x', sizeof(cause));
+    cause[sizeof(cause) - 1] = '\0';
+    told(f, EVENT_START_FAILED, 3, cause);
+    static const char begin[] = "tried again after 1s: a-3 cannot be started: xxx";
+    struct service_view v = view(f, 0);
+    assert_memory_equal(v.trouble, begin, sizeof(begin) - 1);
+    assert_string_equal(v.trouble + strlen(v.trouble) - 4, "x...");
     fixture_free(f);
 }
 
@@ -427,6 +487,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ready_needs_the_probe),
         cmocka_unit_test(test_crash_loop_backs_off),
+        cmocka_unit_test(test_why_a_start_failed),
+        cmocka_unit_test(test_trouble_lasts_until_all_are_ready),
+        cmocka_unit_test(test_trouble_texts),
         cmocka_unit_test(test_first_crash_is_replaced_at_once),
         cmocka_unit_test(test_failing_together_is_one_failure),
         cmocka_unit_test(test_not_ready_in_time),

@@ -242,12 +242,14 @@ static void fake_pull(struct fake_client *c, const char *head)
     e->no_image = e->pull_error != NULL;
 }
 
-static void fake_logs(struct fake_client *c)
+/* Who follows is told more for as long as there is any. */
+static void fake_logs(struct fake_client *c, bool follows)
 {
     fake_begin_chunks(c);
     fake_chunk(c, "\1\0\0\0\0\0\0\5last \2\0\0\0\0", 18);
     fake_chunk(c, "\0\0\6words\n", 9);
-    fake_send(c, "0\r\n\r\n", 5);
+    if (!follows)
+        fake_send(c, "0\r\n\r\n", 5);
 }
 
 static void fake_stats(struct fake_client *c)
@@ -288,7 +290,7 @@ static void fake_of_one(struct fake_client *c, const char *method, char *name, c
     } else if (strncmp(what, "json", 4) == 0) {
         fake_answer_json(c, 200, fake_inspected(k));
     } else if (strncmp(what, "logs", 4) == 0) {
-        fake_logs(c);
+        fake_logs(c, strstr(what, "follow=1"));
     } else if (strncmp(what, "stats", 5) == 0) {
         fake_stats(c);
     } else if (strncmp(what, "update", 6) == 0) {

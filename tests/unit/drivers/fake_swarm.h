@@ -41,8 +41,10 @@ static struct fake_swarm {
     const char *new_state; /* of tasks that are made */
     const char *new_err;
     json_t *labels;
-    int posts;      /* changes of replicas that were asked for */
-    bool interfere; /* a person is quicker, once */
+    int posts;                   /* changes of replicas that were asked for */
+    bool interfere;              /* a person is quicker, once */
+    bool publishes;              /* port 80 in mode host */
+    const char *network_address; /* of each task; NULL = it has no network of its own */
 } fake;
 
 /* --- engine.h --- */
@@ -148,12 +150,16 @@ static void fake_end_leaving(void)
 
 static json_t *fake_task_json(const struct fake_task *t)
 {
+    json_t *networks = json_array();
+    if (fake.network_address)
+        json_array_append_new(networks, json_pack("{s:{s:{s:s}}, s:[s]}", "Network", "Spec", "Name",
+                                                  "apps", "Addresses", fake.network_address));
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:{s:s, s:i}, s:{s:[{s:i, s:i, s:s}]}}}", "ID",
-        t->id, "ServiceID", "service1", "NodeID", "node1", "DesiredState", t->desired, "Status",
-        "State", t->state, "Message", "started", "Err", t->err ? t->err : "", "ContainerStatus",
-        "ContainerID", t->id, "ExitCode", t->exit_code, "PortStatus", "Ports", "TargetPort", 80,
-        "PublishedPort", 32000, "PublishMode", "host");
+        "{s:o, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:{s:s, s:i}, s:{s:[{s:i, s:i, s:s}]}}}",
+        "NetworksAttachments", networks, "ID", t->id, "ServiceID", "service1", "NodeID", "node1",
+        "DesiredState", t->desired, "Status", "State", t->state, "Message", "started", "Err",
+        t->err ? t->err : "", "ContainerStatus", "ContainerID", t->id, "ExitCode", t->exit_code,
+        "PortStatus", "Ports", "TargetPort", 80, "PublishedPort", 32000, "PublishMode", "host");
 }
 
 static json_t *fake_services(void)
@@ -162,10 +168,13 @@ static json_t *fake_services(void)
         return json_array();
     json_t *mode = fake.global ? json_pack("{s:{}}", "Global")
                                : json_pack("{s:{s:i}}", "Replicated", "Replicas", fake.replicas);
-    return json_pack("[{s:s, s:{s:i}, s:{s:s, s:O, s:o}, s:{s:s, s:s}}]", "ID", "service1",
+    json_t *ports = json_pack("[{s:i, s:s}]", "TargetPort", 80, "PublishMode",
+                              fake.publishes ? "host" : "ingress");
+    return json_pack("[{s:s, s:{s:i}, s:{s:s, s:O, s:o, s:{s:o}}, s:{s:s, s:s}}]", "ID", "service1",
                      "Version", "Index", fake.version, "Spec", "Name", "shop", "Labels",
-                     fake.labels, "Mode", mode, "UpdateStatus", "State",
-                     fake.update ? fake.update : "completed", "Message", "update in progress");
+                     fake.labels, "Mode", mode, "EndpointSpec", "Ports", ports, "UpdateStatus",
+                     "State", fake.update ? fake.update : "completed", "Message",
+                     "update in progress");
 }
 
 static json_t *fake_tasks(void)

@@ -22,6 +22,7 @@ static struct etcd_names names;
 static int set_up(void **state)
 {
     static const struct lease_conf conf = { .cluster = "shop", .etcd.prefix = "/plimsoll//" };
+    names.lease = 5;
     return etcd_names_init(&names, &conf, "m1", "http://m1:7575");
 }
 
@@ -76,9 +77,9 @@ static void test_bodies(void **state)
         { ELECT_WATCH, "/v3/watch",
           "{\"create_request\":{\"key\":\"L3BsaW1zb2xsL3Nob3Av\",\"range_end\":"
           "\"L3BsaW1zb2xsL3Nob3Aw\"}}" },
-        /* "/plimsoll/shop/members/m1": {"name":"m1","url":"http://m1:7575"} */
+        /* "/plimsoll/shop/members/m1/LEASE": {"name":"m1","url":"http://m1:7575"} */
         { ELECT_REGISTER, "/v3/kv/put",
-          "{\"key\":\"L3BsaW1zb2xsL3Nob3AvbWVtYmVycy9tMQ==\",\"value\":"
+          "{\"key\":\"L3BsaW1zb2xsL3Nob3AvbWVtYmVycy9tMS82OTRkNzQ2OTY3MWNhNWQ5\",\"value\":"
           "\"eyJuYW1lIjoibTEiLCJ1cmwiOiJodHRwOi8vbTE6NzU3NSJ9\",\"lease\":"
           "\"7587848943239472601\"}" },
         { ELECT_CAMPAIGN, "/v3/kv/txn",
@@ -159,63 +160,94 @@ static void put_pair(struct str *s, const char *key, const char *value, const ch
 
 #define M1 "{\"name\":\"m1\",\"url\":\"http://m1:7575\"}"
 #define M2 "{\"name\":\"m2\",\"url\":\"http://m2:7575\"}"
+#define TWIN "{\"name\":\"m1\",\"url\":\"http://elsewhere:7575\"}"
 #define UNDER_5 ",\"lease\":\"5\""
 #define UNDER_7 ",\"lease\":\"7\""
 
+static const struct {
+    const char *keys[3], *values[3], *leases[3];
+    int64_t leader_lease, self_lease;
+    const char *leader, *members;
+    bool twin;
+} views[] = {
+    { { NULL }, { NULL }, { NULL }, 0, 0, "", "" },
+    { { "leader", "members/m1/5", "members/m2/7" },
+      { M2, M1, M2 },
+      { UNDER_7, UNDER_5, UNDER_7 },
+      7,
+      5,
+      "m2",
+      "m1*m2" },
+    /* Started again: what was before has not ended. */
+    { { "leader", "members/m1/5", "members/m1/7" },
+      { M1, M1, M1 },
+      { UNDER_7, UNDER_5, UNDER_7 },
+      7,
+      5,
+      "m1",
+      "m1*",
+      true },
+    /* Another machine that is called as we are, behind us and before us. */
+    { { "leader", "members/m1/5", "members/m1/7" },
+      { TWIN, M1, TWIN },
+      { UNDER_7, UNDER_5, UNDER_7 },
+      7,
+      5,
+      "m1~2",
+      "m1*m1~2",
+      true },
+    { { "leader", "members/m1/3", "members/m1/5" },
+      { TWIN, TWIN, M1 },
+      { ",\"lease\":\"3\"", ",\"lease\":\"3\"", UNDER_5 },
+      3,
+      5,
+      "m1",
+      "m1m1~2*",
+      true },
+    { { "leader" }, { "by hand" }, { "" }, -1, 0, "", "" },
+    { { "leader" }, { "{\"name\":\"a b\"}" }, { UNDER_7 }, 7, 0, "", "" },
+    { { "members/m3" }, { M2 }, { UNDER_7 }, 0, 0, "", "" },
+    { { "members/m1" }, { M1 }, { "" }, 0, 0, "", "m1*", true },
+    { { "members/m2", "memberships", "other/m2" },
+      { "{", M2, M2 },
+      { UNDER_7, "", "" },
+      0,
+      0,
+      "",
+      "" },
+    { { "members/m2" },
+      { "{\"name\":\"m2\",\"url\":\"http://x\\ny\"}" },
+      { UNDER_7 },
+      0,
+      0,
+      "",
+      "m2" },
+};
+
 static void test_views(void **state)
 {
-    static const struct {
-        const char *keys[3], *values[3], *leases[3];
-        int64_t leader_lease, self_lease;
-        const char *leader, *members;
-    } rows[] = {
-        { { NULL }, { NULL }, { NULL }, 0, 0, "", "" },
-        { { "leader", "members/m1", "members/m2" },
-          { M2, M1, M2 },
-          { UNDER_7, UNDER_5, UNDER_7 },
-          7,
-          5,
-          "m2",
-          "m1*m2" },
-        { { "leader" }, { "by hand" }, { "" }, -1, 0, "", "" },
-        { { "leader" }, { "{\"name\":\"a b\"}" }, { UNDER_7 }, 7, 0, "", "" },
-        { { "members/m3" }, { M2 }, { UNDER_7 }, 0, 0, "", "" },
-        { { "members/m1" }, { M1 }, { "" }, 0, -1, "", "m1*" },
-        { { "members/m2", "memberships", "other/m2" },
-          { "{", M2, M2 },
-          { UNDER_7, "", "" },
-          0,
-          0,
-          "",
-          "" },
-        { { "members/m2" },
-          { "{\"name\":\"m2\",\"url\":\"http://x\\ny\"}" },
-          { UNDER_7 },
-          0,
-          0,
-          "",
-          "m2" },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(views); i++) {
         char text[2048], members[64] = "", error[ETCD_ERROR_MAX];
         struct str s;
         struct elect_event v;
         static struct etcd_group group;
         str_init(&s, text, sizeof(text));
         str_put(&s, "{" HEADER ",\"kvs\":[");
-        for (size_t k = 0; k < 3 && rows[i].keys[k]; k++)
-            put_pair(&s, rows[i].keys[k], rows[i].values[k], rows[i].leases[k]);
+        for (size_t k = 0; k < 3 && views[i].keys[k]; k++)
+            put_pair(&s, views[i].keys[k], views[i].values[k], views[i].leases[k]);
         str_put(&s, "],\"more\":false}");
         assert_int_equal(etcd_read(&names, ELECT_READ, slice_of(text), &v, &group, error), 0);
-        assert_int_equal(v.view.leader_lease, rows[i].leader_lease);
-        assert_int_equal(v.view.self_lease, rows[i].self_lease);
-        assert_int_equal(v.view.leader_token, rows[i].leader_lease ? 6 : 0);
-        assert_string_equal(group.has_leader ? group.leader.name : "", rows[i].leader);
+        assert_int_equal(v.view.leader_lease, views[i].leader_lease);
+        assert_int_equal(v.view.self_lease, views[i].self_lease);
+        assert_int_equal(v.view.leader_token, views[i].leader_lease ? 6 : 0);
+        assert_string_equal(group.has_leader ? group.leader.name : "", views[i].leader);
+        assert_int_equal(group.has_twin, views[i].twin);
+        assert_int_equal(group.leader.self, strcmp(group.leader.url, names.url) == 0);
         for (size_t m = 0; m < group.count; m++) {
             strcat(members, group.members[m].name);
             strcat(members, group.members[m].self ? "*" : "");
         }
-        assert_string_equal(members, rows[i].members);
+        assert_string_equal(members, views[i].members);
     }
 }
 

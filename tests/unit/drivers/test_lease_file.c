@@ -1,4 +1,4 @@
-/* The lease of one machine, and which lease a configuration asks for. */
+/* The lease of one machine, which lease a configuration asks for, and what is said of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "drivers/lease/lease.h"
 
 struct heard {
@@ -37,6 +38,26 @@ static void test_choice(void **state)
     assert_true(lease_etcd.shared);
 }
 
+/* What goes over a wire that others may read is said. */
+static void test_note(void **state)
+{
+    static const struct {
+        const char *advertise;
+        bool shared, noted;
+    } rows[] = {
+        { "http://10.0.0.1:7575", true, true },   { "http://10.0.0.1:7575", false, false },
+        { "https://10.0.0.1:7575", true, false }, { "http://127.0.0.2:7575", true, false },
+        { "http://localhost:7575", true, false }, { "http://[::1]:7575", true, false },
+        { "http://[fd00::1]:7575", true, true },  { NULL, false, false },
+    };
+    static const char *endpoints[] = { "http://127.0.0.1:2379" };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct lease_conf conf = { .advertise = rows[i].advertise,
+                                   .etcd.endpoints = { rows[i].shared, endpoints } };
+        assert_int_equal(lease_section.note(&conf) != NULL, rows[i].noted);
+    }
+}
+
 static void test_held_until_the_end(void **state)
 {
     uv_loop_t loop;
@@ -65,6 +86,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_note),
         cmocka_unit_test(test_held_until_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@
 
 static void encodes(const struct plugin_request *r, const char *wanted)
 {
-    char *line = plugin_encode(r, 7);
+    char *line = plugin_line(plugin_encode(r, 7), 1500 * US_PER_MS);
     assert_string_equal(line, wanted);
     free(line);
 }
@@ -41,7 +41,7 @@ static void test_requests(void **state)
     encodes(&r, "{\"id\":7,\"do\":\"list\",\"deadline\":30}\n");
     /* A shell can read it: what people wrote comes last. */
     encodes(&start, "{\"id\":7,\"do\":\"start\",\"deadline\":30,\"name\":\"plimsoll-me-shop-3\","
-                    "\"token\":99,\"service\":\"shop\",\"number\":3,"
+                    "\"token\":99,\"until\":1500,\"service\":\"shop\",\"number\":3,"
                     "\"template\":\"abcdef0123456789\",\"drain\":0.5,\"serves\":true,"
                     "\"log\":\"/l/shop-3.log\",\"shape\":\"12\","
                     "\"config\":{\"command\":\"a \\\"b\\\" \\\\c\",\"port\":\"21000\"},"
@@ -50,10 +50,10 @@ static void test_requests(void **state)
     r.what = PLUGIN_STOP;
     r.grace_us = 10 * US_PER_S;
     encodes(&r, "{\"id\":7,\"do\":\"stop\",\"deadline\":30,\"name\":\"plimsoll-me-shop-3\","
-                "\"token\":99,\"grace\":10}\n");
+                "\"token\":99,\"until\":1500,\"grace\":10}\n");
     r.what = PLUGIN_RESIZE;
     encodes(&r, "{\"id\":7,\"do\":\"resize\",\"deadline\":30,\"name\":\"plimsoll-me-shop-3\","
-                "\"token\":99,\"shape\":\"12\",\"size\":{\"port\":\"21000\"}}\n");
+                "\"token\":99,\"until\":1500,\"shape\":\"12\",\"size\":{\"port\":\"21000\"}}\n");
 }
 
 static struct plugin_said read(const char *line)
@@ -67,7 +67,7 @@ static struct plugin_said read(const char *line)
 
 static void test_hello(void **state)
 {
-    char *line = plugin_encode_hello("me");
+    char *line = plugin_line(plugin_encode_hello("me"), 0);
     assert_string_equal(line, "{\"plimsoll\":1,\"owner\":\"me\"}\n");
     free(line);
     struct plugin_said said =
@@ -112,13 +112,22 @@ static void test_list(void **state)
     assert_false(plugin_said_item(&said, 2, &item, why, sizeof(why)));
     assert_string_equal(why, "");
     plugin_said_done(&said);
+    said =
+        read("{\"id\":5,\"ok\":[{\"name\":\"a-1\",\"address\":\"web1:80\"},{\"name\":\"a-2\"}]}");
+    assert_true(plugin_said_item(&said, 0, &item, why, sizeof(why)));
+    assert_string_equal(item.name, "a-1");
+    assert_non_null(strstr(why, "gives the address \"web1:80\""));
+    assert_true(plugin_said_item(&said, 1, &item, why, sizeof(why)));
+    assert_string_equal(why, "");
+    plugin_said_done(&said);
     said = read("{\"id\":5,\"ok\":[{\"name\":\"\"}]}");
-    assert_false(plugin_said_item(&said, 0, &item, why, sizeof(why)));
+    assert_true(plugin_said_item(&said, 0, &item, why, sizeof(why)));
     assert_string_equal(why, "lists an instance without a name");
     plugin_said_done(&said);
     said = read("{\"id\":5,\"ok\":{}}");
-    assert_false(plugin_said_item(&said, 0, &item, why, sizeof(why)));
+    assert_true(plugin_said_item(&said, 0, &item, why, sizeof(why)));
     assert_string_equal(why, "answers a list with no array");
+    assert_false(plugin_said_item(&said, 1, &item, why, sizeof(why)));
     plugin_said_done(&said);
 }
 
@@ -144,18 +153,10 @@ static void test_refused(void **state)
         { "[1]", "is no JSON object" },
         { "{}", "has no id of a request" },
         { "{\"id\":0,\"ok\":{}}", "has no id of a request" },
-        { "{\"id\":1}", "has not either \"ok\" or \"error\"" },
-        { "{\"id\":1,\"ok\":{},\"error\":\"x\"}", "has not either \"ok\" or \"error\"" },
-        { "{\"id\":1,\"error\":7}", "has an error that is no text" },
         { "{\"plimsoll\":2}", "says that it speaks version 2; this is version 1" },
         { "{\"plimsoll\":\"1\"}", "says that it speaks version 0; this is version 1" },
         { "{\"event\":\"boom\",\"name\":\"a-1\"}", "tells an event \"boom\", which is none" },
         { "{\"event\":\"exited\"}", "tells an event of no instance: \"name\" is missing" },
-        { "{\"id\":1,\"ok\":{\"address\":\"web1:80\"}}",
-          "gives the address \"web1:80\"; write one as in 10.0.0.7:8080, [fd00::7]:8080 or "
-          "unix:/run/it.sock" },
-        { "{\"id\":1,\"ok\":{\"template\":\"xyz\"}}",
-          "has a template or shape that is not the text it was given" },
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         struct plugin_said said;
@@ -163,6 +164,28 @@ static void test_refused(void **state)
         int rc = plugin_decode(all[i][0], strlen(all[i][0]), &said, why, sizeof(why));
         assert_int_equal(rc, -EPROTO);
         assert_string_equal(why, all[i][1]);
+    }
+}
+
+/* Whoever asked hears that there was an answer. */
+static void test_garbled(void **state)
+{
+    static const char *const all[][2] = {
+        { "{\"id\":1}", "has not either \"ok\" or \"error\"" },
+        { "{\"id\":1,\"ok\":{},\"error\":\"x\"}", "has not either \"ok\" or \"error\"" },
+        { "{\"id\":1,\"error\":7}", "has an error that is no text" },
+        { "{\"id\":1,\"ok\":{\"address\":\"web1:80\"}}",
+          "gives the address \"web1:80\", which is none of IP:PORT, [IPv6]:PORT and unix:/PATH" },
+        { "{\"id\":1,\"ok\":{\"template\":\"xyz\"}}",
+          "has a template or shape that is not the text it was given" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        struct plugin_said said = read(all[i][0]);
+        assert_int_equal(said.id, 1);
+        assert_true(said.garbled);
+        assert_false(said.ok);
+        assert_string_equal(said.text, all[i][1]);
+        plugin_said_done(&said);
     }
 }
 
@@ -181,23 +204,22 @@ static void test_addresses(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         struct plugin_said said;
-        char line[128], why[PLUGIN_TEXT_MAX];
+        char line[128];
         snprintf(line, sizeof(line), "{\"id\":1,\"ok\":{\"address\":\"%s\"}}", all[i].text);
-        bool good = plugin_decode(line, strlen(line), &said, why, sizeof(why)) == 0;
-        if (good != all[i].good)
+        said = read(line);
+        if (said.ok != all[i].good)
             fail_msg("%s", all[i].text);
-        if (good)
-            plugin_said_done(&said);
+        plugin_said_done(&said);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests),  cmocka_unit_test(test_hello),
-        cmocka_unit_test(test_answers),   cmocka_unit_test(test_list),
-        cmocka_unit_test(test_events),    cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_requests), cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_answers),  cmocka_unit_test(test_list),
+        cmocka_unit_test(test_events),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_garbled),  cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <signal.h>
 #include <time.h>
 
@@ -31,6 +32,9 @@ static struct rig {
     struct engine_conf engine_conf;
     struct driver_service service;
     char state[64], host[160];
+    size_t notes;
+    bool trouble;
+    char note[256];
 } rig;
 
 static const struct provision_ops *const ops = &provision_docker;
@@ -67,6 +71,14 @@ static const struct event *last_of(enum event_type type)
         if (rig.events[i - 1].type == type)
             return &rig.events[i - 1];
     return NULL;
+}
+
+static void on_note(void *ctx, uint32_t slot, bool trouble, const char *text)
+{
+    assert_int_equal(slot, 3);
+    rig.notes++;
+    rig.trouble = trouble;
+    fmt(rig.note, sizeof(rig.note), "%s", text);
 }
 
 static void on_nothing(uv_timer_t *timer)
@@ -110,7 +122,8 @@ static int setup(void **state)
                                     .ctx = &rig,
                                     .emit = on_emit,
                                     .may_act = on_may_act,
-                                    .token = on_token };
+                                    .token = on_token,
+                                    .note = on_note };
     struct err err;
     assert_int_equal(ops->open(&env, &rig.driver, &err), 0);
     ops->set_engine(rig.driver, &rig.engine_conf);
@@ -250,6 +263,92 @@ static void test_crash_told_twice(void **state)
     assert_int_equal(count_of(EVENT_EXITED), 1);
     assert_string_equal(last_of(EVENT_EXITED)->text, "exited 137: killed, out of memory");
     assert_int_equal(last_of(EVENT_EXITED)->status, 137 << 8);
+}
+
+/* Of a process in it: the container goes on, and ends for whatever reason later. */
+static void test_out_of_memory_inside(void **state)
+{
+    start(1);
+    UNTIL(count_of(EVENT_STARTED) == 1);
+    fake_event(&rig.engine, container(1), "oom", 5);
+    UNTIL(rig.notes > 0);
+    assert_true(rig.trouble);
+    assert_string_equal(rig.note, "shop-1: a process in it was killed, out of memory");
+    fake_die(&rig.engine, container(1), 1, 1);
+    UNTIL(rig.notes > 1); /* it is over */
+    assert_string_equal(last_of(EVENT_EXITED)->text, "exited 1");
+    assert_int_equal(rig.notes, 2);
+    assert_false(rig.trouble);
+}
+
+static void test_cannot_be_stopped(void **state)
+{
+    start(1);
+    UNTIL(count_of(EVENT_STARTED) == 1);
+    rig.engine.fail = "stop";
+    rig.engine.fail_count = 2;
+    ops->stop(rig.driver, 3, 1);
+    UNTIL(rig.notes == 1);
+    assert_true(rig.trouble);
+    assert_string_equal(rig.note, "shop-1: cannot be stopped: the engine is not well");
+    UNTIL(rig.notes == 2);
+    assert_false(rig.trouble);
+    assert_int_equal(containers(), 0);
+}
+
+static void test_list_refused(void **state)
+{
+    rig.engine.fail = "/containers/json";
+    rig.engine.fail_count = 1;
+    ops->list(rig.driver);
+    UNTIL(rig.notes == 1);
+    assert_true(rig.trouble);
+    assert_string_equal(rig.note, "the engine does not say what runs: the engine is not well");
+    UNTIL(count_of(EVENT_FOUND_ALL) == 1);
+    assert_int_equal(rig.notes, 2);
+    assert_false(rig.trouble);
+}
+
+/* --- logs --- */
+
+static int ask_log(struct err *err)
+{
+    return ops->follow_log(rig.driver, 3, 1, err);
+}
+
+static void test_log_comes(void **state)
+{
+    char path[160], text[64] = "";
+    struct err err = { 0 };
+    start(1);
+    UNTIL(count_of(EVENT_STARTED) == 1);
+    rig.engine.hangs = true;
+    assert_int_equal(ask_log(&err), -EAGAIN);
+    UNTIL(ask_log(&err) != -EAGAIN); /* the engine is missed */
+    assert_int_equal(ask_log(&err), -EIO);
+    assert_non_null(strstr(err.text, "does not answer in time"));
+    rig.engine.hangs = false;
+    UNTIL(ask_log(&err) == 0);
+    fmt(path, sizeof(path), "%s/log/shop-1.log", rig.state);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_int_equal(fread(text, 1, sizeof(text), f), 11);
+    assert_string_equal(text, "last words\n");
+    fclose(f);
+    assert_int_equal(ops->follow_log(rig.driver, 3, 99, &err), 0); /* what there is is there */
+}
+
+static void test_log_refused(void **state)
+{
+    struct err err = { 0 };
+    start(1);
+    UNTIL(count_of(EVENT_STARTED) == 1);
+    rig.engine.fail = "logs";
+    rig.engine.fail_count = 1;
+    assert_int_equal(ask_log(&err), -EAGAIN);
+    UNTIL(ask_log(&err) != -EAGAIN);
+    assert_non_null(strstr(err.text, "the engine is not well"));
+    UNTIL(ask_log(&err) == 0);
 }
 
 /* Nobody tells: the next list does. */
@@ -429,6 +528,27 @@ static void test_found(void **state)
     assert_int_equal(last_of(EVENT_EXITED)->number, 6);
 }
 
+/* By a controller that died in the middle: of what is as it would be made now, the rest follows. */
+static void test_found_being_made(void **state)
+{
+    char template[32];
+    json_t *l = labels("shop", "7");
+    fmt(template, sizeof(template), "%llx", (unsigned long long)rig.service.template);
+    json_object_set_new(l, "plimsoll.template", json_string(template));
+    fake_add(&rig.engine, "plimsoll-me-shop-7", l);
+    ops->list(rig.driver);
+    UNTIL(count_of(EVENT_FOUND_ALL) == 1);
+    assert_int_equal(count_of(EVENT_FOUND), 1);
+    assert_int_equal(last_of(EVENT_FOUND)->number, 7);
+    assert_false(last_of(EVENT_FOUND)->flag);
+    start(7); /* the controller asks again */
+    UNTIL(count_of(EVENT_STARTED) == 1);
+    assert_int_equal(rig.engine.creates, 0);
+    assert_int_equal(rig.engine.started, 1);
+    assert_int_equal(count_of(EVENT_START_FAILED), 0);
+    json_decref(l);
+}
+
 static void test_thousand(void **state)
 {
     char number[16];
@@ -445,6 +565,62 @@ static void test_thousand(void **state)
     print_message("1000 known containers listed in %ld us of CPU, the fake engine's included\n",
                   (long)((clock() - before) * US_PER_S / CLOCKS_PER_SEC));
     assert_int_equal(count_of(EVENT_FOUND), 2000);
+}
+
+/* --- services --- */
+
+/* An action on a reload comes before the whole list does. */
+static void test_service_not_told_yet(void **state)
+{
+    struct driver_service zeta = rig.service;
+    zeta.slot = 5;
+    zeta.name = "zeta";
+    ops->start(rig.driver, &zeta, 1);
+    UNTIL(count_of(EVENT_STARTED) == 1);
+    assert_int_equal(last_of(EVENT_STARTED)->service, 5);
+}
+
+static void test_slots_given_anew(void **state)
+{
+    struct driver_service two[] = { rig.service, rig.service };
+    add_as("shop", "4", "running");
+    add_as("old", "4", "running");
+    two[0].name = "old";
+    two[1].slot = 5;
+    ops->set_services(rig.driver, two, 2); /* old 3, shop 5 */
+    ops->list(rig.driver);
+    UNTIL(count_of(EVENT_FOUND) == 2 && count_of(EVENT_FOUND_ALL) == 2);
+    two[0].slot = 6;
+    two[1].slot = 3;
+    ops->set_services(rig.driver, two, 2);
+    rig.count = 0;
+    ops->stop(rig.driver, 3, 4);
+    UNTIL(count_of(EVENT_EXITED) == 1);
+    assert_int_equal(last_of(EVENT_EXITED)->service, 3);
+    assert_int_equal(containers(), 1);
+    assert_string_equal(rig.engine.containers[1].name, "plimsoll-me-old-4");
+}
+
+/* Another leads, and what it does is not heard of: it is asked for anew. */
+static void test_led_before(void **state)
+{
+    struct driver_service zeta = rig.service;
+    zeta.name = "zeta"; /* has shop's slot now */
+    start(4);
+    UNTIL(count_of(EVENT_STARTED) == 1);
+    rig.may_act = false;
+    ops->set_services(rig.driver, &rig.service, 1);
+    rig.count = 0;
+    json_decref(rig.engine.containers[0].labels); /* removed */
+    rig.engine.containers[0].labels = NULL;
+    add_as("zeta", "4", "running");
+    rig.may_act = true;
+    ops->set_services(rig.driver, &zeta, 1);
+    assert_int_equal(rig.count, 0);
+    ops->list(rig.driver);
+    UNTIL(count_of(EVENT_FOUND_ALL) == 1);
+    assert_int_equal(count_of(EVENT_FOUND), 1);
+    assert_int_equal(count_of(EVENT_EXITED), 0);
 }
 
 /* --- resizing, usage --- */
@@ -506,6 +682,11 @@ int main(void)
         TEST(test_name_taken_by_ours),
         TEST(test_name_taken_by_another),
         TEST(test_crash_told_twice),
+        TEST(test_out_of_memory_inside),
+        TEST(test_cannot_be_stopped),
+        TEST(test_list_refused),
+        TEST(test_log_comes),
+        TEST(test_log_refused),
         TEST(test_crash_not_told),
         TEST(test_refused),
         TEST(test_rubbish),
@@ -517,6 +698,10 @@ int main(void)
         TEST(test_too_old),
         TEST(test_held_back),
         TEST(test_found),
+        TEST(test_service_not_told_yet),
+        TEST(test_slots_given_anew),
+        TEST(test_led_before),
+        TEST(test_found_being_made),
         TEST(test_thousand),
         TEST(test_resize),
         TEST(test_usage),

@@ -58,6 +58,25 @@ static void plugin_list(json_int_t id)
     closedir(all);
 }
 
+/* As others would have it, or not: names as addresses, and an end without a word of it. */
+static bool plugin_garble(const char *what, json_int_t id, const char *name)
+{
+    if (strcmp(what, "start") == 0 && exists("garble-start")) {
+        close(open(name, O_CREAT | O_WRONLY, 0600));
+        say("{\"id\":%lld,\"ok\":{\"name\":\"%s\",\"address\":\"localhost:80\"}}\n", (long long)id,
+            name);
+    } else if (strcmp(what, "list") == 0 && exists("garble-list")) {
+        say("{\"id\":%lld,\"ok\":[{\"address\":7}]}\n", (long long)id);
+    } else if (strcmp(what, "stop") == 0 && exists("garble-stop")) {
+        say("{\"id\":%lld}\n", (long long)id);
+    } else if (strcmp(what, "start") == 0 && exists("hang-start")) {
+        return true;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* A file in the directory says what goes wrong: "lose-start", "die-start", "refuse-start", ... */
 static void plugin_obey(const json_t *request)
 {
@@ -65,7 +84,7 @@ static void plugin_obey(const json_t *request)
     const char *name = json_string_value(json_object_get(request, "name"));
     json_int_t id = json_integer_value(json_object_get(request, "id"));
     char fault[64];
-    if (!what)
+    if (!what || plugin_garble(what, id, name))
         return;
     snprintf(fault, sizeof(fault), "refuse-%s", what);
     if (exists(fault)) {
@@ -351,22 +370,117 @@ static void test_death(void **state)
     assert_int_equal(count_of(EVENT_EXITED), 0);
 }
 
-/* Another controller decides now: what waits is dropped without a word. */
+static size_t lead_again(uint32_t slot)
+{
+    size_t at = t.count;
+    t.leads = true;
+    service.slot = slot;
+    provision_exec.set_services(t.driver, &service, 1);
+    provision_exec.list(t.driver);
+    return at;
+}
+
+static void lose_lead(void)
+{
+    t.leads = false;
+    provision_exec.set_services(t.driver, &service, 1);
+}
+
+/* Another controller decides now: what waits is dropped without a word, and so is what we knew.
+ * When we lead again, the slots may be others'. */
 static void test_deposed(void **state)
 {
     size_t at = start_one(1);
     t.leads = false;
     provision_exec.start(t.driver, &service, 2);
     provision_exec.stop(t.driver, 4, 1);
-    provision_exec.list(t.driver);
-    const struct event *e = wait_for(EVENT_FOUND, &at);
-    assert_int_equal(e->number, 1);
+    lose_lead();
+    make_file("plimsoll-me-shop-3"); /* the other's */
+    provision_exec.stop(t.driver, 4, 1);
+    at = lead_again(5);
     wait_for(EVENT_FOUND_ALL, &at);
+    assert_int_equal(count_of(EVENT_FOUND), 2);
+    for (size_t i = 0; i < t.count; i++)
+        if (t.events[i].type == EVENT_FOUND)
+            assert_int_equal(t.events[i].service, 5);
     assert_int_equal(count_of(EVENT_EXITED) + count_of(EVENT_START_FAILED), 0);
     assert_false(exists(file("plimsoll-me-shop-2")));
-    t.leads = true;
+    provision_exec.stop(t.driver, 5, 1);
+    const struct event *e = wait_for(EVENT_EXITED, &at);
+    assert_int_equal(e->service, 5);
+}
+
+/* A service's slot changes while its instances run. */
+static void test_slots(void **state)
+{
+    size_t at = start_one(1);
+    service.slot = 9;
+    provision_exec.set_services(t.driver, &service, 1);
+    provision_exec.stop(t.driver, 9, 1);
+    const struct event *e = wait_for(EVENT_EXITED, &at);
+    assert_int_equal(e->service, 9);
+}
+
+static pid_t plugin_pid(void)
+{
+    char path[64];
+    int pid = 0;
+    snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "r");
+    if (!f || fscanf(f, "%d", &pid) != 1)
+        fail_msg("no plugin runs");
+    fclose(f);
+    return pid;
+}
+
+/* What stands in the pipe of a plugin that sleeps is not carried out when it wakes. */
+static void test_deposed_pipe(void **state)
+{
+    start_one(1);
+    pid_t pid = plugin_pid();
+    kill(pid, SIGSTOP);
+    provision_exec.start(t.driver, &service, 2);
+    uv_run(&t.loop, UV_RUN_ONCE);
+    lose_lead();
+    kill(pid, SIGCONT);
+    size_t at = lead_again(4);
+    wait_for(EVENT_FOUND_ALL, &at);
+    assert_int_equal(count_of(EVENT_FOUND), 1);
+    assert_false(exists(file("plimsoll-me-shop-2")));
+}
+
+/* It runs, and nobody can say where: it is ended. */
+static void test_garbled_start(void **state)
+{
+    int64_t give_up_us = clock_now_us() + PATIENCE_US;
+    size_t at = 0;
+    make_file("garble-start");
+    provision_exec.start(t.driver, &service, 1);
+    const struct event *e = wait_for(EVENT_START_FAILED, &at);
+    assert_string_equal(e->text, "the plugin gives the address \"localhost:80\", which is none of "
+                                 "IP:PORT, [IPv6]:PORT and unix:/PATH");
+    while (exists(file("plimsoll-me-shop-1")) && clock_now_us() < give_up_us)
+        uv_run(&t.loop, UV_RUN_ONCE);
+    assert_false(exists(file("plimsoll-me-shop-1")));
+    assert_int_equal(count_of(EVENT_EXITED), 0);
+}
+
+/* When plimsoll stops it does not wait for ever for a word that can be understood. */
+static void test_garbled_end(void **state)
+{
+    size_t at = start_one(1);
+    make_file("garble-list");
+    make_file("garble-stop");
+    make_file("hang-start");
+    provision_exec.start(t.driver, &service, 2);
+    service.conf = NULL;
+    provision_exec.set_services(t.driver, &service, 1);
     provision_exec.stop(t.driver, 4, 1);
-    wait_for(EVENT_EXITED, &at);
+    provision_exec.stop(t.driver, 4, 2);
+    for (uint32_t n = 1; n <= 2; n++) {
+        const struct event *e = wait_for(EVENT_EXITED, &at);
+        assert_string_equal(e->text, "its plugin has not said that it has ended: it may still run");
+    }
 }
 
 static void test_gone_unseen(void **state)
@@ -416,9 +530,12 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_life),    TEST(test_exit),   TEST(test_refused),     TEST(test_found),
-        TEST(test_unknown), TEST(test_death),  TEST(test_lost_start),  TEST(test_lost_stop),
-        TEST(test_deposed), TEST(test_resize), TEST(test_gone_unseen), TEST(test_no_plugin),
+        TEST(test_life),         TEST(test_exit),          TEST(test_refused),
+        TEST(test_found),        TEST(test_unknown),       TEST(test_death),
+        TEST(test_lost_start),   TEST(test_lost_stop),     TEST(test_slots),
+        TEST(test_deposed_pipe), TEST(test_garbled_start), TEST(test_garbled_end),
+        TEST(test_deposed),      TEST(test_resize),        TEST(test_gone_unseen),
+        TEST(test_no_plugin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,14 +106,14 @@ static void turn(void)
     fake_answer_all();
 }
 
-#define UNTIL(condition)                             \
-    do {                                             \
-        int64_t end_us = clock_now_us() + WITHIN_US; \
-        while (!(condition)) {                       \
-            if (clock_now_us() > end_us)             \
-                fail_msg("in vain: %s", #condition); \
-            turn();                                  \
-        }                                            \
+#define UNTIL(condition)                                              \
+    do {                                                              \
+        int64_t end_us = clock_now_us() + WITHIN_US;                  \
+        while (!(condition)) {                                        \
+            if (clock_now_us() > end_us)                              \
+                fail_msg("in vain: %s; %s", #condition, rig.trouble); \
+            turn();                                                   \
+        }                                                             \
     } while (0)
 
 /* A whole look more: what was to happen has happened. */
@@ -231,12 +231,43 @@ static void test_swarm_chooses_who_goes(void **state)
     assert_int_equal(fake.posts, 1);
 }
 
+/* It is gone before it was seen to leave: it is the one all the same. */
+static void test_one_that_goes_quickly(void **state)
+{
+    open_rig(3);
+    ops->stop(rig.driver, SLOT, 1);
+    UNTIL(fake.posts == 1);
+    fake_end_leaving();
+    UNTIL(count_of(EVENT_EXITED) == 1);
+    assert_int_equal(count_of(EVENT_LEAVING), 1);
+    assert_int_equal(last_of(EVENT_EXITED)->number, 3);
+    look_again();
+    assert_int_equal(fake.replicas, 2);
+    assert_int_equal(fake.posts, 1);
+}
+
+/* Who ends by itself is not the one fewer that was asked for. */
+static void test_a_crash_answers_nobody(void **state)
+{
+    open_rig(3);
+    fake.update = "updating"; /* replicas stay */
+    look_again();
+    ops->stop(rig.driver, SLOT, 2);
+    fake_crash(2, 3);
+    UNTIL(count_of(EVENT_EXITED) == 1);
+    assert_int_equal(count_of(EVENT_LEAVING), 0);
+    start(4); /* the core's answer */
+    fake.update = NULL;
+    UNTIL(fake.replicas == 2);
+    UNTIL(count_of(EVENT_LEAVING) == 1);
+    assert_int_equal(fake.posts, 1);
+}
+
 static void test_one_that_was_not_started_yet(void **state)
 {
     open_rig(1);
     rig.may_act = false;
     start(2);
-    look_again();
     ops->stop(rig.driver, SLOT, 2);
     assert_int_equal(last_of(EVENT_EXITED)->number, 2);
     rig.may_act = true;
@@ -350,8 +381,10 @@ static void test_what_cannot_be_scaled(void **state)
         open_rig(0);
         fake.exists = refused[i].exists;
         fake.global = refused[i].global;
+        fake_make("running");
         start(1);
         UNTIL(count_of(EVENT_START_FAILED) == 1);
+        assert_int_equal(count_of(EVENT_STARTED) + count_of(EVENT_FOUND), 0);
         assert_string_equal(last_of(EVENT_START_FAILED)->text, refused[i].text);
         assert_true(rig.trouble[0]);
         close_rig(state);
@@ -364,9 +397,42 @@ static void test_without_the_lease(void **state)
     open_rig(1);
     rig.may_act = false;
     start(2);
-    look_again();
+    for (int i = 0; i < 200; i++)
+        turn();
     assert_int_equal(fake.posts, 0);
     rig.may_act = true;
+    UNTIL(count_of(EVENT_STARTED) == 1);
+}
+
+/* A standby gives no task a number, and what it knew as a leader is of the past. */
+static void test_standing_by(void **state)
+{
+    open_rig(2);
+    rig.may_act = false;
+    configure(false);
+    rig.count = 0;
+    rig.service.name = "other"; /* that has the slot now */
+    ops->set_services(rig.driver, &rig.service, 1);
+    rig.service.name = "shop";
+    ops->set_services(rig.driver, &rig.service, 1);
+    fake.replicas = 3;
+    fake_follow();
+    for (int i = 0; i < 200; i++)
+        turn();
+    assert_int_equal(rig.count, 0);
+    assert_int_equal(rig.number, 2);
+    rig.may_act = true;
+    look_again();
+    assert_int_equal(count_of(EVENT_FOUND), 3);
+    assert_int_equal(count_of(EVENT_EXITED), 0);
+}
+
+/* A start on a reload comes before the list of services does. */
+static void test_service_not_told_yet(void **state)
+{
+    open_rig(0);
+    ops->set_services(rig.driver, NULL, 0);
+    start(1);
     UNTIL(count_of(EVENT_STARTED) == 1);
 }
 
@@ -414,6 +480,24 @@ static void test_addresses(void **state)
     UNTIL(strstr(rig.trouble, "no port is published") != NULL);
 }
 
+/* Nobody has to say how tasks are reached, and why not is told. */
+static void test_reach_by_itself(void **state)
+{
+    open_rig(0);
+    rig.conf.reach = SWARM_REACH_AUTO;
+    rig.conf.port = 1; /* where nobody listens */
+    fake.network_address = "127.0.0.1/8";
+    configure(true);
+    start(1);
+    UNTIL(count_of(EVENT_STARTED) == 1);
+    UNTIL(strstr(rig.trouble, "does not listen on tcp:127.0.0.1:1") != NULL);
+    assert_non_null(strstr(rig.trouble, "is plimsoll attached to the task's network?"));
+    rig.conf.port = 80;
+    fake.publishes = true;
+    look_again();
+    assert_string_equal(rig.addresses[rig.count - 2], "tcp:10.0.0.7:32000");
+}
+
 static void test_discovery(void **state)
 {
     struct driver_discovery items[4];
@@ -443,6 +527,8 @@ int main(void)
         TEST(test_what_runs_is_found),
         TEST(test_starts_are_one_change),
         TEST(test_swarm_chooses_who_goes),
+        TEST(test_one_that_goes_quickly),
+        TEST(test_a_crash_answers_nobody),
         TEST(test_one_that_was_not_started_yet),
         TEST(test_a_quicker_person),
         TEST(test_replicas_set_by_hand),
@@ -451,9 +537,12 @@ int main(void)
         TEST(test_starts_that_fail),
         TEST(test_what_cannot_be_scaled),
         TEST(test_without_the_lease),
+        TEST(test_standing_by),
+        TEST(test_service_not_told_yet),
         TEST(test_fencing),
         TEST(test_let_go),
         TEST(test_addresses),
+        TEST(test_reach_by_itself),
         TEST(test_discovery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
