@@ -58,7 +58,6 @@ def report():
     ticks, (years, requests), score_s = core(), simulator(), score()
     tick_ms, sample_us, megabytes = ticks[10000]
     lines = [
-        "", "## The core and the simulator alone", "",
         f"One core (but for the score), medians of {ROUNDS}, the simulator's the best of three. A full "
         "tick is one sample event for each service and a tick, "
         "5 rules and 10 metrics each.", "",

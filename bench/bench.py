@@ -244,11 +244,6 @@ def report(args, result, rate, steps, restart):
     ours, nginx, haproxy = med["plimsoll"], med["nginx"], med["HAProxy"]
     idle = {n: r["idle"] for n, r in result.items()}
     lines = [
-        "# Measurements", "",
-        "Written by `make bench`; nothing here is typed in by hand. Ratios of medians count, single "
-        "numbers depend on a shared machine.", "",
-        f"- machine: {cpu_model()}, {os.cpu_count()} cores, Linux {platform.release()}",
-        f"- date: {datetime.date.today().isoformat()}",
         "- versions: " + ", ".join(f"{n} {r['version']}" for n, r in result.items()),
         f"- each proxy alone on core {peers.PROXY_CORE} with one worker, backend (nginx) and load on "
         f"core {peers.OTHER_CORE}; TCP, keep-alive, 100-byte body, no access log",
@@ -283,8 +278,53 @@ def report(args, result, rate, steps, restart):
     return "\n".join(lines) + "\n"
 
 
+HEAD = """# Measurements
+
+Written by `make bench`; nothing here is typed in by hand. Ratios of medians count, single numbers depend on a shared
+machine.
+"""
+
+
+def proxies(args, directory):
+    directory.mkdir()
+    directory.chmod(0o755)
+    result, rate = measure(args, directory)
+    steps = {"max-concurrency set": step_to_decision(directory / "s1", "max-concurrency: 4"),
+             "without": step_to_decision(directory / "s2", "")}
+    return report(args, result, rate, steps, proxy_restart(directory / "s3"))
+
+
+# Parts of the table: what --only calls them, their headings, and who measures them.
+PARTS = {
+    "proxies": ("Beside nginx and HAProxy", proxies),
+    "engines": ("Engines and leases", lambda args, directory: fleet.report(directory)),
+    "core": ("The core and the simulator alone", lambda args, directory: alone.report()),
+}
+
+
+def version():
+    return subprocess.run([str(peers.BUILD / "plimsoll"), "version"], check=True, capture_output=True,
+                          text=True).stdout.splitlines()[0]
+
+
+def section(name, args, directory):
+    title, measured = PARTS[name]
+    text = measured(args, directory / name)
+    return (f"\n## {title}\n\nMeasured {datetime.date.today().isoformat()}: {version()} on {cpu_model()}, "
+            f"{os.cpu_count()} cores, Linux {platform.release()}.\n\n{text.strip()}\n")
+
+
+def merge(old, sections):
+    """The whole table: new parts, and those of before that were not measured now."""
+    found = {title: "\n## " + rest for title, rest in
+             ((part.split("\n", 1)[0], part) for part in old.split("\n## ")[1:])}
+    return HEAD + "".join(sections.get(name) or found.get(title, "").rstrip("\n") + "\n"
+                          for name, (title, _) in PARTS.items() if name in sections or title in found)
+
+
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--only", choices=PARTS, help="measure one part, and leave the others as they are")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--no-write", action="store_true", help="print only")
@@ -294,17 +334,15 @@ def main():
             raise SystemExit(f"bench: {tool} is missing: run `make deps`")
     directory = pathlib.Path(tempfile.mkdtemp(prefix="plimsoll-bench-"))
     directory.chmod(0o755)
+    names = [args.only] if args.only else list(PARTS)
     try:
-        result, rate = measure(args, directory)
-        steps = {"max-concurrency set": step_to_decision(directory / "s1", "max-concurrency: 4"),
-                 "without": step_to_decision(directory / "s2", "")}
-        text = report(args, result, rate, steps, proxy_restart(directory / "s3"))
-        text += fleet.report(directory / "fleet") + alone.report()
+        sections = {name: section(name, args, directory) for name in names}
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    print(text)
+    print("".join(sections.values()))
+    results = HERE / "RESULTS.md"
     if not args.no_write:
-        (HERE / "RESULTS.md").write_text(text)
+        results.write_text(merge(results.read_text() if results.exists() else "", sections))
 
 
 if __name__ == "__main__":

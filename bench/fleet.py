@@ -275,17 +275,16 @@ def group(directory):
 
 def report(directory):
     directory.mkdir()
-    lines = ["", "## Engines and leases", ""]
     reason = why_not()
     if reason:
-        return "\n".join([*lines, f"Not measured: {reason}."]) + "\n"
+        return f"Not measured: {reason}.\n"
     (directory / "docker").mkdir()
     (directory / "group").mkdir()
     known_ms, adopted_ms, issued_ms, share = docker(directory / "docker")
     rate, times = group(directory / "group")
     median, worst = statistics.median(times), max(times)
     return "\n".join([
-        *lines, f"A real dockerd with {CONTAINERS} running containers, then two members of a group with a lease "
+        f"A real dockerd with {CONTAINERS} running containers, then two members of a group with a lease "
         f"of {LEASE_S} s in a real etcd.", "",
         "| goal | measured | |", "|---|---|---|",
         f"| {CONTAINERS} containers known: a full reconcile at most 50 ms of CPU | {known_ms:.1f} ms | "
