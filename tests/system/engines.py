@@ -230,14 +230,27 @@ class Engine:
             self.api("DELETE", f"/containers/{c['Id']}?force=1&v=1")
 
 
-@pytest.fixture(scope="session")
-def docker_session():
+def begin(make):
+    """An engine, started. Where none can run, the test is skipped and says why."""
     reason = why_not()
     if reason:
         pytest.skip(reason)
-    engine = Engine()
     try:
-        engine.start()
+        engine = make()
+    except (OSError, subprocess.CalledProcessError) as e:
+        pytest.skip(f"no bridge can be made here: {e}")
+    try:
+        return engine.start()
+    except AssertionError:
+        last = engine.log_tail().strip().rsplit("\n", 1)[-1]
+        engine.close()
+        pytest.skip(f"dockerd does not start here: {last}")
+
+
+@pytest.fixture(scope="session")
+def docker_session():
+    engine = begin(Engine)
+    try:
         engine.import_app()
         yield engine
     finally:

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 import netns
-from engines import Engine, why_not
+from engines import Engine, begin, why_not
 from plimsoll import free_port, wait
 
 IMAGE = "plimsoll-test-app:latest"
@@ -112,12 +112,8 @@ class Swarm(Engine):
 
 @pytest.fixture(scope="session")
 def swarm_session():
-    reason = why_not()
-    if reason:
-        pytest.skip(reason)
-    engine = Swarm()
+    engine = begin(Swarm)
     try:
-        engine.start()
         engine.import_app()
         engine.init()
         yield engine
