@@ -27,7 +27,8 @@ class Adapter:
     chooses_victim = True
     lets_go = False  # what runs outlives `plimsoll stop`
     cannot = {}  # test -> why it says nothing of this driver
-    many = 200  # instances at most
+    many = 200  # instances at most; fewer need a reason
+    why_few = "a sanitizer slows everything down"
     patience = 120  # seconds for `many` to be ready
     notices = True  # that its engine is gone, and says so
 
@@ -218,6 +219,7 @@ class Local(Plugin):
     name = "local.sh"
     cannot = {"twice": ONE_ANSWER, "lost": ONE_ANSWER}
     many = 40
+    why_few = "each start is a shell of its own"
 
     def command(self):
         return ["/bin/sh", PLUGINS / "local.sh", self.engine]
@@ -229,6 +231,7 @@ class Ssh(Plugin):
     name = "ssh.py"
     cannot = {"twice": ONE_ANSWER, "lost": ONE_ANSWER}
     many = 40
+    why_few = "each start is a shell over ssh"
 
     def begin(self, fixture=None):
         sshd = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
@@ -354,7 +357,8 @@ class DockerSwarm(Adapter):
     lets_go = True  # the service was there before plimsoll
     cannot = {"twice": "HTTP: an answer comes once; a change that is repeated sets the same number of "
                        "replicas, at an index that has passed"}
-    many = 40  # a Swarm of one node starts tasks one after the other
+    many = 40
+    why_few = "a Swarm of one node starts its tasks one after the other"
     patience = 240
 
     def begin(self, fixture):

@@ -190,3 +190,5 @@ def test_many(driver, serve):
     restart_controller(p)
     assert settled(p, driver, count, within=60) == before
     stop(p, driver, driver.patience)
+    if count < 200:
+        pytest.skip(f"{count} passed, 200 were not tried: {driver.why_few}")
