@@ -46,9 +46,9 @@ def test_killed_in_the_middle_of_starts(run, docker, roles):
     p.cli("scale", "shop", "20")
     wait(lambda: len(owned(docker, p, None)) >= 5, 30, "some of them to be made", every=0.002)
     s = p.status()
+    made = {c["Id"] for c in owned(docker, p, None).values()}
     for role in roles:
         os.kill(s[role]["pid"], signal.SIGKILL)
-    made = {c["Id"] for c in owned(docker, p, None).values()}
     if "keeper" in roles:
         p.process.wait(10)
         p.start()

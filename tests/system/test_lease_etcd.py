@@ -112,6 +112,7 @@ def test_one_leads_and_all_are_there(etcds, lease):
 def test_resigning_hands_over_at_once(etcds, lease):
     e = etcds()
     leases, leader, others = three(lease, e.endpoints)
+    wait(lambda: leader.acts, 5, "acts")
     began = time.monotonic()
     leader.resign()
     successor = one_leader(others)
