@@ -325,6 +325,7 @@ def merge(old, sections):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", choices=PARTS, help="measure one part, and leave the others as they are")
+    parser.add_argument("--containers", type=int, default=fleet.CONTAINERS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--no-write", action="store_true", help="print only")
@@ -334,6 +335,7 @@ def main():
             raise SystemExit(f"bench: {tool} is missing: run `make deps`")
     directory = pathlib.Path(tempfile.mkdtemp(prefix="plimsoll-bench-"))
     directory.chmod(0o755)
+    fleet.CONTAINERS = args.containers
     names = [args.only] if args.only else list(PARTS)
     try:
         sections = {name: section(name, args, directory) for name in names}
