@@ -11,7 +11,7 @@ PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
 PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcurl4-openssl-dev \
            libmicrohttpd-dev libjansson-dev libfyaml-dev libsqlite3-dev libsystemd-dev \
            libxxhash-dev libcmocka-dev libpq-dev libhiredis-dev libncurses-dev tzdata
-PACKAGES_CHECK = clang chromium libclang-rt-14-dev python3-pytest clang-format prometheus \
+PACKAGES_CHECK = clang chromium libclang-rt-14-dev python3-pytest flake8 clang-format prometheus \
                  prometheus-alertmanager redis-server postgresql docker.io etcd-server etcd-client \
                  busybox-static iproute2 iptables openssh-server openssh-client openssl tmux
 PACKAGES_BENCH = nginx haproxy wrk docker.io etcd-server busybox-static iproute2

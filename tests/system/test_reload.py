@@ -4,7 +4,7 @@ service that still has requests in flight."""
 import os
 import signal
 
-from plimsoll import Load, alive, wait
+from plimsoll import Load, wait
 from test_drain import Stream
 
 CONFIG = """

@@ -51,8 +51,11 @@ void end_ask_stop(struct container *c)
         timeout_us = conf->stop.grace_us + STOP_SLACK_US;
     }
     step_path(c, rest, path);
-    step_ask(c, &(struct engine_request){
-                    .method = ENGINE_POST, .path = path, .acts = true, .timeout_us = timeout_us });
+    step_ask(c, &(struct engine_request){ .method = ENGINE_POST,
+                                          .lane = ENGINE_ENDS,
+                                          .path = path,
+                                          .acts = true,
+                                          .timeout_us = timeout_us });
 }
 
 void end_on_stopped(struct container *c, int status, json_t *json, const char *error)
@@ -148,7 +151,8 @@ void end_ask_remove(struct container *c)
 {
     char path[DOCKER_PATH_MAX];
     step_path(c, "?force=1&v=1", path);
-    step_ask(c, &(struct engine_request){ .method = ENGINE_DELETE, .path = path, .acts = true });
+    step_ask(c, &(struct engine_request){
+                    .method = ENGINE_DELETE, .lane = ENGINE_ENDS, .path = path, .acts = true });
 }
 
 void end_on_removed(struct container *c, int status, json_t *json, const char *error)

@@ -67,6 +67,7 @@ void make_ask_pull(struct container *c)
                                           .path = path,
                                           .auth = auth,
                                           .acts = true,
+                                          .lane = ENGINE_SLOW,
                                           .timeout_us = US_NEVER });
 }
 
@@ -179,7 +180,8 @@ void make_ask_start(struct container *c)
 {
     char path[DOCKER_PATH_MAX];
     step_path(c, "/start", path);
-    step_ask(c, &(struct engine_request){ .method = ENGINE_POST, .path = path, .acts = true });
+    step_ask(c, &(struct engine_request){
+                    .method = ENGINE_POST, .path = path, .acts = true, .lane = ENGINE_STARTS });
 }
 
 void make_on_started(struct container *c, int status, json_t *json, const char *error)

@@ -90,8 +90,10 @@ static void on_held(struct container *c)
         docker_drop(c);
 }
 
-static void on_no_answer(struct container *c)
+static void on_no_answer(struct container *c, const char *error)
 {
+    if (c->step == STEP_STOP && engine_is_up(c->docker->engine))
+        docker_trouble(c, "cannot be stopped: ", error);
     if (c->step == STEP_AUTOPSY && !c->stop_wanted)
         end_tell(c);
     if (step_phase(c) == PHASE_MADE && c->stop_wanted)
@@ -107,7 +109,7 @@ static void on_answer(void *ctx, int status, json_t *json, const char *error)
     if (status == 0 && !error[0])
         on_held(c);
     else if (status == 0)
-        on_no_answer(c);
+        on_no_answer(c, error);
     else if (step_phase(c) == PHASE_MADE && c->stop_wanted)
         end_what_was_made(c);
     else

@@ -11,9 +11,8 @@
 #include "base/num.h"
 #include "base/us.h"
 #include "drivers/docker/engine_int.h"
+#include "sys/clock.h"
 
-#define QUICK_MAX 128 /* calls at once, each with a connection */
-#define SLOW_MAX 256  /* stops that wait for a grace, pulls */
 #define PAUSE_US_MIN (250 * US_PER_MS)
 #define PAUSE_US_MAX (10 * US_PER_S)
 #define PING_EVERY_US (5 * US_PER_S)
@@ -22,7 +21,16 @@
 #define OLDEST_MINOR 30
 #define NEWEST_MINOR 47
 
+static const unsigned lane_max[ENGINE_LANES] = {
+    [ENGINE_QUICK] = 128,
+    [ENGINE_SLOW] = 256,
+    [ENGINE_STARTS] = 8,
+    [ENGINE_ENDS] = 8,
+};
+#define ENDS_US US_PER_S /* from then on it is a slow one */
+
 static void ping(struct engine *e);
+static void on_turn(uv_timer_t *timer);
 
 static int64_t timeout_of(const struct engine_conf *conf)
 {
@@ -115,15 +123,13 @@ void engine_ping_answered(struct engine *e, const char *version)
 /* Streams have no limit: whoever opens them does. */
 static unsigned *count_of(struct engine *e, const struct engine_call *c)
 {
-    if (c->kind != CALL_ASK || c->ping)
-        return NULL;
-    return c->slow ? &e->slow_count : &e->quick_count;
+    return c->kind != CALL_ASK || c->ping ? NULL : &e->counts[c->lane];
 }
 
 static bool has_room(struct engine *e, const struct engine_call *c)
 {
     const unsigned *count = count_of(e, c);
-    return !count || *count < (c->slow ? SLOW_MAX : QUICK_MAX);
+    return !count || *count < lane_max[c->lane];
 }
 
 void engine_call_ended(struct engine *e, const struct engine_call *c)
@@ -144,13 +150,31 @@ static int launch(struct engine_call *c)
         return rc;
     list_remove(&c->link);
     list_push_back(&e->running, &c->link);
+    c->launched_us = clock_now_us();
     if (count)
         ++*count;
     return 0;
 }
 
+static void let_pass(struct engine *e)
+{
+    int64_t now_us = clock_now_us();
+    LIST_FOR_EACH (it, &e->running) {
+        struct engine_call *c = LIST_ENTRY(it, struct engine_call, link);
+        bool long_enough = now_us - c->launched_us >= ENDS_US;
+        if (c->kind != CALL_ASK || c->lane != ENGINE_ENDS || !long_enough)
+            continue;
+        if (e->counts[ENGINE_SLOW] == lane_max[ENGINE_SLOW])
+            return;
+        e->counts[c->lane]--;
+        c->lane = ENGINE_SLOW;
+        e->counts[c->lane]++;
+    }
+}
+
 static void serve_waiting(struct engine *e)
 {
+    let_pass(e);
     LIST_FOR_EACH (it, &e->waiting) {
         struct engine_call *c = LIST_ENTRY(it, struct engine_call, link);
         if (!has_room(e, c) || launch(c) == 0)
@@ -159,6 +183,9 @@ static void serve_waiting(struct engine *e)
         engine_turn_soon(e);
         return;
     }
+    if (e->counts[ENGINE_ENDS] == lane_max[ENGINE_ENDS] && !list_empty(&e->waiting) &&
+        !uv_is_active((uv_handle_t *)&e->turn))
+        uv_timer_start(&e->turn, on_turn, ENDS_US / US_PER_MS / 4, 0);
 }
 
 /* Those who are told may ask again: that is for the next turn. */

@@ -30,8 +30,20 @@ struct engine_call;
 
 enum engine_method { ENGINE_GET, ENGINE_POST, ENGINE_DELETE };
 
+/* Of each lane so many are under way at once, and the others wait: an engine that is made to start
+ * or to end hundreds of containers at once gets none of it done, or loses sight of them. */
+enum engine_lane {
+    ENGINE_QUICK,  /* 128 at once */
+    ENGINE_SLOW,   /* what may take longer than other answers: 256 */
+    ENGINE_STARTS, /* it starts a program: 8 */
+    ENGINE_ENDS, /* it ends one: 8, but one that takes a second is counted among the slow ones, for
+                    what it waits for is the program */
+    ENGINE_LANES,
+};
+
 struct engine_request {
     enum engine_method method;
+    enum engine_lane lane;
     const char *path;   /* "/containers/json?all=1", without version */
     json_t *body;       /* borrowed; NULL = none */
     const char *auth;   /* X-Registry-Auth, base64; NULL = none */

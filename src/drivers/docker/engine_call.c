@@ -28,7 +28,7 @@ struct engine_call *call_new(struct engine *e, enum call_kind kind, const struct
     c->method = r->method;
     c->acts = r->acts;
     c->timeout_us = r->timeout_us ? r->timeout_us : e->timeout_us;
-    c->slow = c->timeout_us > e->timeout_us;
+    c->lane = r->lane;
     json_stream_init(&c->json, kind == CALL_LISTEN ? EVENT_BYTES_MAX : ANSWER_BYTES_MAX);
     c->path = strdup(r->path);
     c->body = r->body ? json_dumps(r->body, JSON_COMPACT) : NULL;

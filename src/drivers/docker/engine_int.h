@@ -47,8 +47,9 @@ struct engine_call {
     struct engine *engine;
     enum call_kind kind;
     enum engine_method method;
+    enum engine_lane lane;
+    int64_t launched_us;
     bool acts, ping;
-    bool slow;   /* may take as long as it takes: not counted among the quick ones */
     bool held;   /* may_act said no */
     bool opened; /* the answer's head was good */
     bool opened_told;
@@ -94,7 +95,7 @@ struct engine {
     int64_t timeout_us;
     struct curl_loop *curl;
     struct list waiting, running;
-    unsigned quick_count, slow_count; /* running ones but streams */
+    unsigned counts[ENGINE_LANES]; /* of the running ones but pings and streams */
     enum engine_state state;
     struct engine_call *ping;
     char version[16];

@@ -3,6 +3,8 @@ not of plimsoll."""
 
 import threading
 
+import pytest
+
 from plimsoll import SLOW, Load, wait
 
 
