@@ -6,14 +6,14 @@ TSAN   ?= build-tsan
 CLANG  ?= build-clang
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
-PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
+PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider --dist loadgroup
 
 PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcurl4-openssl-dev \
            libmicrohttpd-dev libjansson-dev libfyaml-dev libsqlite3-dev libsystemd-dev \
            libxxhash-dev libcmocka-dev libpq-dev libhiredis-dev libncurses-dev tzdata
-PACKAGES_CHECK = clang chromium libclang-rt-14-dev python3-pytest flake8 clang-format prometheus \
-                 prometheus-alertmanager redis-server postgresql docker.io etcd-server etcd-client \
-                 busybox-static iproute2 iptables openssh-server openssh-client openssl tmux
+PACKAGES_CHECK = clang chromium libclang-rt-14-dev python3-pytest python3-pytest-xdist flake8 clang-format \
+                 prometheus prometheus-alertmanager redis-server postgresql docker.io etcd-server etcd-client \
+                 docker-registry busybox-static iproute2 iptables openssh-server openssh-client openssl tmux
 PACKAGES_BENCH = nginx haproxy wrk docker.io etcd-server busybox-static iproute2
 
 all: $(BUILD)/plimsoll
@@ -44,12 +44,12 @@ clang: FORCE
 comma := ,
 
 # Unit tests, the simulator and the fuzz corpora under ASan and UBSan; then the rules of the code;
-# then the real program against real clients and servers.
+# then the real program against real clients and servers, in three workers: they wait more than they compute.
 check: deps all asan clang lint
 	@tests/sim/same $(BUILD) $(CLANG)
 	meson test -C $(ASAN) --no-rebuild --print-errorlogs
 	$(BUILD)/plimsoll score --compare tests/score.expected traces/*.csv >/dev/null
-	PLIMSOLL_BUILD=$(abspath $(BUILD)) $(PYTEST) tests/system
+	PLIMSOLL_BUILD=$(abspath $(BUILD)) $(PYTEST) -n 3 tests/system
 
 # The system tests once more under ASan and UBSan, and beside that under TSan: the latter without the
 # engines' and the groups', for what they add runs on one thread.
@@ -57,10 +57,10 @@ NO_THREADS = driver_conformance test_alerts.py test_alerts_group.py test_backup.
              test_docker_life.py test_lease_etcd.py test_members.py test_plugins.py test_swarm.py \
              test_swarm_package.py test_takeover.py test_watch.py
 check-sanitize: deps asan tsan
-	@PLIMSOLL_BUILD=$(abspath $(ASAN)) PLIMSOLL_TEST_SLOW=4 $(PYTEST) tests/system \
+	@PLIMSOLL_BUILD=$(abspath $(ASAN)) PLIMSOLL_TEST_SLOW=4 $(PYTEST) -n 2 tests/system \
 		>$(ASAN)/system.log 2>&1 & asan=$$!; \
 	TSAN_OPTIONS=suppressions=$(abspath tests/tsan.supp) PLIMSOLL_BUILD=$(abspath $(TSAN)) \
-		PLIMSOLL_TEST_SLOW=8 $(PYTEST) tests/system $(NO_THREADS:%=--ignore=tests/system/%); tsan=$$?; \
+		PLIMSOLL_TEST_SLOW=8 $(PYTEST) $(NO_THREADS:%=--ignore=tests/system/%) tests/system; tsan=$$?; \
 	wait $$asan; asan=$$?; cat $(ASAN)/system.log; exit $$((tsan + asan))
 
 lint: all

@@ -65,12 +65,3 @@ void alerts_target_name(const struct alert_to *to, char *buf, size_t cap);
 void alerts_send(struct alerts *a, const struct alert_to *to, const struct alert_message *m);
 void alerts_cancel(struct alerts *a); /* whatever is on its way */
 void alerts_answered(struct alerts *a, uint32_t target, const char *trouble); /* "" = taken */
-
-/* alerts_command.c: runs it with `body`, which it takes over, on its standard input. NULL, and
- * alerts_answered() has been called, when it cannot be run. */
-struct alerts_command;
-struct alerts_command *alerts_command_start(uv_loop_t *loop, const struct schema_list *words,
-                                            char *body,
-                                            void (*done)(void *ctx, const char *trouble),
-                                            void *ctx);
-void alerts_command_cancel(struct alerts_command *r); /* killed; `done` does not come */

@@ -6,18 +6,22 @@
 #include "base/fmt.h"
 #include "base/str.h"
 #include "base/table.h"
+#include "base/us.h"
 #include "controller/alerts_int.h"
 #include "controller/controller_int.h"
+#include "drivers/child.h"
+#include "drivers/command.h"
 #include "drivers/fetch.h"
 
 #define WEBHOOK_MS 10000L
+#define COMMAND_US (30 * US_PER_S)
 #define ANSWER_MAX 512
 
 /* What is on its way to a target: either a transfer or a command. */
 struct alerts_delivery {
     struct alerts *a;
     uint32_t target;
-    struct alerts_command *command;
+    struct child *command;
     struct curl_transfer transfer;
     struct curl_slist *headers;
     char *body;
@@ -141,12 +145,32 @@ static int post(struct alerts_delivery *d, const struct alert_webhook *w)
     return curl_loop_add(d->a->curl, &d->transfer);
 }
 
-/* -- both -------------------------------------------------------------------------------------- */
+/* -- commands ---------------------------------------------------------------------------------- */
 
-static void on_command_done(void *ctx, const char *trouble)
+static void on_ended(void *ctx, const struct child_end *how)
 {
+    char trouble[ALERTS_TROUBLE_MAX] = "";
+    if (!child_ended_well(how))
+        child_describe(how, trouble, sizeof(trouble));
     end(ctx, trouble);
 }
+
+/* The message is on its standard input, what it says in our own log. */
+static void run(struct alerts_delivery *d, const struct schema_list *words)
+{
+    char trouble[ALERTS_TROUBLE_MAX], *argv[COMMAND_ARGV_MAX];
+    command_words(words, argv);
+    const struct child_options options = {
+        .argv = argv, .input = d->body, .logs = true, .timeout_us = COMMAND_US
+    };
+    int rc = child_start(&d->a->c->loop, &options, on_ended, d, &d->command);
+    if (rc == 0)
+        return;
+    fmt(trouble, sizeof(trouble), "cannot be run: %s", uv_strerror(rc));
+    end(d, trouble);
+}
+
+/* -- both -------------------------------------------------------------------------------------- */
 
 void alerts_send(struct alerts *a, const struct alert_to *to, const struct alert_message *m)
 {
@@ -160,16 +184,11 @@ void alerts_send(struct alerts *a, const struct alert_to *to, const struct alert
     }
     d->a = a;
     d->target = target;
-    a->on_way[target] = d;
-    if (!to->webhook.url) {
-        struct alerts_command *r =
-            alerts_command_start(&a->c->loop, &to->command, body, on_command_done, d);
-        if (r)
-            d->command = r;
-        return;
-    }
     d->body = body;
-    if (post(d, &to->webhook) < 0)
+    a->on_way[target] = d;
+    if (!to->webhook.url)
+        run(d, &to->command);
+    else if (post(d, &to->webhook) < 0)
         end(d, "no memory");
 }
 
@@ -181,7 +200,7 @@ void alerts_cancel(struct alerts *a)
         if (!d)
             continue;
         if (d->command)
-            alerts_command_cancel(d->command);
+            child_cancel(d->command);
         else
             curl_loop_remove(a->curl, &d->transfer);
         delivery_free(d);

@@ -11,11 +11,23 @@ def pytest_sessionstart(session):
             pytest.exit(f"{program} is missing: run `make` first", 2)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """For more than one worker: a file stays with one, and all that needs a Swarm, which takes ports of the
+    whole machine, too. The Swarm's begin first, for they take longest."""
+    def group(item):
+        return "swarm" if "swarm" in item.nodeid else item.path.name
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: group(item) != "swarm")
+
+
 @pytest.fixture
 def make(tmp_path):
     """Makes plimsolls that are taken away after the test; their journals must replay."""
     made = []
-    for folder in [tmp_path, *tmp_path.parents][:3]:  # the proxy is another user
+    for folder in [tmp_path, *tmp_path.parents][:-2]:  # the proxy is another user
         folder.chmod(folder.stat().st_mode | 0o011)
 
     def new(**kwargs):

@@ -187,7 +187,7 @@ class Engine:
 
     # -- asking ---------------------------------------------------------------------------------
 
-    def api(self, method, path, body=None, raw=None, timeout=60):
+    def api(self, method, path, body=None, raw=None, timeout=60, headers=None):
         """(status, decoded JSON or text). `raw`: bytes to send as a tar."""
         c = UnixConnection(self.socket, timeout=timeout)
         try:
@@ -195,7 +195,7 @@ class Engine:
                 c.request(method, path, body=raw, headers={"Content-Type": "application/x-tar"})
             else:
                 c.request(method, path, body=None if body is None else json.dumps(body),
-                          headers={"Content-Type": "application/json"})
+                          headers={"Content-Type": "application/json", **(headers or {})})
             r = c.getresponse()
             data = r.read()
             with contextlib.suppress(ValueError):

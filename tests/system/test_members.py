@@ -211,7 +211,7 @@ def cluster(tmp_path):
     why = netns.why_not() or (None if shutil.which("etcd") else "etcd is not installed")
     if why:
         pytest.skip(why)
-    for folder in [tmp_path, *tmp_path.parents][:3]:
+    for folder in [tmp_path, *tmp_path.parents][:-2]:
         folder.chmod(folder.stat().st_mode | 0o011)
     c = Cluster(tmp_path)  # takes the machines away itself when it cannot be made
     try:

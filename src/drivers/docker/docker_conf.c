@@ -215,7 +215,8 @@ static const struct schema_key docker_keys[] = {
       AT(pull),
       .fallback = "missing",
       .names = pull_names,
-      .help = "when the image is pulled, with the credentials of ~/.docker/config.json" },
+      .help = "when the image is pulled, with the credentials of ~/.docker/config.json or of the "
+              "helper that it names" },
     { .name = "limits",
       .type = SCHEMA_SECTION,
       AT(limits),

@@ -81,7 +81,7 @@ void step_stop(struct container *c)
     c->stop_wanted = true;
     docker_probe_end(c);
     docker_usage_end(c);
-    if (c->step == STEP_PULL) /* nothing has been made */
+    if (c->step == STEP_PULL || c->step == STEP_CREDENTIALS) /* nothing has been made */
         step_vanished(c, "was not started");
     else if (step_phase(c) == PHASE_RUNS)
         step_go(c, STEP_STOP);

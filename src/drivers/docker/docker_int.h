@@ -17,6 +17,7 @@
 #define DOCKER_SLOTS 16384 /* of the table of names */
 
 enum docker_step {
+    STEP_CREDENTIALS, /* of the image's registry */
     STEP_PULL,
     STEP_CREATE,
     STEP_START,
@@ -61,6 +62,12 @@ struct container {
     int64_t oom_us;    /* the last time that a process in it was; 0 = never heard of one */
     bool oom_survived; /* that was not its end */
     uint64_t list_seq; /* lists up to this one need not have it */
+
+    struct docker_image { /* docker_pull.c */
+        struct engine_auth *asked;
+        char *auth;      /* credentials; NULL = none */
+        char error[160]; /* why there are none; "" = none are kept */
+    } pull;
 
     /* docker_ready.c */
     bool ready_once;
@@ -163,6 +170,9 @@ bool docker_may_act(const struct docker *d);
 void docker_trouble(struct container *c, const char *what, const char *why);
 void docker_trouble_over(struct container *c);
 void docker_trouble_settle(struct docker *d); /* now and then */
+
+/* docker_pull.c: nothing is fetched any more. */
+void docker_pull_end(struct container *c);
 
 /* docker_log.c */
 int docker_log_follow(struct container *c, struct err *err); /* as provision_ops.follow_log */

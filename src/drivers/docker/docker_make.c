@@ -1,6 +1,5 @@
 /* Making a container: the image is pulled if need be, the container created, started, and looked at
  * for where it is reached. What fails in between is removed again. */
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +7,6 @@
 #include "base/us.h"
 #include "drivers/docker/docker_step.h"
 #include "drivers/process/process.h"
-#include "sys/log.h"
-#include "sys/mem.h"
 
 #define HOST_PORT_MIN 21000 /* as run.ports */
 #define HOST_PORT_MAX 28999
@@ -27,7 +24,7 @@ static struct slice heart_of(const char *error)
     return s;
 }
 
-static void fail_start(struct container *c, const char *prefix, const char *error)
+void make_fail(struct container *c, const char *prefix, const char *error)
 {
     struct event e = { .type = EVENT_START_FAILED };
     struct slice heart = heart_of(error);
@@ -39,55 +36,6 @@ static void fail_start(struct container *c, const char *prefix, const char *erro
         step_go(c, STEP_REMOVE);
     else
         docker_drop(c);
-}
-
-/* --- pull --- */
-
-/* Without a tag the engine would fetch all there are. */
-static bool has_tag(const char *image)
-{
-    const char *slash = strrchr(image, '/');
-    return strchr(image, '@') || strchr(slash ? slash : image, ':');
-}
-
-void make_ask_pull(struct container *c)
-{
-    const struct docker_conf *conf = step_conf(c);
-    char path[DOCKER_PATH_MAX];
-    if (!conf) {
-        fail_start(c, "", "its service is not configured any more");
-        return;
-    }
-    char *image = curl_easy_escape(NULL, conf->image, 0);
-    _cleanup_free_ char *auth = engine_auth(conf->image);
-    fmt(path, sizeof(path), "/images/create?fromImage=%s%s", image ? image : "",
-        has_tag(conf->image) ? "" : "&tag=latest");
-    curl_free(image);
-    step_ask(c, &(struct engine_request){ .method = ENGINE_POST,
-                                          .path = path,
-                                          .auth = auth,
-                                          .acts = true,
-                                          .lane = ENGINE_SLOW,
-                                          .timeout_us = US_NEVER });
-}
-
-void make_on_pulled(struct container *c, int status, json_t *json, const char *error)
-{
-    const struct docker_conf *conf = step_conf(c);
-    const char *said = json_string_value(json_object_get(json, "error"));
-    const char *image = conf ? conf->image : "the image";
-    char prefix[160], why[200];
-    if (status < 300 && !said) {
-        step_go(c, STEP_CREATE);
-        return;
-    }
-    fmt(prefix, sizeof(prefix), "cannot pull %.100s: ", image);
-    said = said ? said : error;
-    if (engine_auth_unsupported(image, why, sizeof(why))) {
-        log_warn("%s%s", prefix, said);
-        said = why;
-    }
-    fail_start(c, prefix, said);
 }
 
 /* --- create --- */
@@ -136,12 +84,12 @@ void make_ask_create(struct container *c)
     char path[DOCKER_PATH_MAX];
     struct err err = { 0 };
     if (!s || s->template != c->template) {
-        fail_start(c, "", "the configuration changed before it could be started");
+        make_fail(c, "", "the configuration changed before it could be started");
         return;
     }
     json_t *body = make_body(c, s, &err);
     if (!body) {
-        fail_start(c, "", err.text);
+        make_fail(c, "", err.text);
         return;
     }
     fmt(path, sizeof(path), "/containers/create?name=%s", c->name);
@@ -154,9 +102,9 @@ static void on_no_image(struct container *c, const char *error)
 {
     const struct docker_conf *conf = step_conf(c);
     if (conf && conf->pull == DOCKER_PULL_MISSING)
-        step_go(c, STEP_PULL);
+        step_go(c, STEP_CREDENTIALS);
     else
-        fail_start(c, "", error);
+        make_fail(c, "", error);
 }
 
 void make_on_created(struct container *c, int status, json_t *json, const char *error)
@@ -167,9 +115,9 @@ void make_on_created(struct container *c, int status, json_t *json, const char *
     else if (status == 404 && strstr(error, "o such image"))
         on_no_image(c, error);
     else if (status >= 300)
-        fail_start(c, "", error);
+        make_fail(c, "", error);
     else if (!id || !str_copy(c->id, sizeof(c->id), id))
-        fail_start(c, "", "the engine does not say what it has created");
+        make_fail(c, "", "the engine does not say what it has created");
     else
         step_go(c, STEP_START);
 }
@@ -187,7 +135,7 @@ void make_ask_start(struct container *c)
 void make_on_started(struct container *c, int status, json_t *json, const char *error)
 {
     if (status >= 400)
-        fail_start(c, "", error);
+        make_fail(c, "", error);
     else
         step_go(c, STEP_LOOK);
 }
@@ -226,7 +174,7 @@ static void take_seen(struct container *c, const struct docker_seen *seen)
 static void on_runs(struct container *c)
 {
     if (c->port && !c->address[0]) {
-        fail_start(c, "", "it has no address in its network that could be reached");
+        make_fail(c, "", "it has no address in its network that could be reached");
         return;
     }
     c->list_seq = c->docker->list_seq;
@@ -247,7 +195,7 @@ void make_on_looked(struct container *c, int status, json_t *json, const char *e
         return;
     }
     if (status >= 400) {
-        fail_start(c, "", error);
+        make_fail(c, "", error);
         return;
     }
     if (!docker_see_inspected(json, c->docker->env.owner, c->docker->host, &seen) ||
@@ -255,7 +203,7 @@ void make_on_looked(struct container *c, int status, json_t *json, const char *e
         seen.template != c->template) {
         c->id[0] = '\0'; /* it is not ours to remove */
         fmt(prefix, sizeof(prefix), "the name %.100s is taken ", c->name);
-        fail_start(c, prefix, "by another container");
+        make_fail(c, prefix, "by another container");
         return;
     }
     take_seen(c, &seen);

@@ -12,9 +12,14 @@ void step_ask_later(struct container *c);
 /* "/containers/ID" and what follows; by its name while the ID is not known. */
 void step_path(const struct container *c, const char *rest, char path[DOCKER_PATH_MAX]);
 
+/* docker_pull.c: its image. */
+void pull_ask_credentials(struct container *c);
+void pull_ask(struct container *c);
+void pull_on_done(struct container *c, int status, json_t *json, const char *error);
+
 /* docker_make.c: until it runs. */
-void make_ask_pull(struct container *c);
-void make_on_pulled(struct container *c, int status, json_t *json, const char *error);
+/* It cannot be made. */
+void make_fail(struct container *c, const char *prefix, const char *error);
 void make_ask_create(struct container *c);
 void make_on_created(struct container *c, int status, json_t *json, const char *error);
 void make_ask_start(struct container *c);

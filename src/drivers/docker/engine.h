@@ -93,9 +93,15 @@ struct engine_call *engine_read(struct engine *e, const char *path, engine_bytes
 bool engine_has_begun(const struct engine_call *call);
 void engine_cancel(struct engine_call *call); /* NULL is fine */
 
-/* The credentials for an image's registry, from ~/.docker/config.json ($DOCKER_CONFIG), as
- * X-Registry-Auth wants them; malloc'd, NULL = none. */
-char *engine_auth(const char *image);
-/* Why there are none, where the file speaks of the registry: a helper keeps them, which is not run.
- * false = nothing to say. */
-bool engine_auth_unsupported(const char *image, char *buf, size_t cap);
+/* --- credentials for an image's registry, from ~/.docker/config.json ($DOCKER_CONFIG) --- */
+
+/* `auth` is what X-Registry-Auth wants, NULL = the file knows of none. `error` is "" or why the
+ * credential helper that the file names did not give any. */
+typedef void engine_auth_done(void *ctx, const char *auth, const char *error);
+
+struct engine_auth;
+/* `done` is called once: before this returns (then it returns NULL), or, where a credential helper
+ * has to be asked, later. */
+struct engine_auth *engine_auth_ask(uv_loop_t *loop, const char *image, engine_auth_done *done,
+                                    void *ctx);
+void engine_auth_cancel(struct engine_auth *a); /* NULL is fine */

@@ -1,15 +1,20 @@
-/* Credentials for registries, as the `docker` command keeps them in its config.json. Reads the file
- * each time, for a login changes it; never runs a credential helper. */
+/* Credentials for registries, as the `docker` command keeps them: in its config.json, which is read
+ * each time, for a login changes it, or with a credential helper that is named there
+ * (https://github.com/docker/docker-credential-helpers: `docker-credential-NAME get`, the registry
+ * on standard input, JSON on standard output). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fmt.h"
 #include "base/str.h"
+#include "base/us.h"
+#include "drivers/child.h"
 #include "drivers/docker/engine.h"
 #include "sys/mem.h"
 
 #define HUB "index.docker.io"
 #define HUB_KEY "https://index.docker.io/v1/"
+#define HELPER_US (30 * US_PER_S)
 
 /* --- base64 --- */
 
@@ -121,40 +126,120 @@ static json_t *with_password(const json_t *entry, const char *server)
                      server);
 }
 
+static const char *server_of(const char *registry)
+{
+    return strcmp(registry, HUB) == 0 ? HUB_KEY : registry;
+}
+
+static json_t *with_token(const char *token, const char *server)
+{
+    return json_pack("{s:s, s:s}", "identitytoken", token, "serveraddress", server);
+}
+
 static json_t *credentials(const json_t *entry, const char *registry)
 {
-    const char *server = strcmp(registry, HUB) == 0 ? HUB_KEY : registry;
     const char *token = text_of(entry, "identitytoken");
-    if (token)
-        return json_pack("{s:s, s:s}", "identitytoken", token, "serveraddress", server);
-    return with_password(entry, server);
+    return token ? with_token(token, server_of(registry))
+                 : with_password(entry, server_of(registry));
 }
 
-char *engine_auth(const char *image)
+/* As `docker` chooses: the registry's own helper, or the one for all. */
+static const char *helper_for(const json_t *file, const char *registry)
 {
-    char registry[256];
-    registry_of(image, registry, sizeof(registry));
-    json_t *file = load();
-    json_t *entry = find(json_object_get(file, "auths"), registry);
-    json_t *found = entry ? credentials(entry, registry) : NULL;
+    const char *own = json_string_value(find(json_object_get(file, "credHelpers"), registry));
+    return own && own[0] ? own : text_of(file, "credsStore");
+}
+
+/* --- asking --- */
+
+struct engine_auth {
+    struct child *child;
+    char helper[64], registry[256];
+    engine_auth_done *done;
+    void *ctx;
+};
+
+static void tell(const struct engine_auth *a, json_t *found, const char *error)
+{
     _cleanup_free_ char *text = found ? json_dumps(found, JSON_COMPACT) : NULL;
+    _cleanup_free_ char *auth = text ? encode(text) : NULL;
     json_decref(found);
-    json_decref(file);
-    return text ? encode(text) : NULL;
+    a->done(a->ctx, auth, error);
 }
 
-bool engine_auth_unsupported(const char *image, char *buf, size_t cap)
+/* "Username" and "Secret"; the name "<token>" says that the secret is an identity token. */
+static json_t *of_helper(const struct slice *out, const char *registry)
 {
-    char registry[256];
-    registry_of(image, registry, sizeof(registry));
+    json_t *answer = json_loadb(out->p, out->n, 0, NULL);
+    const char *user = text_of(answer, "Username"), *secret = text_of(answer, "Secret");
+    json_t *found = NULL;
+    if (user && secret && strcmp(user, "<token>") == 0)
+        found = with_token(secret, server_of(registry));
+    else if (user && secret)
+        found = json_pack("{s:s, s:s, s:s}", "username", user, "password", secret, "serveraddress",
+                          server_of(registry));
+    json_decref(answer);
+    return found;
+}
+
+static void on_helper(void *ctx, const struct child_end *end)
+{
+    _cleanup_free_ struct engine_auth *a = ctx;
+    char error[ENGINE_ERROR_MAX] = "", how[ENGINE_ERROR_MAX];
+    bool well = child_ended_well(end);
+    bool knows_none = !well && memmem(end->out.p, end->out.n, "credentials not found", 21);
+    json_t *found = well ? of_helper(&end->out, a->registry) : NULL;
+    child_describe(end, how, sizeof(how));
+    if (!well && !knows_none)
+        fmt(error, sizeof(error), "docker-credential-%s %.60s%s%.*s", a->helper, how,
+            end->out.n ? ": " : "", (int)MIN(end->out.n, (size_t)100), end->out.p);
+    else if (well && !found)
+        fmt(error, sizeof(error), "docker-credential-%s gives no user name and secret for %.100s",
+            a->helper, a->registry);
+    tell(a, found, error);
+}
+
+static struct engine_auth *ask_helper(uv_loop_t *loop, const struct engine_auth *asked)
+{
+    char program[96], error[ENGINE_ERROR_MAX];
+    fmt(program, sizeof(program), "docker-credential-%s", asked->helper);
+    const struct child_options options = { .argv = (char *[]){ program, (char[]){ "get" }, NULL },
+                                           .input = server_of(asked->registry),
+                                           .timeout_us = HELPER_US };
+    struct engine_auth *a = malloc(sizeof(*a));
+    if (a)
+        *a = *asked;
+    int rc = a ? child_start(loop, &options, on_helper, a, &a->child) : UV_ENOMEM;
+    if (rc == 0)
+        return a;
+    free(a);
+    fmt(error, sizeof(error), "%s keeps the credentials of %.100s and cannot be run: %s", program,
+        asked->registry, uv_strerror(rc));
+    tell(asked, NULL, error);
+    return NULL;
+}
+
+struct engine_auth *engine_auth_ask(uv_loop_t *loop, const char *image, engine_auth_done *done,
+                                    void *ctx)
+{
+    struct engine_auth a = { .done = done, .ctx = ctx };
+    registry_of(image, a.registry, sizeof(a.registry));
     json_t *file = load();
-    json_t *own = find(json_object_get(file, "credHelpers"), registry);
-    bool listed = find(json_object_get(file, "auths"), registry) != NULL;
-    const char *helper = own ? json_string_value(own) : listed ? text_of(file, "credsStore") : NULL;
-    if (helper)
-        fmt(buf, cap,
-            "docker-credential-%s keeps the password of %s, and is not run: pull it by hand",
-            helper, registry);
+    const char *helper = helper_for(file, a.registry);
+    json_t *entry = find(json_object_get(file, "auths"), a.registry);
+    json_t *found = entry && !helper ? credentials(entry, a.registry) : NULL;
+    bool ask = helper && str_copy(a.helper, sizeof(a.helper), helper);
     json_decref(file);
-    return helper != NULL;
+    if (ask)
+        return ask_helper(loop, &a);
+    tell(&a, found, "");
+    return NULL;
+}
+
+void engine_auth_cancel(struct engine_auth *a)
+{
+    if (!a)
+        return;
+    child_cancel(a->child);
+    free(a);
 }

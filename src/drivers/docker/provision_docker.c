@@ -106,6 +106,7 @@ void docker_drop(struct container *c)
     docker_probe_end(c);
     docker_usage_end(c);
     docker_log_end(c);
+    docker_pull_end(c);
     engine_cancel(c->call);
     uv_timer_stop(&c->again);
     table_take(&c->docker->names, slice_of(c->name));
@@ -283,7 +284,7 @@ static void docker_start(void *self, const struct driver_service *service, uint3
         return;
     }
     c->template = service->template;
-    step_go(c, conf->pull == DOCKER_PULL_ALWAYS ? STEP_PULL : STEP_CREATE);
+    step_go(c, conf->pull == DOCKER_PULL_ALWAYS ? STEP_CREDENTIALS : STEP_CREATE);
 }
 
 static void docker_stop(void *self, uint32_t slot, uint32_t number)

@@ -7,11 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/fmt.h"
+#include "base/str.h"
 #include "base/us.h"
 #include "drivers/docker/docker.h"
 #include "drivers/docker/engine_int.h"
@@ -125,47 +127,109 @@ static const char docker_config[] =
     "\"https://index.docker.io/v1/\":{\"auth\":\"bWU6c2VjcmV0\"},"
     "\"registry.example.com\":{\"username\":\"you\",\"password\":\"p\"},"
     "\"localhost:5000\":{\"identitytoken\":\"t\"},"
-    "\"kept.example.com\":{}},"
-    "\"credsStore\":\"secretservice\","
-    "\"credHelpers\":{\"cloud.example.com\":\"cloud\"}}";
+    "\"cloud.example.com\":{}},"
+    "\"credHelpers\":{\"cloud.example.com\":\"test\",\"token.example.com\":\"test\","
+    "\"unknown.example.com\":\"test\",\"broken.example.com\":\"test\",\"empty.example.com\":"
+    "\"test\","
+    "\"gone.example.com\":\"not-installed\"}}";
+
+/* Answers as docker's own helpers do, for each registry in another way. */
+static const char helper[] =
+    "#!/bin/sh\n[ \"$1\" = get ] || exit 9\nregistry=$(cat)\ncase $registry in\n"
+    "cloud*) echo '{\"ServerURL\":\"x\",\"Username\":\"me\",\"Secret\":\"s\"}';;\n"
+    "token*) echo '{\"ServerURL\":\"x\",\"Username\":\"<token>\",\"Secret\":\"t\"}';;\n"
+    "unknown*) echo 'credentials not found in native keychain'; exit 1;;\n"
+    "broken*) echo 'the keychain is locked'; exit 1;;\nesac\n";
 
 static const struct {
-    const char *image, *auth, *helper; /* `auth` decoded; NULL = none */
+    const char *image, *auth, *error; /* `auth`: how it begins; NULL = none */
 } credentials[] = {
-    { "nginx", "eyJ1c2VybmFtZSI6Im1lI", NULL },
-    { "library/nginx:1", "eyJ1c2VybmFtZSI6Im1lI", NULL },
-    { "docker.io/me/app@sha256:1", "eyJ1c2VybmFtZSI6Im1lI", NULL },
-    { "registry.example.com/app", "eyJ1c2VybmFtZSI6InlvdSI", NULL },
-    { "localhost:5000/app:2", "eyJpZGVudGl0eXRva2VuIjoidC", NULL },
-    { "other.example.com/app", NULL, NULL },
-    { "kept.example.com/app", NULL, "docker-credential-secretservice" },
-    { "cloud.example.com/app", NULL, "docker-credential-cloud" },
+    { "nginx", "eyJ1c2VybmFtZSI6Im1lI", "" },
+    { "library/nginx:1", "eyJ1c2VybmFtZSI6Im1lI", "" },
+    { "docker.io/me/app@sha256:1", "eyJ1c2VybmFtZSI6Im1lI", "" },
+    { "registry.example.com/app", "eyJ1c2VybmFtZSI6InlvdSI", "" },
+    { "localhost:5000/app:2", "eyJpZGVudGl0eXRva2VuIjoidC", "" },
+    { "other.example.com/app", NULL, "" },
+    { "cloud.example.com/app", "eyJ1c2VybmFtZSI6Im1lIiwicGFzc3dvcmQiOiJzI", "" },
+    { "token.example.com/app", "eyJpZGVudGl0eXRva2VuIjoidC", "" },
+    { "unknown.example.com/app", NULL, "" },
+    { "broken.example.com/app", NULL,
+      "docker-credential-test exited with status 1: the keychain is locked" },
+    { "empty.example.com/app", NULL,
+      "docker-credential-test gives no user name and secret for empty.example.com" },
+    { "gone.example.com/app", NULL,
+      "docker-credential-not-installed keeps the credentials of gone.example.com and cannot be "
+      "run: "
+      "no such file or directory" },
 };
+
+static unsigned told;
+static char told_auth[512], told_error[ENGINE_ERROR_MAX];
+
+static void on_credentials(void *ctx, const char *auth, const char *error)
+{
+    told++;
+    str_copy(told_auth, sizeof(told_auth), auth ? auth : "");
+    str_copy(told_error, sizeof(told_error), error);
+}
+
+static void ask_credentials(uv_loop_t *loop, const char *image)
+{
+    unsigned before = told;
+    struct engine_auth *a = engine_auth_ask(loop, image, on_credentials, NULL);
+    assert_int_equal(told - before, a == NULL);
+    while (uv_run(loop, UV_RUN_ONCE)) {
+    }
+    assert_int_equal(told - before, 1);
+}
+
+static void write_file(const char *directory, const char *name, const char *text, mode_t mode)
+{
+    char path[96];
+    fmt(path, sizeof(path), "%s/%s", directory, name);
+    FILE *f = fopen(path, "w");
+    fputs(text, f);
+    fclose(f);
+    chmod(path, mode);
+}
 
 static void test_credentials(void **state)
 {
-    char directory[] = "/tmp/plimsoll-auth-XXXXXX", path[64], text[256];
+    char directory[] = "/tmp/plimsoll-auth-XXXXXX", path[512];
+    const char *path_before = getenv("PATH");
+    uv_loop_t loop;
+    uv_loop_init(&loop);
     assert_non_null(mkdtemp(directory));
     setenv("DOCKER_CONFIG", directory, 1);
-    assert_null(engine_auth("nginx"));
-    fmt(path, sizeof(path), "%s/config.json", directory);
-    FILE *f = fopen(path, "w");
-    fputs(docker_config, f);
-    fclose(f);
+    fmt(path, sizeof(path), "%s:%s", directory, path_before);
+    setenv("PATH", path, 1);
+    ask_credentials(&loop, "nginx");
+    assert_string_equal(told_auth, "");
+    write_file(directory, "config.json", docker_config, 0600);
+    write_file(directory, "docker-credential-test", helper, 0700);
     for (size_t i = 0; i < ARRAY_LEN(credentials); i++) {
-        _cleanup_free_ char *auth = engine_auth(credentials[i].image);
-        assert_int_equal(auth != NULL, credentials[i].auth != NULL);
-        if (auth)
-            assert_memory_equal(auth, credentials[i].auth, strlen(credentials[i].auth));
-        if (!credentials[i].helper)
-            continue;
-        assert_true(engine_auth_unsupported(credentials[i].image, text, sizeof(text)));
-        assert_non_null(strstr(text, credentials[i].helper));
+        const char *auth = credentials[i].auth ? credentials[i].auth : "";
+        ask_credentials(&loop, credentials[i].image);
+        assert_int_equal(told_auth[0] == '\0', auth[0] == '\0');
+        assert_memory_equal(told_auth, auth, strlen(auth));
+        assert_string_equal(told_error, credentials[i].error);
     }
-    assert_false(engine_auth_unsupported("other.example.com/app", text, sizeof(text)));
-    unlink(path);
+    unsigned before = told;
+    engine_auth_cancel(engine_auth_ask(&loop, "cloud.example.com/app", on_credentials, NULL));
+    while (uv_run(&loop, UV_RUN_ONCE)) {
+    }
+    assert_int_equal(told, before);
+    write_file(directory, "config.json", "{\"credsStore\":\"test\"}", 0600);
+    ask_credentials(&loop, "cloud.example.com/app");
+    assert_memory_equal(told_auth, "eyJ1c2VybmFtZSI6Im1lI", 21);
+    for (size_t i = 0; i < 2; i++) {
+        fmt(path, sizeof(path), "%s/%s", directory, i ? "config.json" : "docker-credential-test");
+        unlink(path);
+    }
     rmdir(directory);
     unsetenv("DOCKER_CONFIG");
+    setenv("PATH", path_before, 1);
+    assert_int_equal(uv_loop_close(&loop), 0);
 }
 
 /* --- containers --- */
