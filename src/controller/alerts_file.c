@@ -12,6 +12,7 @@
 #include "controller/controller_int.h"
 #include "store/codec.h"
 #include "sys/clock.h"
+#include "sys/file.h"
 #include "sys/log.h"
 #include "sys/mem.h"
 
@@ -136,32 +137,17 @@ static json_t *book_json(const struct alerts *a)
     return json_pack("{s:i, s:o}", "version", 1, "alerts", list);
 }
 
-static int write_all(const char *path, const char *text)
-{
-    _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    size_t bytes = strlen(text);
-    if (fd < 0)
-        return -errno;
-    ssize_t n = write(fd, text, bytes);
-    return n < 0 ? -errno : (size_t)n == bytes ? 0 : -ENOSPC;
-}
-
 void alerts_save(struct alerts *a)
 {
-    char path[512], aside[520];
+    char path[512];
     if (a->saved_changes == a->book.changes)
         return;
     a->saved_changes = a->book.changes; /* a disk that is full is told of elsewhere */
     make_path(a, path);
-    fmt(aside, sizeof(aside), "%s.new", path);
     json_t *root = book_json(a);
     _cleanup_free_ char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
-    int rc = text ? write_all(aside, text) : -ENOMEM;
-    if (rc == 0 && rename(aside, path) < 0)
-        rc = -errno;
-    if (rc < 0) {
+    int rc = text ? file_replace(path, text, strlen(text), 0600, false) : -ENOMEM;
+    if (rc < 0)
         log_debug("%s: %s", path, strerror(-rc));
-        unlink(aside);
-    }
 }

@@ -134,7 +134,6 @@ struct controller {
     enum controller_phase phase;
     int exit_status;
     char identity[64];
-    char boot[40];           /* the kernel's boot id */
     int64_t clock_offset_us; /* the core's time is the monotonic clock plus this */
     struct leadership lead;
     struct follow *follow;
@@ -217,7 +216,6 @@ void controller_pump(struct controller *c);
 
 /* core_time.c: the core's time is monotonic over reboots and other machines' journals. */
 int64_t controller_now(const struct controller *c);
-void core_time_init(struct controller *c);
 /* From now on it goes on from `now_us`, which was the time when the wall clock showed `wall_us`, in
  * the boot that `clock` names. */
 void core_time_resume(struct controller *c, const struct journal_clock *clock, int64_t now_us,

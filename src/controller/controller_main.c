@@ -301,7 +301,6 @@ int controller_main(const struct controller_options *options)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a full quota is an error of write(2), not an end */
     init_handles(&c);
-    core_time_init(&c);
     int rc = open_all(&c, &err);
     if (rc < 0) {
         log_error("%s%s%s", err.place, err.place[0] ? ": " : "", err.text);

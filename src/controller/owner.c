@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "controller/controller_int.h"
+#include "sys/file.h"
 #include "sys/log.h"
 #include "sys/mem.h"
 
@@ -32,21 +33,11 @@ static int read_from(const char *path, char *buf, size_t cap)
     return is_name(buf) ? 0 : -EINVAL;
 }
 
-/* Half a name must never be found: it is written aside first. */
 static int write_to(const char *path, const char *name)
 {
-    char aside[544], line[64];
-    fmt(aside, sizeof(aside), "%s.new", path);
+    char line[64];
     fmt(line, sizeof(line), "%s\n", name);
-    unlink(aside);
-    _cleanup_close_ int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    ssize_t wanted = (ssize_t)strlen(line), n = fd < 0 ? -1 : write(fd, line, (size_t)wanted);
-    int rc = n < 0 ? -errno : n < wanted ? -ENOSPC : 0;
-    if (rc == 0 && (fsync(fd) < 0 || rename(aside, path) < 0))
-        rc = -errno;
-    if (rc < 0 && fd >= 0)
-        unlink(aside);
-    return rc;
+    return file_replace(path, line, strlen(line), 0644, true);
 }
 
 static void make_random(char name[LETTERS + 1])

@@ -116,7 +116,7 @@ void controller_rotate_journal(struct controller *c, bool afresh)
     snapshot.places = places;
     snapshot.clock =
         (struct journal_clock){ .offset_us = c->clock_offset_us, .now_us = controller_now(c) };
-    str_copy(snapshot.clock.boot, sizeof(snapshot.clock.boot), c->boot);
+    str_copy(snapshot.clock.boot, sizeof(snapshot.clock.boot), clock_boot_id());
     /* A core that has not yet been given this configuration has nothing to save. */
     if (c->core_config) {
         words = malloc(n * sizeof(*words));

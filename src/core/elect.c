@@ -108,6 +108,8 @@ static void on_grant(struct elect *e, const struct elect_event *v, struct elect_
     e->errands[ELECT_LOOK].due_us = v->now_us;
     e->errands[ELECT_PRESENCE].due_us = v->now_us;
     e->errands[ELECT_STREAM].due_us = v->now_us;
+    if (e->old_lease != 0 && e->old_lease == e->conf.left_lease)
+        e->errands[ELECT_FAREWELL].due_us = v->now_us;
 }
 
 static void look_at(struct elect *e, int64_t at_us)
@@ -353,7 +355,7 @@ static int64_t next_us(const struct elect *e)
 void elect_init(struct elect *e, const struct elect_conf *conf)
 {
     assert(conf->ttl_us >= 2 * US_PER_S);
-    *e = (struct elect){ .conf = *conf, .ttl_us = conf->ttl_us };
+    *e = (struct elect){ .conf = *conf, .ttl_us = conf->ttl_us, .old_lease = conf->left_lease };
     rng_init(&e->rng, conf->seed);
     forget_errands(e);
     e->errands[ELECT_SESSION].due_us = INT64_MIN; /* at the first event */

@@ -22,7 +22,8 @@
  *
  * A transaction without an answer may have happened, or happen yet. Nothing is concluded from it:
  * the key is read, and if our lease holds it, it is ours. If a lease holds it that we have given
- * up, we end that one: nobody need wait for it. */
+ * up, we end that one: nobody need wait for it. Likewise the one that a process before us, which is
+ * known to be dead, has left behind. */
 #pragma once
 
 #include <stdbool.h>
@@ -111,8 +112,10 @@ struct elect_out {
 };
 
 struct elect_conf {
-    int64_t ttl_us; /* at least 2 s */
-    uint64_t seed;  /* another one in each member, so that they do not all ask at once */
+    int64_t ttl_us;     /* at least 2 s */
+    uint64_t seed;      /* another one in each member, so that they do not all ask at once */
+    int64_t left_lease; /* of a process of this member before, which is dead for sure: it is ended
+                           at once; 0 = none is known */
 };
 
 struct elect {

@@ -191,17 +191,6 @@ void procfs_kill_session(pid_t leader, uint64_t start_ticks)
     }
 }
 
-const char *procfs_boot_id(void)
-{
-    static char id[40];
-    if (id[0])
-        return id;
-    _cleanup_fclose_ FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-    if (!f || fscanf(f, "%39s", id) != 1)
-        str_copy(id, sizeof(id), "unknown");
-    return id;
-}
-
 int procfs_pidfd(pid_t pid)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);

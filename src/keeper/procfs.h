@@ -30,8 +30,6 @@ void procfs_kill(const struct token_key *key, const char *prefix);
 /* Kills the group and session that this process leads or has led. Programs that write over their
  * environment to change their title have no token to be found by. */
 void procfs_kill_session(pid_t leader, uint64_t start_ticks);
-/* A number that is another one after each boot. */
-const char *procfs_boot_id(void);
 
 int procfs_pidfd(pid_t pid); /* or -errno */
 int procfs_pidfd_signal(int pidfd, int signal);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "keeper/procfs.h"
+#include "sys/clock.h"
 #include "sys/mem.h"
 
 static void make_path(char path[PATH_MAX], const char *state_dir, const char *name)
@@ -29,7 +30,7 @@ int record_write(const char *state_dir, const char *name, const struct record *r
     char path[PATH_MAX], text[sizeof(r->meta) + 128];
     make_path(path, state_dir, name);
     int n = snprintf(text, sizeof(text), "%d %llu %s\n%s\n", (int)r->pid,
-                     (unsigned long long)r->start_ticks, procfs_boot_id(), r->meta);
+                     (unsigned long long)r->start_ticks, clock_boot_id(), r->meta);
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
@@ -57,7 +58,7 @@ int record_read(const char *state_dir, const char *name, struct record *ret)
     make_path(path, state_dir, name);
     _cleanup_fclose_ FILE *f = fopen(path, "re");
     if (!f || fscanf(f, "%d %llu %39s%*1[\n]", &pid, &start, boot) != 3 ||
-        strcmp(boot, procfs_boot_id()) != 0)
+        strcmp(boot, clock_boot_id()) != 0)
         return -ENOENT;
     if (!fgets(r.meta, sizeof(r.meta), f) || !strchr(r.meta, '\n'))
         return -ENOENT; /* cut off by a full disk */

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/file.h"
 #include "sys/log.h"
 #include "sys/mem.h"
 
@@ -28,24 +29,9 @@ static int read_from(const char *path, struct token_key *key)
     return 0;
 }
 
-/* Half a secret must never be found: it is written aside first. */
 static int write_to(const char *path, const struct token_key *key)
 {
-    char aside[PATH_MAX];
-    if (snprintf(aside, sizeof(aside), "%s.new", path) >= (int)sizeof(aside))
-        return -ENAMETOOLONG;
-    unlink(aside);
-    _cleanup_close_ int fd =
-        open(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    ssize_t n = write(fd, key->secret, sizeof(key->secret));
-    int rc = n < 0 ? -errno : n < (ssize_t)sizeof(key->secret) ? -ENOSPC : 0;
-    if (rc == 0 && (fsync(fd) < 0 || rename(aside, path) < 0))
-        rc = -errno;
-    if (rc < 0)
-        unlink(aside);
-    return rc;
+    return file_replace(path, key->secret, sizeof(key->secret), 0600, true);
 }
 
 /* false = there is no directory that is ours for as long as the machine runs. */

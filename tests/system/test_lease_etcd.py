@@ -4,6 +4,7 @@ controllers, the network and etcd; and what a person is told when etcd does not 
 import contextlib
 import http.server
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -380,6 +381,25 @@ def test_its_own_old_lease(etcds, lease):
     began = time.monotonic()
     wait(lambda: x.held and x.token > token, 30, "it to lead again")
     assert time.monotonic() - began < 10
+
+
+def test_what_a_dead_one_of_the_same_directory_left(etcds, lease, tmp_path):
+    """Nobody waits for its end: it is known to be dead. From another directory it is not."""
+    e = etcds()
+    (tmp_path / "mine").mkdir()
+    first = lease("m0", e.endpoints, ttl=60, state_dir=tmp_path / "mine")
+    one_leader([first])
+    first.kill()
+    again = lease("m0", e.endpoints, ttl=60, state_dir=tmp_path / "mine")
+    wait(lambda: again.held and again.token > first.token, 10, "it to lead again")
+    again.kill()
+    shutil.copytree(tmp_path / "mine", tmp_path / "copy")
+    copy = lease("m0", e.endpoints, ttl=60, state_dir=tmp_path / "copy")
+    wait(lambda: copy.group["members"], 10, "the copy to see the group")
+    assert e.keys("/plimsoll/test/leader") and not copy.held, "it ended what may be held by somebody"
+    mine = lease("m0", e.endpoints, ttl=60, state_dir=tmp_path / "mine")
+    wait(lambda: mine.held or copy.held, 10, "one of them to lead")
+    never_two([first, again, copy, mine])
 
 
 @needs_openssl

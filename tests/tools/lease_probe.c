@@ -1,8 +1,8 @@
 /* Holds a lease as the controller does, and says as JSON lines what it is told. Every 10 ms in
  * which it may act it says so, with the token and the time: {"act": TOKEN, "at": CLOCK_BOOTTIME in
  * us}. lease_probe KEY=VALUE...    endpoints (commas between), cluster, member, url, ttl (s),
- * prefix, user, password-file, ca, cert, key "resign" on standard input gives it up; the end of
- * standard input ends the program. */
+ * prefix, user, password-file, ca, cert, key, state-dir. "resign" on standard input gives it up;
+ * the end of standard input ends the program. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 static struct {
     struct lease_conf conf;
     const char *endpoints[ENDPOINTS_MAX];
-    const char *member, *url;
+    const char *member, *url, *state_dir;
     const struct lease_ops *ops;
     void *lease;
     uint64_t token;
@@ -111,6 +111,7 @@ static bool set(char *word)
         { "cluster", &probe.conf.cluster },
         { "member", &probe.member },
         { "url", &probe.url },
+        { "state-dir", &probe.state_dir },
         { "prefix", &etcd->prefix },
         { "user", &etcd->user },
         { "password-file", &etcd->password_file },
@@ -145,7 +146,7 @@ int main(int argc, char **argv)
         .conf = &probe.conf,
         .member = probe.member,
         .url = probe.url,
-        .state_dir = "/nonexistent",
+        .state_dir = probe.state_dir ? probe.state_dir : "/nonexistent",
         .listener = { .held = on_held, .group = on_group, .note = on_note },
     };
     probe.ops = lease_choose(&probe.conf);

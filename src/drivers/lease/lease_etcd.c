@@ -12,7 +12,9 @@
 #include "drivers/lease/etcd.h"
 #include "drivers/lease/etcd_codec.h"
 #include "drivers/lease/lease.h"
+#include "drivers/lease/lease_left.h"
 #include "sys/clock.h"
+#include "sys/log.h"
 #include "sys/mem.h"
 
 struct lease_of_etcd;
@@ -33,6 +35,7 @@ struct lease_of_etcd {
     struct etcd_group group;
     bool told_group, told_twin;
     int64_t twin_since_us; /* 0 = there is none */
+    int64_t kept_lease;    /* as in its file */
     struct errand errands[ELECT_ERRAND_MAX];
     uv_timer_t timer;
     unsigned pending; /* events of these types are to be taken from the loop */
@@ -213,11 +216,23 @@ static void set_timer(struct lease_of_etcd *l, int64_t next_us)
     uv_timer_start(&l->timer, on_timer, (uint64_t)(left_us + US_PER_MS - 1) / US_PER_MS, 0);
 }
 
+/* Before it can hold anything. */
+static void keep_lease(struct lease_of_etcd *l)
+{
+    if (l->elect.lease == 0 || l->elect.lease == l->kept_lease)
+        return;
+    l->kept_lease = l->elect.lease;
+    int rc = lease_left_write(l->options.state_dir, l->kept_lease);
+    if (rc < 0)
+        log_debug("%s/lease: %s", l->options.state_dir, strerror(-rc));
+}
+
 static void step(struct lease_of_etcd *l, struct elect_event *v)
 {
     struct elect_out out;
     v->now_us = clock_boot_us();
     elect_step(&l->elect, v, &out);
+    keep_lease(l);
     for (size_t i = 0; i < out.count; i++)
         send_request(l, &out.requests[i]);
     set_timer(l, out.next_us);
@@ -263,7 +278,8 @@ static int lease_etcd_open(const struct lease_options *options, void **ret, stru
         .loop = options->loop, .conf = &options->conf->etcd, .ctx = l, .note = tell_note
     };
     struct elect_conf conf = { .ttl_us = options->conf->etcd.ttl_us,
-                               .seed = seed_of(options->member) };
+                               .seed = seed_of(options->member),
+                               .left_lease = lease_left_read(options->state_dir) };
     int rc = etcd_names_init(&l->names, options->conf, options->member, options->url);
     rc = rc < 0 ? err_set(err, rc, "lease: prefix, cluster and member are too long together")
                 : etcd_new(&etcd, &l->etcd, err);

@@ -166,6 +166,8 @@ void member_start(struct elect_world *w, int n)
     struct elect_conf conf = { .ttl_us = w->ttl_us, .seed = rng_u64(&w->rng) };
     if (m->life % 2 == 1)
         return;
+    if (world_below(w, 2) == 0) /* its file was written, and is of this boot */
+        conf.left_lease = m->elect.lease;
     m->life++;
     elect_init(&m->elect, &conf);
     member_step(w, n, &first);

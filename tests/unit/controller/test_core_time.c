@@ -15,7 +15,6 @@
 static int set_up(void **state)
 {
     *state = calloc(1, sizeof(struct controller));
-    core_time_init(*state);
     return 0;
 }
 
@@ -43,8 +42,9 @@ static void test_cases(void **state)
         const char *name, *boot;
         int64_t offset_us, now_us, wall_us, expected_us;
     } cases[] = {
-        { "a restart", c->boot, 7 * MINUTE, now_us + 6 * MINUTE, wall_us, now_us + 7 * MINUTE },
-        { "a restart, with events from ahead", c->boot, 0, now_us + 5 * MINUTE, wall_us,
+        { "a restart", clock_boot_id(), 7 * MINUTE, now_us + 6 * MINUTE, wall_us,
+          now_us + 7 * MINUTE },
+        { "a restart, with events from ahead", clock_boot_id(), 0, now_us + 5 * MINUTE, wall_us,
           now_us + 5 * MINUTE },
         { "a reboot, away for two minutes", "other", 99, 1000 * MINUTE, wall_us - 2 * MINUTE,
           1002 * MINUTE },

@@ -359,6 +359,29 @@ static void test_own_old_lease(void **state)
     assert_false(sent(ELECT_REVOKE));
 }
 
+/* What a dead process of the same member holds is ended as soon as there is a lease to go on with.
+ */
+static void test_left_lease(void **state)
+{
+    elect_init(&e, &(struct elect_conf){ .ttl_us = TTL_US, .seed = 1, .left_lease = OTHER });
+    tick(1000);
+    assert_int_equal(out.count, 1);
+    answer(ELECT_GRANT, 2000, (struct elect_event){ .lease = LEASE, .ttl_us = TTL_US, .term = 2 });
+    assert_true(sent(ELECT_REVOKE) && sent(ELECT_READ));
+    assert_int_equal(asked[ELECT_REVOKE].lease, OTHER);
+    answer_view(ELECT_READ, 3000, OTHER, 2); /* before that was done */
+    assert_false(elect_may_act(&e, 3000));
+    refuse(ELECT_REVOKE, 3000);
+    tick(3000 + US_PER_S);
+    answer_view(ELECT_READ, 3000 + US_PER_S, OTHER, 2);
+    assert_true(sent(ELECT_REVOKE));
+    answer(ELECT_REVOKE, 4000 + US_PER_S, (struct elect_event){ 0 });
+    tick(4000 + 2 * US_PER_S);
+    answer_view(ELECT_READ, 4000 + 2 * US_PER_S, 0, 2);
+    answer_view(ELECT_CAMPAIGN, 5000 + 2 * US_PER_S, LEASE, 2);
+    assert_int_equal(out.news, ELECT_GAINED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_retries_wait_longer),
         cmocka_unit_test(test_resign),
         cmocka_unit_test(test_own_old_lease),
+        cmocka_unit_test(test_left_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
