@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import selectors
 import signal
 import socket
 import statistics
@@ -21,6 +22,7 @@ from plimsoll import APP, Plimsoll, free_port, wait
 
 CONTAINERS = 1000
 BURST = 100
+BURSTS = 3
 IDLE_S = 20
 TAKEOVERS = 5
 
@@ -41,42 +43,58 @@ class Stamps:
     LIST = re.compile(rb"GET /[^ ]*containers/json")
 
     def __init__(self, path, target):
-        self.path, self.target, self.times = pathlib.Path(path), str(target), []
-        self.lists, self.open = 0, set()
+        self.path, self.target, self.times, self.lists = pathlib.Path(path), str(target), [], 0
+        self.to_cut = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen(512)
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.ready = selectors.DefaultSelector()
+        self.ready.register(self.listener, selectors.EVENT_READ)
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        """One thread for all: it must not take the time that it measures."""
+        with contextlib.suppress(OSError, ValueError):
+            while True:
+                for key, _ in self.ready.select(0.2):
+                    if key.fileobj is self.listener:
+                        self.accept()
+                    else:
+                        self.carry(key.fileobj, *key.data)
+                if self.to_cut.is_set():
+                    self.to_cut.clear()
+                    for key in [k for k in self.ready.get_map().values() if k.fileobj is not self.listener]:
+                        self.end(key.fileobj)
 
     def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                server = socket.socket(socket.AF_UNIX)
-                server.connect(self.target)
-                self.open |= {client, server}
-                for a, b, stamp in ((client, server, True), (server, client, False)):
-                    threading.Thread(target=self.pump, args=(a, b, stamp), daemon=True).start()
+        client, server = self.listener.accept()[0], socket.socket(socket.AF_UNIX)
+        server.connect(self.target)
+        self.ready.register(client, selectors.EVENT_READ, (server, True))
+        self.ready.register(server, selectors.EVENT_READ, (client, False))
 
-    def pump(self, source, sink, stamp):
+    def carry(self, source, sink, stamp):
+        data = b""
         with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                if stamp:
-                    now = time.time()
-                    self.times += [now] * len(self.CREATE.findall(data))
-                    self.lists += len(self.LIST.findall(data))
-                sink.sendall(data)
-        self.end(source, sink)
+            data = source.recv(65536)
+        if stamp:
+            self.times += [time.time()] * len(self.CREATE.findall(data))
+            self.lists += len(self.LIST.findall(data))
+        try:
+            sink.sendall(data)
+        except OSError:
+            data = b""
+        if not data:
+            self.end(source)
+            self.end(sink)
 
-    def end(self, *sockets):
-        for s in sockets:
-            self.open.discard(s)
-            with contextlib.suppress(OSError):
-                s.shutdown(socket.SHUT_RDWR)
+    def end(self, one):
+        with contextlib.suppress(KeyError, ValueError):
+            self.ready.unregister(one)
+        one.close()
 
     def cut(self):
         """As when the engine's connections break: whoever listens has to look again at all there is."""
-        self.end(*self.open)
+        self.to_cut.set()
 
     def close(self):
         self.listener.close()
@@ -137,9 +155,18 @@ def burst(p, stamps):
     stamps.times.clear()
     p.cli("scale", "burst", str(BURST))
     wait(lambda: len(stamps.times) >= BURST, 60, "all creations")
-    decided = wait(lambda: next((d for d in p.why("burst")["decisions"] if d["desired"] == BURST), None),
-                   10, "the decision in the store")
-    return (max(stamps.times[:BURST]) - seconds_of(decided["time"])) * 1000
+    begun = min(stamps.times)
+
+    def decision():
+        """The newest one before the first creation."""
+        times = [seconds_of(d["time"]) for d in p.why("burst")["decisions"] if d["desired"] == BURST]
+        return max((t for t in times if begun - 1 < t <= begun), default=None)
+
+    decided = wait(decision, 10, "the decision in the store")
+    wait(lambda: p.service("burst")["ready"] == BURST, 300, "the burst")
+    p.cli("scale", "burst", "0")
+    wait(lambda: not p.service("burst")["instances"], 300, "no burst")
+    return (max(stamps.times[:BURST]) - decided) * 1000
 
 
 def docker(directory):
@@ -153,10 +180,7 @@ def docker(directory):
         p.start()
         try:
             wait(lambda: p.service("crowd")["ready"] == 1, 60, "one container")
-            issued = burst(p, stamps)
-            wait(lambda: p.service("burst")["ready"] == BURST, 300, "the burst")
-            p.cli("scale", "burst", "0")
-            wait(lambda: not p.service("burst")["instances"], 300, "no burst")
+            issued = [burst(p, stamps) for _ in range(BURSTS)]
             p.cli("scale", "crowd", str(CONTAINERS))
             wait(lambda: p.service("crowd")["ready"] == CONTAINERS, 600, "all containers", every=1)
             share = idle(p)
@@ -282,6 +306,7 @@ def report(directory):
     known_ms, adopted_ms, issued_ms, share = docker(directory / "docker")
     rate, times = group(directory / "group")
     median, worst = statistics.median(times), max(times)
+    burst_ms = statistics.median(issued_ms)
     return "\n".join([
         f"A real dockerd with {CONTAINERS} running containers, then two members of a group with a lease "
         f"of {LEASE_S} s in a real etcd.", "",
@@ -289,8 +314,8 @@ def report(directory):
         f"| {CONTAINERS} containers known: a full reconcile at most 50 ms of CPU | {known_ms:.1f} ms | "
         f"{verdict(known_ms, 50)} |",
         f"| a new controller that adopts them, from its start | {adopted_ms:.0f} ms of CPU | |",
-        f"| a decision to {BURST} containers: all creations issued within 100 ms | {issued_ms:.1f} ms | "
-        f"{verdict(issued_ms, 100)} |",
+        f"| a decision to {BURST} containers: all creations issued within 100 ms | "
+        f"median {burst_ms:.1f} ms, worst of {BURSTS} {max(issued_ms):.1f} ms | {verdict(burst_ms, 100)} |",
         f"| idle with {CONTAINERS} containers at most 0.5 % of a core | {100 * share:.2f} % | "
         f"{verdict(share, 0.005)} |",
         f"| requests to etcd at most 5 a second for each controller | {rate:.1f} | {verdict(rate, 5)} |",

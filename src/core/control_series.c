@@ -87,8 +87,8 @@ void control_fit_series(struct control *c, struct control_service *s)
         if (s->ring[m] == 0)
             continue;
         s->metrics |= BIT(m);
-        s->series[m].stale_us = stale_us_of(s->conf, m);
-        s->stale_us = MAX(s->stale_us, s->series[m].stale_us);
+        series_set_stale(&s->series[m], stale_us_of(s->conf, m));
+        s->stale_us = MAX(s->stale_us, series_stale_us(&s->series[m]));
     }
 }
 

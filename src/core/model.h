@@ -66,6 +66,7 @@ struct service_conf {
      * and replaces what is outdated or ill as it likes: nobody can be protected there. */
     bool can_choose_victim;
     bool can_resize;          /* a running instance can be given another shape */
+    bool headroom_ratio;      /* `headroom` is a share */
     uint64_t shape;           /* hash of what can be changed while it runs; 0 = nothing can */
     int64_t start_within_us;  /* ready within this, or it is a failed start */
     int64_t launch_within_us; /* and before that, STARTED within this of START; 0 = both in one */
@@ -75,13 +76,12 @@ struct service_conf {
     struct behavior_conf behavior;
     /* Kept free beyond what the rules that measure load need: instances, or a share of the need. */
     double headroom;
-    bool headroom_ratio;
     int64_t
         change_cost_us;   /* instance-time that a scale-in must save before it is made; 0 = none */
     double cost;          /* of one instance for an hour; 0 = unknown */
     double watts;         /* of one instance; 0 = unknown */
-    int32_t budget;       /* index into model_conf.budgets; -1 = none */
     double budget_weight; /* > 0, default 1: the smaller, the sooner it yields */
+    int32_t budget;       /* index into model_conf.budgets; -1 = none */
     /* Scales out only when these have all they want, and in before they do. */
     uint32_t after_count;
     char after[MODEL_AFTER_MAX][MODEL_NAME_MAX];

@@ -64,9 +64,9 @@ struct rule_step {
 struct rule_step_conf {
     struct rule_metric metric;
     double threshold;
+    int64_t for_us;    /* breach must hold this long */
+    int64_t warmup_us; /* instances started within it count as added already */
     enum rule_step_type type;
-    int64_t for_us;        /* breach must hold this long */
-    int64_t warmup_us;     /* instances started within it count as added already */
     int32_t min_magnitude; /* least change with RULE_STEP_PERCENT; 0 = none */
     /* A step holds when so many of the window's values lie in its bounds (Nomad's
      * within_bounds_trigger); 0 = when the statistic does. Of several the first counts. */

@@ -70,7 +70,8 @@ static struct hpa_pod pod_of(const struct instance *i, const struct rule_context
         .has_request = true,
         .request = RATIO_UNITS,
     };
-    int64_t stale_us = ctx->series[m].stale_us > 0 ? ctx->series[m].stale_us : SERIES_STALE_US;
+    const struct series *s = &ctx->series[m];
+    int64_t stale_us = s->stale_ms > 0 ? series_stale_us(s) : SERIES_STALE_US;
     pod.has_value =
         i->sample_us[m] > 0 && pod.value_age_us <= stale_us && fabs(i->sample[m]) < 1e15;
     if (pod.has_value)

@@ -11,10 +11,16 @@
 #include "base/us.h"
 #include "base/util.h"
 
+void series_set_stale(struct series *s, int64_t stale_us)
+{
+    int64_t us = stale_us > 0 ? stale_us : SERIES_STALE_US;
+    s->stale_ms = (uint32_t)MIN(us / US_PER_MS + (us % US_PER_MS != 0), (int64_t)UINT32_MAX);
+}
+
 void series_init(struct series *s, struct series_point *points, uint32_t cap, int64_t stale_us)
 {
     *s = (struct series){ .points = points, .cap = cap };
-    s->stale_us = stale_us > 0 ? stale_us : SERIES_STALE_US;
+    series_set_stale(s, stale_us);
 }
 
 void series_use_blocks(struct series *s, struct series_block *blocks)
@@ -48,7 +54,7 @@ static bool joins(const struct series *s, int64_t at_us)
         return false;
     const struct series_point *newest = point(s, s->count - 1);
     return (newest->at_us - 1) / US_PER_S == (at_us - 1) / US_PER_S &&
-           at_us - point(s, s->count - 2)->at_us <= s->stale_us;
+           at_us - point(s, s->count - 2)->at_us <= series_stale_us(s);
 }
 
 static void join(struct series *s, int64_t at_us, double value)
@@ -83,10 +89,10 @@ static bool is_single(const struct series_point *p)
 static double weight(const struct series *s, uint32_t i, int64_t from_us)
 {
     int64_t at_us = point(s, i)->at_us;
-    if (i > 0 && at_us - point(s, i - 1)->at_us <= s->stale_us)
+    if (i > 0 && at_us - point(s, i - 1)->at_us <= series_stale_us(s))
         return (double)(at_us - MAX(point(s, i - 1)->at_us, from_us));
     if (i + 1 < s->count)
-        return (double)MIN(point(s, i + 1)->at_us - at_us, s->stale_us);
+        return (double)MIN(point(s, i + 1)->at_us - at_us, series_stale_us(s));
     return 1;
 }
 
@@ -112,7 +118,7 @@ static struct sum sum_points(const struct series *s, uint32_t i, uint32_t end, i
     if (i >= end)
         return x;
     const struct series_point *p = point(s, i), *stop = s->points + s->cap;
-    int64_t last_us = point(s, i - 1)->at_us, stale_us = s->stale_us;
+    int64_t last_us = point(s, i - 1)->at_us, stale_us = series_stale_us(s);
     for (; i < end; i++, p++) {
         p = p == stop ? s->points : p;
         if (p->at_us - last_us <= stale_us)
@@ -150,7 +156,7 @@ static struct series_block block_of(const struct series *s, uint32_t i, uint32_t
     double least = p->least, most = p->most;
     for (; p < end; p++, i++) {
         int64_t since_us = p->at_us - last_us;
-        add_point(&x, since_us <= s->stale_us ? (double)since_us : weight(s, i, INT64_MIN),
+        add_point(&x, since_us <= series_stale_us(s) ? (double)since_us : weight(s, i, INT64_MIN),
                   p->mean);
         least = MIN(least, p->least);
         most = MAX(most, p->most);
@@ -237,7 +243,7 @@ static double extreme(const struct series *s, uint32_t first, bool largest)
 /* `since_us` after the newest point. */
 static void append(struct series *s, int64_t at_us, int64_t since_us, double value)
 {
-    if (since_us > s->stale_us)
+    if (since_us > series_stale_us(s))
         series_gap(s, at_us - 1);
     uint32_t at = place(s, s->count);
     if (s->count == s->cap)
@@ -282,7 +288,7 @@ bool series_fresh(const struct series *s, int64_t now_us)
     if (s->count == 0)
         return false;
     int64_t last_us = point(s, s->count - 1)->at_us;
-    return last_us > s->gap_us && last_us <= now_us && now_us - last_us <= s->stale_us;
+    return last_us > s->gap_us && last_us <= now_us && now_us - last_us <= series_stale_us(s);
 }
 
 bool series_covers(const struct series *s, int64_t window_us, int64_t now_us)

@@ -42,12 +42,18 @@ struct series {
     struct series_point *points; /* the owner's array */
     struct series_block *blocks; /* SERIES_BLOCKS(cap), the owner's; NULL = windows take longer */
     uint32_t cap, count, head;   /* head = oldest */
-    int64_t gap_us;   /* end of the newest gap: the last instant known to be unknown; 0 = none */
-    int64_t stale_us; /* a newest point older than this says nothing any more */
+    uint32_t stale_ms;           /* a newest point older than this says nothing any more */
+    int64_t gap_us; /* end of the newest gap: the last instant known to be unknown; 0 = none */
 };
 
 #define SERIES_STALE_US INT64_C(5000000) /* for sources that sample every second */
 
+static inline int64_t series_stale_us(const struct series *s)
+{
+    return s->stale_ms * INT64_C(1000);
+}
+/* Up to 49 days, in whole milliseconds. */
+void series_set_stale(struct series *s, int64_t stale_us);
 /* `stale_us` 0 = SERIES_STALE_US; a source that samples rarely wants three of its periods. A series
  * with cap 0 holds nothing and answers -ENODATA to everything. */
 void series_init(struct series *s, struct series_point *points, uint32_t cap, int64_t stale_us);

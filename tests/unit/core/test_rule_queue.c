@@ -133,7 +133,7 @@ static void test_cooldown(void **state)
     };
     struct rule_conf r = queue(20, 0, 10 * S);
     fixture_init(&f, 5);
-    f.series[JOBS].stale_us = 60 * S;
+    series_set_stale(&f.series[JOBS], 60 * S);
     f.ctx.window_in_us = 30 * S;
     f.ctx.current = 1; /* so that the window does not matter */
     struct moment one[ARRAY_LEN(moments)];

@@ -183,7 +183,7 @@ static void test_joined_at_the_edge(void **state)
     series_put(&s, 5 * S + S * 8 / 10, 5);
     for (uint32_t i = 1; i < s.count; i++) {
         assert_true(points[i].at_us > points[i - 1].at_us);
-        assert_true(points[i].at_us - points[i - 1].at_us <= s.stale_us);
+        assert_true(points[i].at_us - points[i - 1].at_us <= series_stale_us(&s));
     }
     assert_true(stat(SERIES_LAST, 0, 6 * S) == 5);
 }

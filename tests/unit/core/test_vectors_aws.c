@@ -176,7 +176,7 @@ static void test_warmup(void **state)
     fixture_init(&f, 10);
     for (size_t i = 0; i < ARRAY_LEN(moments); i++) {
         struct combined combined;
-        f.series[METRIC_LATENCY_P50].stale_us = US_PER_HOUR;
+        series_set_stale(&f.series[METRIC_LATENCY_P50], US_PER_HOUR);
         fixture_put(&f, METRIC_LATENCY_P50, moments[i].step_us, moments[i].value);
         struct opinion o = fixture_eval(&f, &r);
         combine(&r, &o, 1, f.ctx.current, &combined);

@@ -76,7 +76,7 @@ static void test_activation(void **state)
             f.ctx.window_in_us = 300 * US_PER_S;   /* as KEDA's HPA looks back */
             fixture_put(&f, JOBS, US_PER_S, 1);
             fixture_eval(&f, &r);
-            f.series[JOBS].stale_us = US_PER_HOUR;
+            series_set_stale(&f.series[JOBS], US_PER_HOUR);
             f.ctx.now_us += vectors_integer(c, "seconds_since_last_active", 0) * US_PER_S;
         }
         fixture_put(&f, JOBS, 0, error ? NAN : active ? 1 : 0);
