@@ -12,7 +12,7 @@
 #include "controller/controller_int.h"
 #include "store/codec.h"
 #include "sys/clock.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/log.h"
 #include "sys/mem.h"
 

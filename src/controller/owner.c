@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "controller/controller_int.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/log.h"
 #include "sys/mem.h"
 

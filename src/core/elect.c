@@ -108,8 +108,6 @@ static void on_grant(struct elect *e, const struct elect_event *v, struct elect_
     e->errands[ELECT_LOOK].due_us = v->now_us;
     e->errands[ELECT_PRESENCE].due_us = v->now_us;
     e->errands[ELECT_STREAM].due_us = v->now_us;
-    if (e->old_lease != 0 && e->old_lease == e->conf.left_lease)
-        e->errands[ELECT_FAREWELL].due_us = v->now_us;
 }
 
 static void look_at(struct elect *e, int64_t at_us)

@@ -115,7 +115,7 @@ struct elect_conf {
     int64_t ttl_us;     /* at least 2 s */
     uint64_t seed;      /* another one in each member, so that they do not all ask at once */
     int64_t left_lease; /* of a process of this member before, which is dead for sure: it is ended
-                           at once; 0 = none is known */
+                           when it is seen to lead; 0 = none is known */
 };
 
 struct elect {

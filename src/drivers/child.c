@@ -13,6 +13,7 @@
 #include "sys/mem.h"
 
 #define LINE_MAX_BYTES 120
+#define LINGER_MS 2000 /* for the rest of its output, which others may hold */
 
 struct output {
     uv_pipe_t pipe;
@@ -31,6 +32,7 @@ struct child {
     char *given;
     unsigned open; /* handles */
     unsigned busy; /* of these, what it has not ended with: itself, its output */
+    bool timed;
     struct child_end end;
     child_done *done; /* NULL = nobody waits any more */
     void *ctx;
@@ -94,15 +96,6 @@ static void kill_group(const struct child *c)
         kill(-c->process.pid, SIGKILL);
 }
 
-static void on_exited(uv_process_t *process, int64_t status, int signal)
-{
-    struct child *c = process->data;
-    c->end.status = (int)status;
-    c->end.signal = signal;
-    close_one(process);
-    one_less(c);
-}
-
 static void end_output(struct child *c, struct output *o)
 {
     if (!o->reading)
@@ -116,10 +109,21 @@ static void end_output(struct child *c, struct output *o)
 static void on_timeout(uv_timer_t *timer)
 {
     struct child *c = timer->data;
-    c->end.timed_out = true;
+    c->end.timed_out = !uv_is_closing((uv_handle_t *)&c->process);
     kill_group(c);
     end_output(c, &c->out);
     end_output(c, &c->error);
+}
+
+static void on_exited(uv_process_t *process, int64_t status, int signal)
+{
+    struct child *c = process->data;
+    c->end.status = (int)status;
+    c->end.signal = signal;
+    close_one(process);
+    if (c->timed)
+        uv_timer_start(&c->timer, on_timeout, LINGER_MS, 0);
+    one_less(c);
 }
 
 /* --- its pipes --- */
@@ -128,15 +132,17 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     struct output *o = CONTAINER_OF((uv_pipe_t *)handle, struct output, pipe);
     static char rest[1024]; /* read and thrown away, so that it can end */
-    o->over |= o->bytes == sizeof(o->text);
-    *buf = o->over ? uv_buf_init(rest, sizeof(rest))
-                   : uv_buf_init(o->text + o->bytes, (unsigned)(sizeof(o->text) - o->bytes));
+    *buf = o->bytes == sizeof(o->text)
+               ? uv_buf_init(rest, sizeof(rest))
+               : uv_buf_init(o->text + o->bytes, (unsigned)(sizeof(o->text) - o->bytes));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct output *o = CONTAINER_OF((uv_pipe_t *)stream, struct output, pipe);
-    if (n > 0 && buf->base == o->text + o->bytes)
+    if (n > 0 && o->bytes == sizeof(o->text))
+        o->over = true;
+    else if (n > 0)
         o->bytes += (size_t)n;
     if (n < 0)
         end_output(stream->data, o);
@@ -190,7 +196,8 @@ static void begin(struct child *c, const struct child_options *o)
         begin_output(c, &c->out);
         begin_output(c, &c->error);
     }
-    if (o->timeout_us > 0)
+    c->timed = o->timeout_us > 0;
+    if (c->timed)
         uv_timer_start(&c->timer, on_timeout, (uint64_t)(o->timeout_us / US_PER_MS), 0);
     if (!c->given)
         return;

@@ -1,6 +1,7 @@
 /* A program that the controller runs once, to its end: what it is given on its standard input, what
- * it says, how it ended. It leads a process group of its own, which is killed when its time is up
- * or nobody waits for it any more. */
+ * it says, how it ended. It leads a process group of its own, which is killed when its time is up,
+ * or nobody waits for it any more, while it runs. What it leaves behind is not waited for longer
+ * than two seconds, and lives on. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,7 +23,7 @@ struct child_options {
 
 struct child_end {
     int status, signal;
-    bool timed_out;
+    bool timed_out;          /* it was killed for that */
     struct slice out, error; /* without white space at their ends */
     bool out_over;           /* there was more */
 };

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/log.h"
 #include "sys/mem.h"
 

@@ -1,7 +1,7 @@
 import pytest
 
 from engines import docker, docker_session  # noqa: F401  fixtures
-from plimsoll import APP, PROGRAM, Plimsoll
+from plimsoll import APP, PROGRAM, Plimsoll, let_in
 from swarms import swarm, swarm_of_three, swarm_session  # noqa: F401  fixtures
 
 
@@ -27,8 +27,7 @@ def pytest_collection_modifyitems(items):
 def make(tmp_path):
     """Makes plimsolls that are taken away after the test; their journals must replay."""
     made = []
-    for folder in [tmp_path, *tmp_path.parents][:-2]:  # the proxy is another user
-        folder.chmod(folder.stat().st_mode | 0o011)
+    let_in(tmp_path)
 
     def new(**kwargs):
         directory = tmp_path / f"p{len(made)}"

@@ -82,6 +82,13 @@ def alive(pid):
         return False
 
 
+def let_in(path):
+    """The proxy is another user: it comes through pytest's own directories."""
+    while "pytest-" in str(path):
+        path.chmod(path.stat().st_mode | 0o011)
+        path = path.parent
+
+
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path, timeout=10):
         super().__init__("localhost", timeout=timeout)

@@ -63,6 +63,12 @@ def three(lease, endpoints):
     return leases, leader, [x for x in leases if x is not leader]
 
 
+def requests(etcd):
+    """How many it has had."""
+    text = urllib.request.urlopen(f"{etcd.urls[0]}/metrics", timeout=10).read().decode()
+    return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith("grpc_server_started_total"))
+
+
 class Wire:
     """A TCP path to one etcd that can be slow, or cut: what is on it stays there, and nobody is told."""
 
@@ -400,6 +406,24 @@ def test_what_a_dead_one_of_the_same_directory_left(etcds, lease, tmp_path):
     mine = lease("m0", e.endpoints, ttl=60, state_dir=tmp_path / "mine")
     wait(lambda: mine.held or copy.held, 10, "one of them to lead")
     never_two([first, again, copy, mine])
+
+
+def test_who_is_only_frozen_keeps_it(etcds, lease, tmp_path):
+    """A successor in the same directory ends nothing that a living process may go on with."""
+    e = etcds()
+    frozen = lease("m0", e.endpoints, ttl=60, state_dir=tmp_path)
+    one_leader([frozen])
+    frozen.signal(signal.SIGSTOP)
+    other = lease("m0", e.endpoints, ttl=60, state_dir=tmp_path)
+    wait(lambda: other.group["members"], 10, "the other one to be there")
+    asked = requests(e)
+    wait(lambda: requests(e) >= asked + 5, 30, "it to have looked a few times")
+    assert not other.held and e.keys("/plimsoll/test/leader")
+    other.kill()
+    frozen.signal(signal.SIGCONT)
+    acts = len(frozen.acts)
+    wait(lambda: len(frozen.acts) > acts, 10, "it to go on")
+    never_two([frozen, other])
 
 
 @needs_openssl

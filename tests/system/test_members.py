@@ -21,7 +21,7 @@ import pytest
 
 import netns
 from etcd import Etcd
-from plimsoll import APP, SLOW, Load, Plimsoll, alive, wait
+from plimsoll import APP, SLOW, Load, Plimsoll, alive, let_in, wait
 
 PLUGIN = pathlib.Path(__file__).with_name("fleet_plugin.py")
 TOKEN = "a-token-of-the-tests"
@@ -211,8 +211,7 @@ def cluster(tmp_path):
     why = netns.why_not() or (None if shutil.which("etcd") else "etcd is not installed")
     if why:
         pytest.skip(why)
-    for folder in [tmp_path, *tmp_path.parents][:-2]:
-        folder.chmod(folder.stat().st_mode | 0o011)
+    let_in(tmp_path)
     c = Cluster(tmp_path)  # takes the machines away itself when it cannot be made
     try:
         yield c.start()

@@ -78,14 +78,15 @@ void end_what_was_made(struct container *c)
 
 void step_stop(struct container *c)
 {
+    bool unsaid = !c->call || (c->step == STEP_START && engine_is_waiting(c->call));
     c->stop_wanted = true;
     docker_probe_end(c);
     docker_usage_end(c);
-    if (c->step == STEP_PULL || c->step == STEP_CREDENTIALS) /* nothing has been made */
+    if (c->step == STEP_PULL) /* nothing has been made */
         step_vanished(c, "was not started");
     else if (step_phase(c) == PHASE_RUNS)
         step_go(c, STEP_STOP);
-    else if (step_phase(c) == PHASE_MADE && !c->call)
+    else if (step_phase(c) == PHASE_MADE && unsaid)
         end_what_was_made(c);
 }
 

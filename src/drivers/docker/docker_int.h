@@ -17,7 +17,6 @@
 #define DOCKER_SLOTS 16384 /* of the table of names */
 
 enum docker_step {
-    STEP_CREDENTIALS, /* of the image's registry */
     STEP_PULL,
     STEP_CREATE,
     STEP_START,
@@ -62,12 +61,6 @@ struct container {
     int64_t oom_us;    /* the last time that a process in it was; 0 = never heard of one */
     bool oom_survived; /* that was not its end */
     uint64_t list_seq; /* lists up to this one need not have it */
-
-    struct docker_image { /* docker_pull.c */
-        struct engine_auth *asked;
-        char *auth;      /* credentials; NULL = none */
-        char error[160]; /* why there are none; "" = none are kept */
-    } pull;
 
     /* docker_ready.c */
     bool ready_once;
@@ -120,6 +113,14 @@ struct docker {
     uv_timer_t engine_timer; /* provision_docker.c: it could not be opened */
     int64_t next_port;       /* docker_step.c */
 
+    struct docker_login { /* docker_pull.c: credentials for an image's registry */
+        struct engine_auth *asked;
+        char image[256];
+        char *auth;      /* NULL = none */
+        char error[160]; /* why there are none; "" = none are kept */
+        int64_t at_us;   /* when they were looked up; 0 = never */
+    } login;
+
     struct list usage_due; /* docker_stats.c: to be looked at, in this order */
     int64_t usage_scan_us;
     unsigned usage_calls;
@@ -171,8 +172,8 @@ void docker_trouble(struct container *c, const char *what, const char *why);
 void docker_trouble_over(struct container *c);
 void docker_trouble_settle(struct docker *d); /* now and then */
 
-/* docker_pull.c: nothing is fetched any more. */
-void docker_pull_end(struct container *c);
+/* docker_pull.c: nobody needs credentials any more. */
+void docker_login_end(struct docker *d);
 
 /* docker_log.c */
 int docker_log_follow(struct container *c, struct err *err); /* as provision_ops.follow_log */

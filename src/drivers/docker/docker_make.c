@@ -102,7 +102,7 @@ static void on_no_image(struct container *c, const char *error)
 {
     const struct docker_conf *conf = step_conf(c);
     if (conf && conf->pull == DOCKER_PULL_MISSING)
-        step_go(c, STEP_CREDENTIALS);
+        step_go(c, STEP_PULL);
     else
         make_fail(c, "", error);
 }

@@ -6,37 +6,45 @@
 #include "base/fmt.h"
 #include "base/us.h"
 #include "drivers/docker/docker_step.h"
+#include "sys/clock.h"
 #include "sys/log.h"
 
 /* --- credentials --- */
 
-static void on_credentials(void *ctx, const char *auth, const char *error)
+#define FRESH_US (10 * US_PER_S) /* a login while plimsoll runs is soon heard of */
+
+static bool knows_login(const struct docker *d, const char *image)
 {
-    struct container *c = ctx;
-    c->pull.asked = NULL;
-    free(c->pull.auth);
-    c->pull.auth = auth ? strdup(auth) : NULL;
-    str_copy(c->pull.error, sizeof(c->pull.error), error);
+    const struct docker_login *l = &d->login;
+    return !l->asked && l->at_us != 0 && clock_now_us() - l->at_us < FRESH_US &&
+           strcmp(l->image, image) == 0;
+}
+
+static void on_login(void *ctx, const char *auth, const char *error)
+{
+    struct docker *d = ctx;
+    struct docker_login *l = &d->login;
+    l->asked = NULL;
+    l->at_us = clock_now_us();
+    l->auth = auth ? strdup(auth) : NULL;
+    str_copy(l->error, sizeof(l->error), error);
     if (error[0])
-        log_warn("%s-%u: %s", c->service, c->number, error);
-    step_go(c, STEP_PULL); /* who is not known may still be allowed to */
+        log_warn("%s", error);
 }
 
-void pull_ask_credentials(struct container *c)
+/* Whose it was was freed before; those who wait for it look again by themselves. */
+static void ask_login(struct docker *d, const char *image)
 {
-    const struct docker_conf *conf = step_conf(c);
-    if (!conf)
-        make_fail(c, "", "its service is not configured any more");
-    else
-        c->pull.asked = engine_auth_ask(c->docker->env.loop, conf->image, on_credentials, c);
+    docker_login_end(d);
+    str_copy(d->login.image, sizeof(d->login.image), image);
+    d->login.asked = engine_auth_ask(d->env.loop, image, on_login, d);
 }
 
-void docker_pull_end(struct container *c)
+void docker_login_end(struct docker *d)
 {
-    engine_auth_cancel(c->pull.asked);
-    free(c->pull.auth);
-    c->pull.asked = NULL;
-    c->pull.auth = NULL;
+    engine_auth_cancel(d->login.asked);
+    free(d->login.auth);
+    d->login = (struct docker_login){ 0 };
 }
 
 /* --- pull --- */
@@ -56,13 +64,19 @@ void pull_ask(struct container *c)
         make_fail(c, "", "its service is not configured any more");
         return;
     }
+    if (!knows_login(c->docker, conf->image) && !c->docker->login.asked)
+        ask_login(c->docker, conf->image);
+    if (!knows_login(c->docker, conf->image)) { /* one helper at a time, for all who need it */
+        step_ask_later(c);
+        return;
+    }
     char *image = curl_easy_escape(NULL, conf->image, 0);
     fmt(path, sizeof(path), "/images/create?fromImage=%s%s", image ? image : "",
         has_tag(conf->image) ? "" : "&tag=latest");
     curl_free(image);
     step_ask(c, &(struct engine_request){ .method = ENGINE_POST,
                                           .path = path,
-                                          .auth = c->pull.auth,
+                                          .auth = c->docker->login.auth,
                                           .acts = true,
                                           .lane = ENGINE_SLOW,
                                           .timeout_us = US_NEVER });
@@ -79,11 +93,14 @@ void pull_on_done(struct container *c, int status, json_t *json, const char *err
 {
     const struct docker_conf *conf = step_conf(c);
     const char *said = json_string_value(json_object_get(json, "error"));
-    char prefix[160];
+    char prefix[160], why[ENGINE_ERROR_MAX];
     if (status < 300 && !said) {
         step_go(c, STEP_CREATE);
         return;
     }
+    bool helpless = conf && knows_login(c->docker, conf->image) && c->docker->login.error[0];
     fmt(prefix, sizeof(prefix), "cannot pull %.100s: ", conf ? conf->image : "the image");
-    make_fail(c, prefix, c->pull.error[0] ? c->pull.error : heart_of(said ? said : error));
+    fmt(why, sizeof(why), "%s%s%s", heart_of(said ? said : error), helpless ? "; " : "",
+        helpless ? c->docker->login.error : "");
+    make_fail(c, prefix, why);
 }

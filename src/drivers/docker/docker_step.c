@@ -52,7 +52,6 @@ static const struct {
     void (*ask)(struct container *c); /* NULL = nothing */
     void (*answer)(struct container *c, int status, json_t *json, const char *error);
 } steps[STEP_MAX] = {
-    [STEP_CREDENTIALS] = { PHASE_MADE, pull_ask_credentials, NULL },
     [STEP_PULL] = { PHASE_MADE, pull_ask, pull_on_done },
     [STEP_CREATE] = { PHASE_MADE, make_ask_create, make_on_created },
     [STEP_START] = { PHASE_MADE, make_ask_start, make_on_started },

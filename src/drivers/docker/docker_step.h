@@ -13,7 +13,6 @@ void step_ask_later(struct container *c);
 void step_path(const struct container *c, const char *rest, char path[DOCKER_PATH_MAX]);
 
 /* docker_pull.c: its image. */
-void pull_ask_credentials(struct container *c);
 void pull_ask(struct container *c);
 void pull_on_done(struct container *c, int status, json_t *json, const char *error);
 

@@ -280,6 +280,11 @@ bool engine_has_begun(const struct engine_call *c)
     return c->opened;
 }
 
+bool engine_is_waiting(const struct engine_call *c)
+{
+    return !c->transfer.easy;
+}
+
 void engine_cancel(struct engine_call *c)
 {
     if (!c)

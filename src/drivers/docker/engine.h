@@ -91,6 +91,8 @@ struct engine_call *engine_listen(struct engine *e, const char *path, engine_hea
 struct engine_call *engine_read(struct engine *e, const char *path, engine_bytes *bytes, void *ctx);
 /* Of a stream: the engine has begun to answer. */
 bool engine_has_begun(const struct engine_call *call);
+/* Nothing of it has been sent. */
+bool engine_is_waiting(const struct engine_call *call);
 void engine_cancel(struct engine_call *call); /* NULL is fine */
 
 /* --- credentials for an image's registry, from ~/.docker/config.json ($DOCKER_CONFIG) --- */

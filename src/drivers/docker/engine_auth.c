@@ -182,6 +182,17 @@ static json_t *of_helper(const struct slice *out, const char *registry)
     return found;
 }
 
+/* What a helper complains of is on its standard output; so are secrets, which nobody may quote. */
+static struct slice complaint(const struct child_end *end)
+{
+    const struct slice *o = &end->out;
+    bool quotable = !end->timed_out && end->signal == 0 && end->status != 0 &&
+                    !memchr(o->p, '{', o->n) && !memmem(o->p, o->n, "ecret", 5);
+    const char *newline = memchr(o->p, '\n', o->n);
+    size_t n = newline ? (size_t)(newline - o->p) : o->n;
+    return (struct slice){ o->p, quotable ? MIN(n, (size_t)100) : 0 };
+}
+
 static void on_helper(void *ctx, const struct child_end *end)
 {
     _cleanup_free_ struct engine_auth *a = ctx;
@@ -189,10 +200,11 @@ static void on_helper(void *ctx, const struct child_end *end)
     bool well = child_ended_well(end);
     bool knows_none = !well && memmem(end->out.p, end->out.n, "credentials not found", 21);
     json_t *found = well ? of_helper(&end->out, a->registry) : NULL;
+    struct slice said = complaint(end);
     child_describe(end, how, sizeof(how));
     if (!well && !knows_none)
         fmt(error, sizeof(error), "docker-credential-%s %.60s%s%.*s", a->helper, how,
-            end->out.n ? ": " : "", (int)MIN(end->out.n, (size_t)100), end->out.p);
+            said.n ? ": " : "", (int)said.n, said.p);
     else if (well && !found)
         fmt(error, sizeof(error), "docker-credential-%s gives no user name and secret for %.100s",
             a->helper, a->registry);
@@ -228,11 +240,11 @@ struct engine_auth *engine_auth_ask(uv_loop_t *loop, const char *image, engine_a
     const char *helper = helper_for(file, a.registry);
     json_t *entry = find(json_object_get(file, "auths"), a.registry);
     json_t *found = entry && !helper ? credentials(entry, a.registry) : NULL;
-    bool ask = helper && str_copy(a.helper, sizeof(a.helper), helper);
+    bool fits = !helper || str_copy(a.helper, sizeof(a.helper), helper);
     json_decref(file);
-    if (ask)
+    if (helper && fits)
         return ask_helper(loop, &a);
-    tell(&a, found, "");
+    tell(&a, found, fits ? "" : "the credential helper's name is too long");
     return NULL;
 }
 

@@ -106,7 +106,6 @@ void docker_drop(struct container *c)
     docker_probe_end(c);
     docker_usage_end(c);
     docker_log_end(c);
-    docker_pull_end(c);
     engine_cancel(c->call);
     uv_timer_stop(&c->again);
     table_take(&c->docker->names, slice_of(c->name));
@@ -204,6 +203,7 @@ static void open_engine(struct docker *d)
 static void close_engine(struct docker *d)
 {
     step_forget_calls(d);
+    docker_login_end(d);
     engine_cancel(d->list);
     engine_cancel(d->events);
     d->list = d->events = NULL;
@@ -284,7 +284,7 @@ static void docker_start(void *self, const struct driver_service *service, uint3
         return;
     }
     c->template = service->template;
-    step_go(c, conf->pull == DOCKER_PULL_ALWAYS ? STEP_CREDENTIALS : STEP_CREATE);
+    step_go(c, conf->pull == DOCKER_PULL_ALWAYS ? STEP_PULL : STEP_CREATE);
 }
 
 static void docker_stop(void *self, uint32_t slot, uint32_t number)

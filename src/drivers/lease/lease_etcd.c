@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fmt.h"
 #include "base/us.h"
@@ -36,6 +37,7 @@ struct lease_of_etcd {
     bool told_group, told_twin;
     int64_t twin_since_us; /* 0 = there is none */
     int64_t kept_lease;    /* as in its file */
+    int lock_fd;           /* of the state directory; < 0 = none */
     struct errand errands[ELECT_ERRAND_MAX];
     uv_timer_t timer;
     unsigned pending; /* events of these types are to be taken from the loop */
@@ -263,6 +265,8 @@ static void lease_etcd_close(void *self)
     if (!l)
         return;
     etcd_free(l->etcd);
+    if (l->lock_fd >= 0)
+        close(l->lock_fd);
     uv_close((uv_handle_t *)&l->timer, on_closed);
 }
 
@@ -278,8 +282,7 @@ static int lease_etcd_open(const struct lease_options *options, void **ret, stru
         .loop = options->loop, .conf = &options->conf->etcd, .ctx = l, .note = tell_note
     };
     struct elect_conf conf = { .ttl_us = options->conf->etcd.ttl_us,
-                               .seed = seed_of(options->member),
-                               .left_lease = lease_left_read(options->state_dir) };
+                               .seed = seed_of(options->member) };
     int rc = etcd_names_init(&l->names, options->conf, options->member, options->url);
     rc = rc < 0 ? err_set(err, rc, "lease: prefix, cluster and member are too long together")
                 : etcd_new(&etcd, &l->etcd, err);
@@ -287,6 +290,9 @@ static int lease_etcd_open(const struct lease_options *options, void **ret, stru
         free(l);
         return rc;
     }
+    l->lock_fd = lease_left_lock(options->state_dir);
+    if (l->lock_fd >= 0) /* whoever had it before is dead */
+        conf.left_lease = lease_left_read(options->state_dir);
     elect_init(&l->elect, &conf);
     l->timer.data = l;
     uv_timer_init(options->loop, &l->timer);

@@ -3,15 +3,17 @@
 #include "drivers/lease/lease_left.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/fmt.h"
 #include "drivers/lease/lease.h"
 #include "sys/clock.h"
-#include "sys/file.h"
+#include "sys/files.h"
 #include "sys/mem.h"
 
 #define LINE_BYTES_MAX 160
@@ -29,6 +31,16 @@ static int describe(const char *state_dir, int64_t lease, char line[LINE_BYTES_M
 static void make_path(const char *state_dir, char path[512])
 {
     fmt(path, 512, "%s/lease", state_dir);
+}
+
+int lease_left_lock(const char *state_dir)
+{
+    _cleanup_close_ int fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return -errno;
+    int kept = fd;
+    fd = -1;
+    return kept;
 }
 
 int64_t lease_left_read(const char *state_dir)

@@ -42,6 +42,8 @@ struct fake_engine {
     int lose_count;
     const char *fail; /* answers with status 500 */
     int fail_count;
+    const char *slow; /* takes for ever over it (a part of the path) */
+    int slow_count;
     bool no_image; /* until it is pulled */
     const char *pull_error;
     int requests, creates, created, started, pulls, lists, connections, most_connections;
@@ -363,7 +365,9 @@ static void fake_take(struct fake_client *c)
         memmove(c->in, c->in + whole, c->bytes - whole);
         c->bytes -= whole;
         e->requests++;
-        if (fake_trick(e->fail, &e->fail_count, path)) {
+        if (e->slow && strstr(path, e->slow)) {
+            e->slow_count++; /* and says nothing */
+        } else if (fake_trick(e->fail, &e->fail_count, path)) {
             fake_refuse(c, 500, "the engine is not well");
         } else if (fake_trick(e->lose, &e->lose_count, path)) {
             struct fake_client nobody = { .engine = e, .closed = true };

@@ -2,6 +2,7 @@
  * container, and what an engine says of one. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -129,7 +130,8 @@ static const char docker_config[] =
     "\"localhost:5000\":{\"identitytoken\":\"t\"},"
     "\"cloud.example.com\":{}},"
     "\"credHelpers\":{\"cloud.example.com\":\"test\",\"token.example.com\":\"test\","
-    "\"unknown.example.com\":\"test\",\"broken.example.com\":\"test\",\"empty.example.com\":"
+    "\"tells.example.com\":\"test\",\"unknown.example.com\":\"test\",\"broken.example.com\":"
+    "\"test\",\"empty.example.com\":"
     "\"test\","
     "\"gone.example.com\":\"not-installed\"}}";
 
@@ -139,7 +141,8 @@ static const char helper[] =
     "cloud*) echo '{\"ServerURL\":\"x\",\"Username\":\"me\",\"Secret\":\"s\"}';;\n"
     "token*) echo '{\"ServerURL\":\"x\",\"Username\":\"<token>\",\"Secret\":\"t\"}';;\n"
     "unknown*) echo 'credentials not found in native keychain'; exit 1;;\n"
-    "broken*) echo 'the keychain is locked'; exit 1;;\nesac\n";
+    "broken*) echo 'the keychain is locked'; exit 1;;\n"
+    "tells*) echo '{\"Username\":\"me\",\"Secret\":\"s\"}'; exit 1;;\nesac\n";
 
 static const struct {
     const char *image, *auth, *error; /* `auth`: how it begins; NULL = none */
@@ -155,6 +158,7 @@ static const struct {
     { "unknown.example.com/app", NULL, "" },
     { "broken.example.com/app", NULL,
       "docker-credential-test exited with status 1: the keychain is locked" },
+    { "tells.example.com/app", NULL, "docker-credential-test exited with status 1" },
     { "empty.example.com/app", NULL,
       "docker-credential-test gives no user name and secret for empty.example.com" },
     { "gone.example.com/app", NULL,
@@ -198,6 +202,7 @@ static void test_credentials(void **state)
     char directory[] = "/tmp/plimsoll-auth-XXXXXX", path[512];
     const char *path_before = getenv("PATH");
     uv_loop_t loop;
+    signal(SIGPIPE, SIG_IGN);
     uv_loop_init(&loop);
     assert_non_null(mkdtemp(directory));
     setenv("DOCKER_CONFIG", directory, 1);

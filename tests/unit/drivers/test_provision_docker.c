@@ -207,6 +207,35 @@ static void test_many_at_once(void **state)
     assert_in_range(rig.engine.most_connections, 8, 140);
 }
 
+static void test_few_start_at_once(void **state)
+{
+    rig.engine.slow = "/start";
+    for (uint32_t i = 1; i <= 30; i++)
+        start(i);
+    UNTIL(rig.engine.created == 30 && rig.engine.slow_count >= 8);
+    assert_int_equal(rig.engine.slow_count, 8);
+    ops->stop(rig.driver, 3, 30); /* its turn has not come: it is never started */
+    UNTIL(count_of(EVENT_EXITED) == 1);
+    assert_null(container(30));
+    assert_int_equal(rig.engine.slow_count, 8);
+    assert_int_equal(rig.engine.started, 0);
+}
+
+/* Who takes its time to end does not hold up the others for longer than a second. */
+static void test_few_end_at_once(void **state)
+{
+    for (uint32_t i = 1; i <= 20; i++)
+        start(i);
+    UNTIL(count_of(EVENT_STARTED) == 20);
+    rig.engine.slow = "/stop";
+    int64_t began_us = clock_now_us();
+    for (uint32_t i = 1; i <= 20; i++)
+        ops->stop(rig.driver, 3, i);
+    UNTIL(rig.engine.slow_count > 0);
+    UNTIL(rig.engine.slow_count == 20);
+    assert_true(clock_now_us() - began_us >= 2 * US_PER_S); /* eight, eight, and the others */
+}
+
 /* --- answers --- */
 
 static void test_lost_answers(void **state)
@@ -678,6 +707,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_life),
         TEST(test_many_at_once),
+        TEST(test_few_start_at_once),
+        TEST(test_few_end_at_once),
         TEST(test_lost_answers),
         TEST(test_name_taken_by_ours),
         TEST(test_name_taken_by_another),

@@ -1,5 +1,5 @@
 /* Files, replaced in one step; what is half written is never found under its name. */
-#include "sys/file.h"
+#include "sys/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
