@@ -1,5 +1,6 @@
 """kill -9 under load, of everything there is."""
 
+import contextlib
 import os
 import random
 import signal
@@ -120,8 +121,16 @@ def test_keeper_then_run_again(p):
 
 def kill_one(p, rng):
     role = rng.choice(["keeper", "controller", "proxy"])
-    pid = wait(lambda: (p.try_status() or {}).get(role, {}).get("pid"), 20, f"a {role}")
-    os.kill(pid, signal.SIGKILL)
+
+    def killed():
+        pid = (p.try_status() or {}).get(role, {}).get("pid")
+        with contextlib.suppress(ProcessLookupError):  # who has just died is still named
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+                return pid
+        return None
+
+    pid = wait(killed, 20, f"a {role}")
     wait(lambda: not alive(pid), 10, "its end")
     if role == "keeper":
         p.process.wait(10)
