@@ -99,10 +99,10 @@ def test_with_a_credential_helper(run, image, tmp_path):
     _, registry = image
     answer = json.dumps({"ServerURL": registry.host, "Username": USER, "Secret": PASSWORD})
     p = run({"auths": {registry.host: {}}, "credHelpers": {registry.host: "test"}},
-            f"cat >{tmp_path}/asked; echo '{answer}'")
+            f"cat >>{tmp_path}/asked; echo >>{tmp_path}/asked; sleep 0.5; echo '{answer}'")
     p.wait_ready(2, within=60)
     assert p.get("/")[0] == 200
-    assert (tmp_path / "asked").read_text() == registry.host
+    assert (tmp_path / "asked").read_text().splitlines() == [registry.host], "once, for both who waited"
 
 
 def test_without_and_then_with(run, image, tmp_path):

@@ -20,6 +20,17 @@ static bool knows_login(const struct docker *d, const char *image)
            strcmp(l->image, image) == 0;
 }
 
+/* Those who wait for it go on before somebody else asks for another image's. */
+static void serve_waiting(struct docker *d)
+{
+    LIST_FOR_EACH (it, &d->containers) {
+        struct container *c = LIST_ENTRY(it, struct container, link);
+        const struct docker_conf *conf = c->step == STEP_PULL ? step_conf(c) : NULL;
+        if (conf && uv_is_active((uv_handle_t *)&c->again) && knows_login(d, conf->image))
+            step_go(c, STEP_PULL);
+    }
+}
+
 static void on_login(void *ctx, const char *auth, const char *error)
 {
     struct docker *d = ctx;
@@ -30,9 +41,9 @@ static void on_login(void *ctx, const char *auth, const char *error)
     str_copy(l->error, sizeof(l->error), error);
     if (error[0])
         log_warn("%s", error);
+    serve_waiting(d);
 }
 
-/* Whose it was was freed before; those who wait for it look again by themselves. */
 static void ask_login(struct docker *d, const char *image)
 {
     docker_login_end(d);
@@ -62,6 +73,10 @@ void pull_ask(struct container *c)
     char path[DOCKER_PATH_MAX];
     if (!conf) {
         make_fail(c, "", "its service is not configured any more");
+        return;
+    }
+    if (strlen(conf->image) >= sizeof(c->docker->login.image)) {
+        make_fail(c, "cannot pull its image: ", "the name is too long");
         return;
     }
     if (!knows_login(c->docker, conf->image) && !c->docker->login.asked)
