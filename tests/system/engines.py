@@ -107,8 +107,10 @@ class Engine:
         self.forget_dead_containerd()
         path = os.environ["PATH"] + ":/usr/sbin:/sbin"
         with open(self.directory / "log", "ab") as log:
+            # Swarm asks a registry for every image, even one that is here, unless it is told not to.
+            env = dict(os.environ, PATH=path, DOCKER_SERVICE_PREFER_OFFLINE_IMAGE="1")
             self.process = subprocess.Popen([str(a) for a in self.argv()], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, env=dict(os.environ, PATH=path))
+                                            stdout=log, stderr=log, env=env)
         if ready:
             wait(self.answers, 60, "dockerd to answer")
         return self

@@ -352,8 +352,9 @@ def test_engine_killed_and_back(run, docker):
 
 
 def test_no_such_image(run, docker):
-    p = run(image="no-such-image:1.2", ready=0)
-    wait(lambda: any("cannot pull no-such-image:1.2" in t for t in texts(p)), 60, "the reason")
+    image = f"127.0.0.1:{free_port()}/no-such-image:1.2"  # no registry there: refused at once, wherever this runs
+    p = run(image=image, ready=0)
+    wait(lambda: any(f"cannot pull {image}" in t for t in texts(p)), 60, "the reason")
     assert "no-such-image" in p.cli("status").stdout
     q = run("pull: never", image="no-such-image:1.2", ready=0)
     wait(lambda: any("No such image: no-such-image:1.2" in t for t in texts(q)), 20, "the reason")

@@ -145,6 +145,8 @@ enum swarm_reach swarm_reach_of(const struct swarm_service *s);
 
 /* swarm_read.c */
 void swarm_read_task(const json_t *json, struct swarm_task *ret);
+/* Why the last of these tasks that failed did so, in Swarm's words; "" = none did. */
+const char *swarm_read_last_failure(const json_t *tasks);
 void swarm_read_service(const json_t *json, struct swarm_facts *ret);
 const json_t *swarm_find_service(const json_t *list, const char *name);
 /* Does the service publish this port of its tasks on their nodes, past Swarm's balancing? */

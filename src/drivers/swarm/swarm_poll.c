@@ -165,23 +165,71 @@ static void break_off(struct swarm_driver *d, const char *what, const char *erro
 
 /* --- tasks that are not wanted any more --- */
 
+/* Percent-encoded, as a query wants it. */
+static void put_encoded(struct str *out, const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (strchr("{}[]\":,", c))
+            str_putf(out, "%%%02x", (unsigned)c);
+        else
+            str_put_char(out, (char)c);
+    }
+}
+
 static void look_at_missing(struct swarm_driver *d);
+
+static void end_look(struct swarm_look *l)
+{
+    l->call = NULL;
+    l->driver->looking--;
+    look_at_missing(l->driver);
+}
+
+/* Nothing is left of the task; what Swarm last had to say of another one is the best guess. */
+static void on_history(void *ctx, int status, json_t *json, const char *error)
+{
+    struct swarm_look *l = ctx;
+    struct swarm_instance *i = swarm_find_ref(l->driver, l->ref);
+    const char *guess = status == 200 ? swarm_read_last_failure(json) : "";
+    char why[200] = "Swarm has removed it";
+    if (guess[0])
+        fmt(why, sizeof(why), "Swarm has removed it; of another task it says: %.140s", guess);
+    if (i)
+        swarm_note_gone(&l->driver->services[i->slot], i, why);
+    end_look(l);
+}
+
+static bool ask_history(struct swarm_look *l, const struct swarm_service *s)
+{
+    char path[256];
+    struct str out;
+    struct engine_request r = { .method = ENGINE_GET, .path = path };
+    str_init(&out, path, sizeof(path));
+    str_put(&out, "/tasks?filters=");
+    put_encoded(&out, "{\"desired-state\":[\"shutdown\"],\"service\":[\"");
+    put_encoded(&out, s->id);
+    put_encoded(&out, "\"]}");
+    l->call = engine_ask(l->driver->engine, &r, on_history, l);
+    return l->call != NULL;
+}
 
 static void on_task(void *ctx, int status, json_t *json, const char *error)
 {
     struct swarm_look *l = ctx;
     struct swarm_driver *d = l->driver;
     struct swarm_instance *i = swarm_find_ref(d, l->ref);
+    struct swarm_service *s = i ? &d->services[i->slot] : NULL;
     struct swarm_task task;
-    l->call = NULL;
-    d->looking--;
+    if (i && status == 404 && !i->running && ask_history(l, s))
+        return;
     if (i && status == 404)
-        swarm_note_gone(&d->services[i->slot], i, "Swarm has removed it");
+        swarm_note_gone(s, i, "Swarm has removed it");
     else if (i && status == 200) {
         swarm_read_task(json, &task);
-        swarm_note_task(&d->services[i->slot], i, &task);
+        swarm_note_task(s, i, &task);
     }
-    look_at_missing(d);
+    end_look(l);
 }
 
 static bool begin_task(struct swarm_driver *d, struct swarm_instance *i)
@@ -314,18 +362,6 @@ static void on_tasks(void *ctx, int status, json_t *json, const char *error)
         look_at_missing(d);
     else if (!ask(d, "/nodes", on_nodes))
         break_off(d, "nodes", "no memory");
-}
-
-/* Percent-encoded, as a query wants it. */
-static void put_encoded(struct str *out, const char *text)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (strchr("{}[]\":,", c))
-            str_putf(out, "%%%02x", (unsigned)c);
-        else
-            str_put_char(out, (char)c);
-    }
 }
 
 /* What Swarm wants to run, of our services that have replicas. False = we have none. */

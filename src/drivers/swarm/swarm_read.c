@@ -50,6 +50,23 @@ void swarm_read_task(const json_t *json, struct swarm_task *ret)
     };
 }
 
+const char *swarm_read_last_failure(const json_t *tasks)
+{
+    size_t n;
+    const json_t *json;
+    const char *newest = "", *why = "";
+    json_array_foreach(tasks, n, json)
+    {
+        const char *err = text(at(json, "Status", "Err", NULL));
+        const char *when = text(at(json, "Status", "Timestamp", NULL)); /* RFC 3339, in UTC */
+        if (!err[0] || strcmp(when, newest) < 0)
+            continue;
+        newest = when;
+        why = err;
+    }
+    return why;
+}
+
 void swarm_read_service(const json_t *json, struct swarm_facts *ret)
 {
     const json_t *replicated = at(json, "Spec", "Mode", "Replicated");
