@@ -116,6 +116,14 @@ static void note_exit(struct container *c, const struct docker_seen *seen)
         c->started_told = false;
 }
 
+/* One that was never seen may be made only now: then the list finds it. */
+static void forget(struct container *c)
+{
+    if (!c->id[0])
+        docker_list_late(c->docker);
+    docker_drop(c);
+}
+
 /* Who ended by itself is told of at once. Who was to end has ended when nothing is left of it. */
 void end_on_opened(struct container *c, int status, json_t *json, const char *error)
 {
@@ -130,7 +138,7 @@ void end_on_opened(struct container *c, int status, json_t *json, const char *er
     if (ours)
         step_go(c, seen.status == DOCKER_CREATED ? STEP_REMOVE : STEP_LOG);
     else if (gone)
-        docker_drop(c);
+        forget(c);
     else
         step_ask_later(c);
 }

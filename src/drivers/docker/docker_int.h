@@ -163,6 +163,7 @@ void docker_probe_health(struct container *c, const char *health);
 /* docker_list.c: what runs, in full, whenever something may have been missed, and now and then. */
 void docker_list_begin(struct docker *d);
 void docker_list_in(struct docker *d, int64_t us);
+void docker_list_late(struct docker *d); /* for what may be made after all */
 /* docker_events.c: opens the stream, which lists as soon as it is open. */
 void docker_events_begin(struct docker *d);
 bool docker_may_act(const struct docker *d);

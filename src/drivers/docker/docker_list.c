@@ -11,8 +11,9 @@
 
 #define EVERY_US (60 * US_PER_S) /* though the events tell all */
 #define AGAIN_US (1 * US_PER_S)
-#define LATE_US (5 * US_PER_S) /* what an earlier life asked for may be made only now */
-#define SPREAD_MS 500          /* over which those that are found are looked at */
+#define LATE_US \
+    (5 * US_PER_S)    /* what was given up, or asked for by an earlier life, may come yet */
+#define SPREAD_MS 500 /* over which those that are found are looked at */
 
 static void on_listed(void *ctx, int status, json_t *json, const char *error);
 
@@ -35,6 +36,11 @@ static void on_timer(uv_timer_t *timer)
 void docker_list_in(struct docker *d, int64_t us)
 {
     uv_timer_start(&d->list_timer, on_timer, (uint64_t)(us / US_PER_MS), 0);
+}
+
+void docker_list_late(struct docker *d)
+{
+    docker_list_in(d, LATE_US);
 }
 
 void docker_list_begin(struct docker *d)
@@ -197,7 +203,7 @@ static void tell_all_found(struct docker *d)
         d->env.emit(d->env.ctx, &e);
     }
     d->list_wanted = false;
-    docker_list_in(d, LATE_US);
+    docker_list_late(d);
 }
 
 static void on_listed(void *ctx, int status, json_t *json, const char *error)

@@ -186,12 +186,24 @@ static void on_runs(struct container *c)
         step_resize(c);
 }
 
+/* The name is taken and nothing has it: a request whose answer was lost is still being carried out,
+ * or has failed by now. */
+static void create_again(struct container *c)
+{
+    c->step = STEP_CREATE;
+    step_ask_later(c);
+}
+
 void make_on_looked(struct container *c, int status, json_t *json, const char *error)
 {
     struct docker_seen seen;
     char prefix[160];
     if (status >= 500) {
         step_ask_later(c);
+        return;
+    }
+    if (status == 404 && !c->id[0]) {
+        create_again(c);
         return;
     }
     if (status >= 400) {
