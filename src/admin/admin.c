@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 #define CONNECTIONS_MAX 64u
 #define IDLE_S 30u
 #define CONNECTION_BYTES ((size_t)64 * 1024)
+#define DYING_US (2 * US_PER_S) /* a killed process lets go of what it has open at its very end */
+#define DYING_LOOK_MS 10
 
 static int start_server(struct admin_side *side, int listen_fd, struct err *err)
 {
@@ -90,18 +93,27 @@ static void run_retired(struct admin *a)
     }
 }
 
-/* A socket file that nobody answers on is left from a controller that was killed. */
+static bool is_open(const struct sockaddr_un *address)
+{
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN;
+}
+
+/* A socket file that nobody answers on is left from a controller that was killed. Until nothing is
+ * left of that one its socket is open. */
 static int remove_stale(const struct sockaddr_un *address, struct err *err)
 {
     struct stat st;
+    int64_t until_us = clock_now_us() + DYING_US;
     if (lstat(address->sun_path, &st) < 0)
         return 0;
     if (!S_ISSOCK(st.st_mode))
         return err_at(err, -EEXIST, address->sun_path, "this is in the way and no socket");
-    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int rc = connect(fd, (const struct sockaddr *)address, sizeof(*address));
-    if (rc == 0 || errno == EAGAIN)
-        return err_at(err, -EADDRINUSE, address->sun_path, "another plimsoll answers here");
+    while (is_open(address)) {
+        if (clock_now_us() >= until_us)
+            return err_at(err, -EADDRINUSE, address->sun_path, "another plimsoll answers here");
+        poll(NULL, 0, DYING_LOOK_MS);
+    }
     if (unlink(address->sun_path) < 0)
         return err_at(err, -errno, address->sun_path, "left from an earlier controller: %s",
                       strerror(errno));

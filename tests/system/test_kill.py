@@ -223,3 +223,33 @@ def test_the_controllers_last_words_are_heard(make):
         os.kill(p.process.pid, signal.SIGCONT)
     assert p.process.wait(20 * SLOW) == 0
     assert b"the controller (pid" not in p.log.read_bytes()
+
+
+# -- one that is not quite dead -------------------------------------------------------------------
+
+
+@pytest.fixture
+def half_dead(tmp_path, make):
+    """A plimsoll that is yet to start, and what a killed controller has open until nothing is left of it."""
+    p = make(config=CONFIG)
+    p.state.mkdir()
+    with socket.socket(socket.AF_UNIX) as open_still:
+        open_still.settimeout(20)
+        open_still.bind(str(p.state / "admin.sock"))
+        open_still.listen()
+        yield p, open_still
+
+
+def test_a_killed_controller_that_still_has_its_socket_is_waited_for(half_dead):
+    p, open_still = half_dead
+    p.start(ready=False)
+    open_still.accept()[0].close()
+    open_still.close()
+    p.wait_ready(1)
+
+
+def test_one_that_stays_is_another(half_dead):
+    p, open_still = half_dead
+    p.start(ready=False)
+    assert p.process.wait(20 * SLOW) != 0
+    assert "admin.sock: another plimsoll answers here" in p.log_tail()
