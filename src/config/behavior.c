@@ -64,7 +64,8 @@ static_assert(sizeof(enum behavior_select) == sizeof(int), "tables read it as an
           .max = 3600,                                                                            \
           .help = "the count moves only as far as every recommendation within this time allows; " \
                   "down, "                                                                        \
-                  "a target with headroom: auto holds by itself, and makes the default 0s" },     \
+                  "a target with headroom: auto, and concurrency rules alone, hold by "           \
+                  "themselves, and make the default 0s" },                                        \
             { .name = "at-most",                                                                  \
               .type = SCHEMA_CUSTOM,                                                              \
               .offset = offsetof(struct config_direction, at_most),                               \

@@ -180,16 +180,26 @@ static int read_rules(struct schema_context *ctx, struct config_service *s)
     return rc;
 }
 
-/* `headroom: auto` holds a count by itself, by what it has learnt: held once more it would only be
- * late. */
+/* Some rules hold a count by themselves: `headroom: auto` by what it has learnt, `concurrency` as
+ * Knative does, by its stable window and its delay. Held once more it would only be late. Beside
+ * rules that do not, the latter's hold is not enough. */
+static bool holds_by_itself(const struct service_conf *conf)
+{
+    uint32_t concurrency = 0, others = 0;
+    for (uint32_t n = 0; n < conf->rule_count; n++) {
+        const struct rule_conf *r = &conf->rules[n];
+        if (r->kind == RULE_TARGET && r->target.headroom_auto)
+            return true;
+        concurrency += r->kind == RULE_CONCURRENCY;
+        others += r->kind != RULE_CONCURRENCY && r->kind != RULE_SCHEDULE;
+    }
+    return concurrency > 0 && others == 0;
+}
+
 static void let_go(const struct config_service *s, struct service_conf *conf)
 {
-    if (s->scale_written.down.stabilize_given)
-        return;
-    for (uint32_t n = 0; n < conf->rule_count; n++) {
-        if (conf->rules[n].kind == RULE_TARGET && conf->rules[n].target.headroom_auto)
-            conf->behavior.down.stabilize_us = 0;
-    }
+    if (!s->scale_written.down.stabilize_given && holds_by_itself(conf))
+        conf->behavior.down.stabilize_us = 0;
 }
 
 /* What can be said only when all keys have been read without an error. */

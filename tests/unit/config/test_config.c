@@ -201,19 +201,30 @@ static void test_scale_defaults(void **state)
     assert_string_equal(s->rules[1].name, "target cpu 70%");
 }
 
-/* Learnt headroom holds by itself, unless the holding is written. */
-static void test_auto_headroom_is_not_held_twice(void **state)
+#define AUTO "target: {metric: concurrency, value: 20, headroom: auto}"
+#define NIGHT "schedule: {cron: '0 9 * * *', for: 9h, min: 2}"
+
+/* Learnt headroom and Knative's windows hold by themselves, unless the holding is written. */
+static void test_who_holds_by_himself_is_not_held_twice(void **state)
 {
     static const struct {
-        const char *behavior;
+        const char *behavior, *rules;
         int64_t stabilize_us;
-    } cases[] = { { "{}", 0 }, { "{down: {stabilize: 2m}}", 120 * US_PER_S } };
+    } cases[] = {
+        { "{}", "[" AUTO "]", 0 },
+        { "{down: {stabilize: 2m}}", "[" AUTO "]", 120 * US_PER_S },
+        { "{}", "[concurrency: {}]", 0 },
+        { "{}", "[concurrency: {}, " NIGHT "]", 0 },
+        { "{down: {stabilize: 1m}}", "[concurrency: {}]", 60 * US_PER_S },
+        { "{}", "[concurrency: {}, target: {metric: cpu, value: 60%}]", 60 * US_PER_S },
+        { "{}", "[" NIGHT "]", 60 * US_PER_S },
+    };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        char text[300];
+        char text[400];
         snprintf(text, sizeof(text),
                  "services: {a: {listen: 8080, run: {command: x}, scale: {behavior: %s, rules: "
-                 "[target: {metric: concurrency, value: 20, headroom: auto}]}}}",
-                 cases[i].behavior);
+                 "%s}}}",
+                 cases[i].behavior, cases[i].rules);
         const struct config *c = parse_ok(text);
         assert_int_equal(c->model.services[0].behavior.down.stabilize_us, cases[i].stabilize_us);
     }
@@ -538,7 +549,7 @@ int main(void)
         cmocka_unit_test(test_top_defaults),
         cmocka_unit_test(test_scale_defaults),
         cmocka_unit_test(test_default_target_below_limit),
-        cmocka_unit_test(test_auto_headroom_is_not_held_twice),
+        cmocka_unit_test(test_who_holds_by_himself_is_not_held_twice),
         cmocka_unit_test(test_vocabularies_agree),
         cmocka_unit_test(test_metric_units),
         cmocka_unit_test(test_default_windows),
