@@ -16,7 +16,7 @@
 #define POINTS_BYTES_MAX ((size_t)1024 * 1024)
 
 const struct option_spec capacity_options[] = {
-    { "rate", 0, "R", "requests: 1200/s, 90k/min, 5M/day, 100B/month (B = 1e9)" },
+    { "rate", 0, "R", "requests: 1200/s, 90k/min, 5M/day, 100B/month (B = 1e9); repeatable" },
     { "class", 0, "NAME:R:TIME[:CV2]", "a kind of request: its rate and service time; repeatable" },
     { "users", 0, "N", "people who use it at a time ..." },
     { "think", 0, "TIME", "... and wait this long between an answer and the next request" },
@@ -29,14 +29,14 @@ const struct option_spec capacity_options[] = {
     { "arrival-cv2", 0, "X", "the same of the times between requests (default 1, Poisson)" },
     { "concurrency", 0, "N", "requests that an instance works on at a time (default 1)" },
     { "usl", 0, "FILE", "measured rows \"instances, requests a second\": fits the USL" },
-    { "slo", 0, "TARGET", "p99<250ms, latency<100ms (mean), wait-p99<50ms, wait<10ms" },
+    { "slo", 0, "TARGET", "'p99<250ms', 'latency<100ms' (mean), 'wait-p99<50ms', 'wait<10ms'" },
     { "fan-out", 0, "N", "an answer needs so many calls, and the slowest decides" },
-    { "headroom", 0, "P%", "share of the capacity that is kept free" },
+    { "headroom", 0, "SHARE", "of the capacity that is kept free: 20% or 0.2" },
     { "spare", 0, "K", "so many may be broken (N+K)" },
     { "zones", 0, "Z", "spread over Z zones, any one of which may be lost" },
     { "connections", 0, "N", "persistent connections at a time, on average" },
     { "connections-each", 0, "N", "what one instance holds" },
-    { "refused", 0, "P%", "share of connections that may find no place (default 0.1%)" },
+    { "refused", 0, "SHARE", "of connections that may find no place (default 0.1%)" },
     { "max-instances", 0, "N", "no more than so many: says what fits" },
     { "cost", 0, "X", "of an instance for an hour" },
     { "watts", 0, "X", "of an instance" },
@@ -83,7 +83,7 @@ static const char *const kind_help[] = {
     [WHOLE] = "a whole number",
     [RATE] = "a rate such as 1200/s, 90k/min, 4M/h, 5M/day or 100B/month",
     [TIME] = "a time such as 250us, 20ms or 1.5s",
-    [SHARE] = "a share such as 20%",
+    [SHARE] = "a share such as 20% or 0.2",
 };
 
 /* -- single values -----------------------------------------------------------------------------
@@ -154,6 +154,12 @@ static int read_whole(struct slice text, double *ret)
     return rc;
 }
 
+static int read_share(struct slice text, double *ret)
+{
+    int rc = num_parse_percent(text, ret);
+    return rc == 0 ? 0 : num_parse_double(text, ret);
+}
+
 static int read_kind(enum kind kind, struct slice text, double *ret)
 {
     switch (kind) {
@@ -166,7 +172,7 @@ static int read_kind(enum kind kind, struct slice text, double *ret)
     case TIME:
         return read_time(text, ret);
     case SHARE:
-        return num_parse_percent(text, ret);
+        return read_share(text, ret);
     }
     return -EINVAL;
 }
@@ -179,13 +185,11 @@ static void format_bound(char *buf, size_t cap, enum kind kind, double bound)
     fmt(buf, cap, "%.9g%s", kind == SHARE ? bound * 100 : bound, units[kind]);
 }
 
-static int read_field(const struct options *o, const struct field *f, struct capacity_conf *ret,
+/* A rate is added to what was given before it. */
+static int read_value(const struct field *f, const char *text, struct capacity_conf *ret,
                       struct err *err)
 {
-    const char *text = options_text(o, f->name);
     double value;
-    if (!text)
-        return 0;
     if (read_kind(f->kind, slice_of(text), &value) < 0)
         return err_set(err, -EINVAL, "--%s is \"%s\", and must be %s", f->name, text,
                        kind_help[f->kind]);
@@ -200,8 +204,18 @@ static int read_field(const struct options *o, const struct field *f, struct cap
     if (f->kind == WHOLE)
         *(int64_t *)(void *)at = (int64_t)value;
     else
-        *(double *)(void *)at = value;
+        *(double *)(void *)at = f->kind == RATE ? *(double *)(void *)at + value : value;
     return 0;
+}
+
+static int read_field(const struct options *o, const struct field *f, struct capacity_conf *ret,
+                      struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < o->given_count && rc == 0; i++)
+        if (strcmp(o->given[i].spec->name, f->name) == 0)
+            rc = read_value(f, o->given[i].value, ret, err);
+    return rc;
 }
 
 /* -- the target --------------------------------------------------------------------------------
@@ -232,15 +246,20 @@ static bool split_at_limit(struct slice text, struct slice *ret_what, struct sli
     return false;
 }
 
+/* "wait-p99", "wait p99" and "p99" are percentiles; "wait" and "latency" alone are means. */
 static int parse_slo(struct slice text, struct queueing_slo *ret)
 {
     struct slice what, limit;
     double percent = 100, limit_s = 0;
-    bool wait = take_prefix(&text, "wait");
-    bool mean = wait ? !take_prefix(&text, "-") : take_prefix(&text, "latency");
     if (!split_at_limit(text, &what, &limit) || read_time(limit, &limit_s) < 0 || limit_s < 0)
         return -EINVAL;
-    if (mean ? what.n > 0 : !take_prefix(&what, "p") || num_parse_double(what, &percent) < 0)
+    bool wait = take_prefix(&what, "wait");
+    bool named = wait || take_prefix(&what, "latency");
+    bool mean = named && what.n == 0;
+    what = slice_trim(what);
+    if (named && take_prefix(&what, "-"))
+        what = slice_trim(what);
+    if (!mean && (!take_prefix(&what, "p") || num_parse_double(slice_trim(what), &percent) < 0))
         return -EINVAL;
     if (percent <= 0 || (percent >= 100 && !mean))
         return -EINVAL;
@@ -343,6 +362,7 @@ static int read_usl(const char *path, struct capacity_conf *ret, struct points *
                        "instances",
                        path, ret_points->count, ret_points->bad_count);
     ret->has_usl = true;
+    ret->usl_worst = capacity_worst_row(&ret->usl, ret_points->point, ret_points->count);
     return 0;
 }
 
@@ -370,6 +390,44 @@ static int check_pairs(const struct options *o, struct err *err)
     return 0;
 }
 
+/* A load that was given, and is none. */
+static int check_load(const struct options *o, const struct capacity_conf *c, struct err *err)
+{
+    const struct {
+        const char *name;
+        double value;
+    } loads[] = {
+        { "rate", c->rate_per_s },
+        { "users", c->users },
+        { "daily-users", c->daily_users },
+        { "requests-a-day", c->requests_a_day },
+        { "class", 0 },
+    };
+    double sum = c->rate_per_s + c->users + c->daily_users * c->requests_a_day;
+    for (uint32_t i = 0; i < c->class_count; i++)
+        sum += c->classes[i].rate_per_s;
+    for (size_t i = 0; i < ARRAY_LEN(loads) && !(sum > 0); i++) {
+        const char *text = options_text(o, loads[i].name);
+        if (text && !(loads[i].value > 0))
+            return err_set(err, -EINVAL, "no load: --%s is \"%s\", and must be more than 0",
+                           loads[i].name, text);
+    }
+    return 0;
+}
+
+/* What describes the requests of no class, when there are none. */
+static int check_service(const struct options *o, bool plain, uint32_t class_count, struct err *err)
+{
+    static const char *const names[] = { "service", "service-cv2" };
+    for (size_t i = 0; i < ARRAY_LEN(names) && class_count > 0 && !plain; i++)
+        if (options_text(o, names[i]))
+            return err_set(err, -EINVAL,
+                           "--%s is for requests that are in no --class, and there are none: "
+                           "leave it out, a class says its own, NAME:RATE:TIME:CV2",
+                           names[i]);
+    return 0;
+}
+
 static int check_whole(const struct options *o, const struct capacity_conf *c, struct err *err)
 {
     bool percentile =
@@ -385,7 +443,8 @@ static int check_whole(const struct options *o, const struct capacity_conf *c, s
                        "rate has no bound");
     if (plain && c->class_count > 0 && c->service_s == 0)
         return err_set(err, -EINVAL, "--service: needed for the requests that are in no --class");
-    return 0;
+    int rc = check_load(o, c, err);
+    return rc == 0 ? check_service(o, plain, c->class_count, err) : rc;
 }
 
 int capacity_read(const struct options *o, struct capacity_conf *ret, struct points *ret_points,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -13,6 +14,9 @@
 #define CAPACITY_CLASSES_MAX 16
 #define CAPACITY_STEPS_MAX 64
 #define CAPACITY_SERVERS_MAX INT64_C(10000000)
+#define CAPACITY_WARNINGS_MAX 4
+
+#define CAPACITY_NONE 1 /* the answer: no number of instances keeps the target */
 
 /* One kind of request. */
 struct capacity_class {
@@ -37,6 +41,7 @@ struct capacity_conf {
     bool has_usl;
     struct usl usl; /* instances and requests a second */
     double usl_r2;
+    struct usl_point usl_worst; /* the measured row that the law misses most; n 0 = unknown */
     /* What is wanted. */
     struct queueing_slo slo;
     char slo_text[32]; /* as it was written; "" = none */
@@ -70,6 +75,11 @@ struct capacity_step {
     char how[176]; /* the law and the numbers in it */
 };
 
+/* Why the answer may be worth little. */
+struct capacity_warning {
+    char text[240];
+};
+
 struct capacity_result {
     double mean_per_s, peak_per_s; /* requests */
     double service_s;              /* of a request, mean, alone on an instance */
@@ -81,10 +91,18 @@ struct capacity_result {
     double cost_month, kwh_month, co2_kg_month;
     struct capacity_step steps[CAPACITY_STEPS_MAX];
     uint32_t step_count;
+    struct capacity_warning warnings[CAPACITY_WARNINGS_MAX];
+    uint32_t warning_count;
 };
 
-/* 0; -EINVAL: the conf contradicts itself; -ERANGE: no number of instances keeps the target. `err`
- * says what to do. */
+/* 0; -EINVAL: the conf contradicts itself; CAPACITY_NONE: `ret` has the load, the service time, the
+ * warnings and the steps up to there, and neither instances nor what follows from them. `err` says
+ * what to do unless it is 0. */
 int capacity_compute(const struct capacity_conf *conf, struct capacity_result *ret,
                      struct err *err);
 const char *capacity_unit_name(enum capacity_unit u); /* "/s"; "" for plain numbers */
+/* Four digits that count, or all of a whole number. */
+void capacity_format(char *buf, size_t cap, double value);
+/* The row that the law misses most, in relative terms; n 0 when there are none. */
+struct usl_point capacity_worst_row(const struct usl *u, const struct usl_point *points,
+                                    uint32_t count);
