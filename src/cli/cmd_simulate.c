@@ -265,6 +265,14 @@ static void print_head(const struct work *w)
            t->name, length, step, mean, peak, capacity, r->slots, service, boot);
 }
 
+/* plimsoll's own reasons begin with the move, which has been printed; those of others do not. */
+static const char *reason_alone(const struct run_decision *d)
+{
+    char move[32];
+    snprintf(move, sizeof(move), "%d -> %d: ", d->before, d->after);
+    return strncmp(d->why, move, strlen(move)) == 0 ? d->why + strlen(move) : d->why;
+}
+
 static void print_decisions(const struct work *w)
 {
     for (size_t n = 0; n < w->count; n++) {
@@ -274,7 +282,7 @@ static void print_decisions(const struct work *w)
             char when[64];
             num_format_duration(when, sizeof(when), r->decisions[k].at_us);
             printf("  %-12s %4d -> %-4d %s\n", when, r->decisions[k].before, r->decisions[k].after,
-                   r->decisions[k].why);
+                   reason_alone(&r->decisions[k]));
         }
     }
 }
@@ -361,9 +369,6 @@ static int write_page(const char *path, const struct work *w)
         .run_count = (uint32_t)w->count,
         .runs = runs,
     };
-    _cleanup_fclose_ FILE *f = fopen(path, "we");
-    if (!f)
-        return command_fail(COMMAND_FAILED, "%s: %s", path, strerror(errno));
     for (size_t n = 0; n < w->count; n++)
         runs[n] = (struct page_run){
             .name = w->runs[n].policy->name,
@@ -371,9 +376,7 @@ static int write_page(const char *path, const struct work *w)
             .options = &w->runs[n].options,
             .result = &w->runs[n].result,
         };
-    if (page_write(&page, f) < 0 || fflush(f) != 0)
-        return command_fail(COMMAND_FAILED, "%s: cannot be written", path);
-    return COMMAND_OK;
+    return simulation_write_page(path, &page);
 }
 
 static int report(const struct options *o, const struct work *w)
@@ -382,7 +385,7 @@ static int report(const struct options *o, const struct work *w)
     int rc = COMMAND_OK;
     if (options_flag(o, "json")) {
         rc = print_json(o, w);
-    } else {
+    } else if (!simulation_page_is_output(o)) {
         print_head(w);
         print_table(w);
         if (options_flag(o, "decisions"))
@@ -397,6 +400,10 @@ static int run(const struct options *o)
     const char *against = options_text(o, "against");
     if (against && strcmp(against, "help") == 0)
         return list_policies();
+    static const struct simulation_need needs[] = { { "points", "json", "" }, { 0 } };
+    struct err err = { 0 };
+    if (simulation_need(o, needs, &err) < 0)
+        return command_fail_err(COMMAND_USAGE, &err);
     struct work *w = calloc(1, sizeof(*w));
     if (!w)
         return command_fail(COMMAND_FAILED, "out of memory");
@@ -419,7 +426,8 @@ static const struct option_spec own_options[] = {
     { "against", 0, "NAMES", "other policies, with commas between; all; help lists them" },
     { "decisions", 0, NULL, "every decision with its reason" },
     { "points", 0, NULL, "with --json: the course of each run" },
-    { "html", 0, "FILE", "write a page with the course of each run" },
+    { "html", 0, "FILE",
+      "write a page with the course of each run; - is standard output, without the table" },
     { "legend", 0, NULL, "below the table: every score at length" },
     SIMULATION_OPTIONS,
     { 0 },

@@ -29,6 +29,7 @@
 #define FAMILY_BYTES 2048
 #define CHART_BYTES 8192
 #define ROWS_MAX 15u /* of the front, in the table */
+#define ROW_NAME_BYTES 160
 
 /* Where the search begins without a configuration: the default policy, with a forecast that may be
  * switched on; and Knative's two windows. */
@@ -47,9 +48,13 @@ static const char *const family_rules[] = {
     FAMILY("        - concurrency: {value: %s}\n"),
 };
 
+/* What they are called, in their order; a configuration's policy is the service's own. */
+static const char *const family_names[] = { "default policy", "Knative's windows" };
+
 struct work {
     struct simulation sim;
     struct tune_slo slo;
+    int64_t row;       /* whose YAML is wanted, from 1; 0 = the best's */
     bool wait_assumed; /* nobody said how long a request takes without waiting */
     struct tune_options options;
     struct tune_result result;
@@ -118,7 +123,11 @@ static int read_options(const struct options *o, struct work *w, struct err *err
     if (options_text(o, "slo-wait") || options_text(o, "slo-latency"))
         return err_set(err, -EINVAL, "--slo says what to hold; leave --slo-wait and --slo-latency");
     t->train_share = TRAIN_DEFAULT;
-    int rc = tune_slo_parse(slo, &w->slo, err);
+    int rc = options_int(o, "row", 1, TUNE_RUNS_MAX, &w->row, err);
+    if (rc == 0 && w->row > 0 && options_flag(o, "json"))
+        rc = err_set(err, -EINVAL, "--row chooses what is printed as YAML; --json has it for all");
+    if (rc == 0)
+        rc = tune_slo_parse(slo, &w->slo, err);
     w->wait_assumed = !w->slo.wait && !options_text(o, "slots");
     w->slo.wait |= w->wait_assumed;
     if (rc == 0)
@@ -139,6 +148,82 @@ static int read_options(const struct options *o, struct work *w, struct err *err
     return rc;
 }
 
+/* -- what to show -------------------------------------------------------------------------------
+ */
+
+static const char *family_name(const struct work *w, const struct tune_candidate *c)
+{
+    return w->sim.config ? w->options.service : family_names[c->family];
+}
+
+/* The best in training, or what comes nearest to keeping the SLO. */
+static uint32_t first_choice(const struct work *w)
+{
+    return w->result.best >= 0 ? (uint32_t)w->result.best : w->result.front_count - 1;
+}
+
+static bool kept(const struct work *w, const struct tune_outcome *x)
+{
+    return x->violations <= w->options.allowed;
+}
+
+static double hours_in_all(const struct tune_candidate *c)
+{
+    return c->train.instance_hours + c->test.instance_hours;
+}
+
+/* The cheapest on the whole load of those that keep the SLO in both of its parts; -1 = none does.
+ */
+static int64_t keeps_both(const struct work *w)
+{
+    int64_t cheapest = -1;
+    for (uint32_t n = 0; n < w->result.count; n++) {
+        const struct tune_candidate *c = &w->result.candidates[n];
+        if (!c->tested || !kept(w, &c->train) || !kept(w, &c->test))
+            continue;
+        if (cheapest < 0 || hours_in_all(c) < hours_in_all(&w->result.candidates[cheapest]))
+            cheapest = n;
+    }
+    return cheapest;
+}
+
+/* Whose YAML is worth having: the row that was asked for, or else the best, and beside it the one
+ * that held in the test when the best did not. -1 = none. */
+struct choice {
+    int64_t first, second;
+    bool missed; /* the first one misses the SLO in the test, and nobody asked for it by number */
+};
+
+static struct choice choose(const struct work *w)
+{
+    if (w->row > 0)
+        return (struct choice){ w->row - 1, -1, false };
+    uint32_t first = first_choice(w);
+    bool missed = !kept(w, &w->result.candidates[first].test);
+    return (struct choice){ first, missed ? keeps_both(w) : -1, missed };
+}
+
+/* "7 best", "8 as given: default policy". */
+static void name_row(const struct work *w, uint32_t n, char *buf, size_t cap)
+{
+    const struct tune_candidate *c = &w->result.candidates[n];
+    bool best = w->result.best == n;
+    snprintf(buf, cap, "%u%s%s%s%s", n + 1, best ? " best" : "", best && c->base ? "," : "",
+             c->base ? " as given: " : "", c->base ? family_name(w, c) : "");
+}
+
+/* Rows are what has been tested: the front, and then the policies as given. */
+static int check_row(const struct work *w)
+{
+    uint32_t rows = 0;
+    while (rows < w->result.count && w->result.candidates[rows].tested)
+        rows++;
+    if (w->row <= rows)
+        return COMMAND_OK;
+    return command_fail(COMMAND_USAGE, "--row %lld: there is no such row, but 1 to %u",
+                        (long long)w->row, rows);
+}
+
 /* -- for people ---------------------------------------------------------------------------------
  */
 
@@ -154,14 +239,13 @@ static void add_outcome(struct show_table *t, const struct tune_outcome *x)
 static void add_row(struct show_table *t, const struct work *w, uint32_t n)
 {
     const struct tune_candidate *c = &w->result.candidates[n];
-    char name[32];
-    snprintf(name, sizeof(name), "%u%s%s", n + 1, w->result.best == n ? " best" : "",
-             c->base ? " as given" : "");
+    char name[ROW_NAME_BYTES];
+    name_row(w, n, name, sizeof(name));
     show_table_add(t, name);
     add_outcome(t, &c->train);
     add_outcome(t, &c->test);
     show_table_add_i64(t, (int64_t)c->test.moves);
-    show_table_add(t, c->test.violations <= w->options.allowed ? "kept" : "missed");
+    show_table_add(t, kept(w, &c->test) ? "kept" : "missed");
 }
 
 /* The part of the front around the best. */
@@ -172,7 +256,7 @@ static void print_table(const struct work *w)
                                          ">OVER",           ">TEST MOVES",
                                          "SLO IN THE TEST", NULL };
     const struct tune_result *r = &w->result;
-    uint32_t centre = r->best >= 0 ? (uint32_t)r->best : r->front_count - 1;
+    uint32_t centre = first_choice(w);
     uint32_t first = centre > ROWS_MAX / 2 ? centre - ROWS_MAX / 2 : 0;
     uint32_t last = MIN(first + ROWS_MAX, r->front_count);
     struct show_table t;
@@ -215,22 +299,47 @@ static void print_head(const struct work *w)
              "on top of it.");
 }
 
+static void print_scale(const struct work *w, int64_t n)
+{
+    printf("\nscale:\n%s", w->result.candidates[n].yaml);
+}
+
+/* What the best of the training is worth. */
+static const char *verdict(const struct work *w)
+{
+    const struct tune_candidate *best = &w->result.candidates[first_choice(w)];
+    if (w->result.best < 0)
+        return "None keeps the SLO in training. The last of the front comes nearest:";
+    if (!kept(w, &best->test))
+        return "The best in training misses the SLO in the test: the rest of the load has what the "
+               "first\npart had not. Take a row that keeps both, or train on more (--train). The "
+               "best:";
+    if (best->train.violations > w->options.allowed * (1 - TUNE_RESERVE))
+        return "The cheapest that keeps the SLO in training, with less than half of it in reserve; "
+               "it keeps\nit in the test too:";
+    return "The cheapest that keeps the SLO in training with half of it in reserve; it keeps it in "
+           "the test too:";
+}
+
 static void print_best(const struct work *w)
 {
-    const struct tune_result *r = &w->result;
-    if (r->best < 0) {
-        puts("\nNone keeps the SLO in training. The last of the front comes nearest:");
-    } else if (r->candidates[r->best].test.violations > w->options.allowed) {
-        puts("\nThe best in training misses the SLO in the test: the rest of the load has what the "
-             "first\npart had not. Take a row that keeps both, or train on more (--train). The "
-             "best:");
-    } else {
-        puts("\nThe cheapest that keeps the SLO in training with half of it in reserve; it keeps "
-             "it in "
-             "the test too:");
+    struct choice c = choose(w);
+    char name[ROW_NAME_BYTES];
+    name_row(w, (uint32_t)c.first, name, sizeof(name));
+    if (w->row > 0)
+        printf("\nRow %s:\n", name);
+    else
+        printf("\n%s\n", verdict(w));
+    print_scale(w, c.first);
+    if (c.second >= 0) {
+        name_row(w, (uint32_t)c.second, name, sizeof(name));
+        printf("\nThe cheapest row that keeps the SLO in both parts is %s.\n"
+               "It was picked by its test, which so is no proof for it:\n",
+               name);
+        print_scale(w, c.second);
+    } else if (c.missed) {
+        puts("\nNo row keeps the SLO in both parts.");
     }
-    printf("\nscale:\n%s",
-           r->candidates[r->best >= 0 ? (uint32_t)r->best : r->front_count - 1].yaml);
 }
 
 /* -- for programs -------------------------------------------------------------------------------
@@ -245,26 +354,34 @@ static json_t *outcome_json(const struct tune_outcome *x)
 
 static json_t *candidate_json(const struct work *w, const struct tune_candidate *c)
 {
-    return json_pack("{s:b,s:b,s:o,s:o,s:b,s:b,s:s}", "as_given", c->base, "front", c->front,
-                     "train", outcome_json(&c->train), "test", outcome_json(&c->test), "slo_train",
-                     c->train.violations <= w->options.allowed, "slo_test",
-                     c->test.violations <= w->options.allowed, "scale", c->yaml);
+    return json_pack("{s:s,s:b,s:b,s:o,s:o,s:b,s:b,s:s}", "family", family_name(w, c), "as_given",
+                     c->base, "front", c->front, "train", outcome_json(&c->train), "test",
+                     outcome_json(&c->test), "slo_train", kept(w, &c->train), "slo_test",
+                     kept(w, &c->test), "scale", c->yaml);
+}
+
+static json_t *index_json(int64_t at)
+{
+    return at >= 0 ? json_integer(at) : json_null();
 }
 
 static int print_json(const struct work *w)
 {
     const struct tune_result *r = &w->result;
     json_t *list = json_array();
+    int64_t both = keeps_both(w), both_at = -1;
     for (uint32_t n = 0; n < r->count; n++) {
+        if (n == both)
+            both_at = (int64_t)json_array_size(list);
         if (r->candidates[n].tested)
             json_array_append_new(list, candidate_json(w, &r->candidates[n]));
     }
-    _cleanup_json_ json_t *root =
-        json_pack("{s:s,s:o,s:f,s:f,s:{s:f,s:f,s:b},s:i,s:i,s:o,s:o}", "load", w->sim.trace.name,
-                  "notes", simulation_notes_json(&w->sim), "train_s", r->train_s, "test_s",
-                  r->test_s, "slo", "share", w->slo.share, "limit_s", w->slo.limit_s, "wait",
-                  w->slo.wait, "simulated", (int)r->count, "refused", (int)r->invalid, "best",
-                  r->best >= 0 ? json_integer(r->best) : json_null(), "candidates", list);
+    _cleanup_json_ json_t *root = json_pack(
+        "{s:s,s:o,s:f,s:f,s:{s:f,s:f,s:b},s:i,s:i,s:o,s:o,s:o}", "load", w->sim.trace.name, "notes",
+        simulation_notes_json(&w->sim), "train_s", r->train_s, "test_s", r->test_s, "slo", "share",
+        w->slo.share, "limit_s", w->slo.limit_s, "wait", w->slo.wait, "simulated", (int)r->count,
+        "refused", (int)r->invalid, "best", index_json(r->best), "keeps_both", index_json(both_at),
+        "candidates", list);
     if (!root)
         return command_fail(COMMAND_FAILED, "the result cannot be written as JSON");
     json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
@@ -275,22 +392,39 @@ static int print_json(const struct work *w)
 /* -- the page -----------------------------------------------------------------------------------
  */
 
+#define LABEL_BYTES 160
+
 struct shown { /* a candidate on the whole load, with its course */
     struct arena arena;
     struct model_conf model;
     struct run_options options;
     struct run_result result;
-    char name[32];
+    char name[ROW_NAME_BYTES];
 };
+
+/* What a candidate is shown as; NULL = it is not. */
+static const char *role(const struct work *w, struct choice c, uint32_t n)
+{
+    if (w->result.best == n)
+        return "best";
+    if (c.first == n)
+        return w->row > 0 ? "asked for" : "nearest";
+    return c.second == n ? "keeps both" : NULL;
+}
+
+static void name_shown(const struct work *w, struct choice c, uint32_t n, char *buf, size_t cap)
+{
+    const struct tune_candidate *x = &w->result.candidates[n];
+    const char *what = role(w, c, n);
+    snprintf(buf, cap, "%s%s%s%s", what ? what : "", what && x->base ? ", " : "",
+             x->base ? "as given: " : "", x->base ? family_name(w, x) : "");
+}
 
 static int run_again(const struct work *w, uint32_t n, struct shown *s, struct err *err)
 {
     const struct tune_candidate *c = &w->result.candidates[n];
     mem_arena_init(&s->arena, LOAD_ARENA_BYTES);
-    snprintf(s->name, sizeof(s->name), "%s",
-             w->result.best == n ? "best"
-             : c->base           ? "as given"
-                                 : "nearest");
+    name_shown(w, choose(w), n, s->name, sizeof(s->name));
     int rc = read_candidate((void *)w, &s->arena, c->text, strlen(c->text), &s->model);
     if (rc < 0)
         return err_set(err, rc, "the candidate cannot be read again");
@@ -302,42 +436,32 @@ static int run_again(const struct work *w, uint32_t n, struct shown *s, struct e
     return run_simulate(&s->options, &s->result, err);
 }
 
-static uint32_t put_dots(const struct work *w, struct page_dot *dots, char (*labels)[32])
+static uint32_t put_dots(const struct work *w, struct page_dot *dots, char (*labels)[LABEL_BYTES])
 {
     for (uint32_t n = 0; n < w->result.count; n++) {
         const struct tune_candidate *c = &w->result.candidates[n];
-        snprintf(labels[n], sizeof(labels[n]), "candidate %u%s", n + 1,
-                 c->base ? ", as given" : "");
+        snprintf(labels[n], sizeof(labels[n]), "candidate %u%s%s", n + 1,
+                 c->base ? ", as given: " : "", c->base ? family_name(w, c) : "");
         dots[n] =
             (struct page_dot){ c->train.violations, c->train.instance_hours, c->front, labels[n] };
     }
     return w->result.count;
 }
 
-static int write_file(const char *path, const struct page *page)
-{
-    _cleanup_fclose_ FILE *f = fopen(path, "we");
-    if (!f)
-        return command_fail(COMMAND_FAILED, "%s: %s", path, strerror(errno));
-    if (page_write(page, f) < 0)
-        return command_fail(COMMAND_FAILED, "%s: cannot be written", path);
-    return COMMAND_OK;
-}
-
-/* The best, and what was given, over the whole load. */
+/* What is printed, and what was given, over the whole load. */
 static int write_page(const char *path, const struct work *w)
 {
     const struct tune_result *r = &w->result;
-    struct shown shown[1 + TUNE_FAMILIES_MAX] = { 0 };
+    struct shown shown[3 + TUNE_FAMILIES_MAX] = { 0 };
     struct page_run runs[ARRAY_LEN(shown)] = { 0 };
     _cleanup_free_ struct page_dot *dots = calloc(r->count, sizeof(*dots));
-    _cleanup_free_ char(*labels)[32] = calloc(r->count, sizeof(*labels));
+    _cleanup_free_ char(*labels)[LABEL_BYTES] = calloc(r->count, sizeof(*labels));
     struct page page = { .title = w->sim.trace.name, .runs = runs, .dots = dots };
-    uint32_t best = r->best >= 0 ? (uint32_t)r->best : r->front_count - 1;
+    struct choice choice = choose(w);
     struct err err = { 0 };
     int rc = dots && labels ? 0 : err_set(&err, -ENOMEM, "out of memory");
     for (uint32_t n = 0; n < r->count && rc == 0; n++) {
-        if ((n != best && !r->candidates[n].base) || page.run_count == ARRAY_LEN(shown))
+        if ((!role(w, choice, n) && !r->candidates[n].base) || page.run_count == ARRAY_LEN(shown))
             continue;
         struct shown *s = &shown[page.run_count];
         rc = run_again(w, n, s, &err);
@@ -345,7 +469,7 @@ static int write_page(const char *path, const struct work *w)
             (struct page_run){ s->name, r->candidates[n].yaml, &s->options, &s->result };
     }
     page.dot_count = rc == 0 ? put_dots(w, dots, labels) : 0;
-    rc = rc < 0 ? command_fail_err(COMMAND_FAILED, &err) : write_file(path, &page);
+    rc = rc < 0 ? command_fail_err(COMMAND_FAILED, &err) : simulation_write_page(path, &page);
     for (uint32_t n = 0; n < page.run_count; n++) {
         run_result_done(&shown[n].result);
         arena_done(&shown[n].arena);
@@ -358,10 +482,12 @@ static int write_page(const char *path, const struct work *w)
 
 static int report(const struct options *o, const struct work *w)
 {
-    int rc = COMMAND_OK;
+    int rc = check_row(w);
+    if (rc != COMMAND_OK)
+        return rc;
     if (options_flag(o, "json")) {
         rc = print_json(w);
-    } else {
+    } else if (!simulation_page_is_output(o)) {
         print_head(w);
         putchar('\n');
         print_table(w);
@@ -401,10 +527,13 @@ static int run(const struct options *o)
 }
 
 static const struct option_spec own_options[] = {
-    { "slo", 0, "GOAL", "what to hold: 'p99<250ms' (latency), 'wait p95<100ms'" },
+    { "slo", 0, "GOAL", "what to hold: 'p99<250ms' (latency), 'wait-p95<100ms'" },
     { "train", 0, "SHARE", "of the load to search on; the rest is the test (default 60%)" },
     { "budget-runs", 0, "N", "simulations to spend (default 200)" },
-    { "html", 0, "FILE", "write a page with the candidates and the course of the best" },
+    { "row", 0, "N", "print the YAML of this row of the table, not of the best" },
+    { "html", 0, "FILE",
+      "write a page with the candidates and the course of the best; - is standard output, "
+      "without the table" },
     SIMULATION_OPTIONS,
     { 0 },
 };
@@ -422,7 +551,7 @@ const struct command command_tune = {
         "their result on the rest. Without --config it starts from a target with a forecast,\n"
         "and from Knative's windows. The same seed gives the same answer on any machine.\n",
     .examples = "  plimsoll tune --trace load.csv --slo 'p99<250ms' --boot 60s\n"
-                "  plimsoll tune --trace load.csv --slo 'wait p95<100ms' -f plimsoll.yaml "
+                "  plimsoll tune --trace load.csv --slo 'wait-p95<100ms' -f plimsoll.yaml "
                 "--service shop\n"
                 "  plimsoll tune --recorded 14d --slo 'p99<1s' -f plimsoll.yaml --service shop "
                 "--html tune.html\n",

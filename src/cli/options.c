@@ -72,9 +72,29 @@ static int refuse_unknown(const struct options *o, const char *written, struct e
     return err_set(err, -EINVAL, "unknown option %s; --help lists them", written);
 }
 
+/* The help of an option that makes a list says so; that is what this goes by. */
+static bool is_list(const struct option_spec *spec)
+{
+    static const char word[] = "repeatable";
+    size_t n = strlen(spec->help);
+    return n >= sizeof(word) - 1 && strcmp(spec->help + n - (sizeof(word) - 1), word) == 0;
+}
+
+/* Of two values one would be dropped, and which one is anybody's guess. A switch is on or off. */
+static int refuse_twice(const struct options *o, const struct option_spec *spec, struct err *err)
+{
+    for (size_t i = 0; i < o->given_count; i++)
+        if (o->given[i].spec == spec && spec->value && !is_list(spec))
+            return err_set(err, -EINVAL, "--%s is given twice", spec->name);
+    return 0;
+}
+
 static int take(struct options *o, const struct option_spec *spec, const char *value,
                 struct err *err)
 {
+    int rc = refuse_twice(o, spec, err);
+    if (rc < 0)
+        return rc;
     if (o->given_count == OPTIONS_GIVEN_MAX)
         return err_set(err, -EINVAL, "too many options");
     o->given[o->given_count++] = (struct option_given){ spec, value };
@@ -133,25 +153,25 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
     return 0;
 }
 
-static const struct option_given *last_given(const struct options *o, const char *name)
+static const struct option_given *find_given(const struct options *o, const char *name)
 {
     const struct option_spec *spec = find(o, name, strlen(name));
     assert(spec);
-    for (size_t i = o->given_count; i > 0; i--)
-        if (o->given[i - 1].spec == spec)
-            return &o->given[i - 1];
+    for (size_t i = 0; i < o->given_count; i++)
+        if (o->given[i].spec == spec)
+            return &o->given[i];
     return NULL;
 }
 
 const char *options_text(const struct options *o, const char *name)
 {
-    const struct option_given *g = last_given(o, name);
+    const struct option_given *g = find_given(o, name);
     return g ? g->value : NULL;
 }
 
 bool options_flag(const struct options *o, const char *name)
 {
-    return last_given(o, name) != NULL;
+    return find_given(o, name) != NULL;
 }
 
 int options_int(const struct options *o, const char *name, int64_t min, int64_t max, int64_t *ret,

@@ -15,7 +15,7 @@ struct option_spec {
     const char *name;  /* "admin": written --admin V or --admin=V */
     char letter;       /* 'f': written -f V; 0 = none */
     const char *value; /* "ADDR", as --help shows it; NULL = a switch */
-    const char *help;
+    const char *help;  /* ends with "repeatable": it makes a list; others are refused twice */
 };
 
 struct option_given {
@@ -41,7 +41,7 @@ void options_add_table(struct options *o, const struct option_spec *table);
  * nearest option when one is unknown. */
 int options_parse(struct options *o, int argc, char **argv, struct err *err);
 
-/* The last value given, or NULL; the name must be in one of the tables. */
+/* The value (of a list: the first), or NULL; the name must be in one of the tables. */
 const char *options_text(const struct options *o, const char *name);
 bool options_flag(const struct options *o, const char *name);
 /* 0 and *ret untouched when absent; -EINVAL when it is no whole number in [min, max]. */

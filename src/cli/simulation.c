@@ -17,6 +17,7 @@
 #include "cli/state_dir.h"
 #include "cli/trace_file.h"
 #include "config/config.h"
+#include "sim/page/page.h"
 #include "store/recorded.h"
 #include "sys/mem.h"
 
@@ -44,6 +45,18 @@ json_t *simulation_notes_json(const struct simulation *s)
     for (uint32_t n = 0; n < s->note_count; n++)
         json_array_append_new(list, json_string(s->notes[n]));
     return list;
+}
+
+/* -- options that need another -- */
+
+int simulation_need(const struct options *o, const struct simulation_need *needs, struct err *err)
+{
+    for (size_t n = 0; needs[n].name; n++) {
+        if (options_flag(o, needs[n].name) && !options_flag(o, needs[n].other))
+            return err_set(err, -EINVAL, "--%s does nothing without --%s%s", needs[n].name,
+                           needs[n].other, needs[n].why);
+    }
+    return 0;
 }
 
 /* -- times -- */
@@ -134,9 +147,12 @@ static int read_recorded(const struct options *o, const char *service, struct si
     if (rc < 0)
         return rc;
     int64_t now_us = (int64_t)time(NULL) * US_PER_S;
-    rc = recorded_read(dir, service, us_sub(now_us, length_us), now_us, &r, err);
+    struct err why = { 0 };
+    rc = recorded_read(dir, service, us_sub(now_us, length_us), now_us, &r, &why);
+    if (rc == -EINVAL)
+        return err_set(err, rc, "--recorded %s: %s", options_text(o, "recorded"), why.text);
     if (rc < 0)
-        return rc;
+        return err_at(err, rc, why.place, "%s", why.text);
     s->trace = (struct trace){
         .start_wall_us = r.wall_us,
         .step_us = RECORDED_STEP_S * US_PER_S,
@@ -144,6 +160,9 @@ static int read_recorded(const struct options *o, const char *service, struct si
         .rates = r.arrivals,
     };
     r.arrivals = NULL;
+    if (!s->config)
+        simulation_note(s, "without --config the policy is the default one, not that of %s",
+                        service);
     (void)str_copy(s->trace.name, sizeof(s->trace.name), "recorded");
     recorded_done(&r);
     s->bad_rows = trace_fill_gaps(&s->trace);
@@ -155,34 +174,75 @@ static int read_recorded(const struct options *o, const char *service, struct si
     return 0;
 }
 
-static int cut(struct trace *t, int64_t from_us, int64_t for_us, struct err *err)
+/* "30m", of a load. */
+static const char *span_text(char buf[64], int64_t us)
 {
-    struct trace part;
-    if (from_us == 0 && for_us == US_NEVER)
-        return 0;
-    int rc = trace_slice(t, from_us, us_add(from_us, for_us), &part);
-    if (rc < 0)
-        return err_set(err, rc, "out of memory");
-    trace_done(t);
-    *t = part;
-    return t->count > 0 ? 0 : err_set(err, -EINVAL, "nothing of the load is left");
+    num_format_duration(buf, 64, us);
+    return buf;
 }
 
-static int resample(struct trace *t, int64_t step_us, struct err *err)
+/* What is simulated is not what was asked for, to the second. */
+static void tell_rounding(struct simulation *s, int64_t from_us, int64_t to_us)
 {
-    struct trace other;
+    int64_t step_us = s->trace.step_us;
+    char step[64], from[64], to[64];
+    if (from_us % step_us == 0 && to_us % step_us == 0)
+        return;
+    simulation_note(s,
+                    "--from and --for are rounded down to the load's steps of %s: what is "
+                    "simulated lasts from %s to %s",
+                    span_text(step, step_us), span_text(from, from_us / step_us * step_us),
+                    span_text(to, to_us / step_us * step_us));
+}
+
+static int cut(struct simulation *s, int64_t from_us, int64_t for_us, struct err *err)
+{
+    struct trace *t = &s->trace, part;
+    char length[64], step[64];
+    int64_t length_us = trace_length_us(t);
+    if (from_us == 0 && for_us == US_NEVER)
+        return 0;
+    int64_t to_us = MIN(us_add(from_us, for_us), length_us);
+    int rc = trace_slice(t, from_us, to_us, &part);
+    if (rc < 0)
+        return err_set(err, rc, "out of memory");
+    if (part.count == 0)
+        rc = err_set(err, -EINVAL,
+                     "--from, --for: nothing of the load is left: it lasts %s, in steps of %s",
+                     span_text(length, length_us), span_text(step, t->step_us));
+    else
+        tell_rounding(s, from_us, to_us);
+    trace_done(t);
+    *t = part;
+    return rc;
+}
+
+static int resample(struct simulation *s, int64_t step_us, struct err *err)
+{
+    struct trace *t = &s->trace, other;
+    char step[64], length[64];
+    int64_t length_us = trace_length_us(t);
     if (step_us == 0)
         return 0;
     int rc = trace_resample(t, step_us, &other);
+    if (rc == -ERANGE)
+        return err_set(err, rc, "--resample is %s, longer than the whole load, which lasts %s",
+                       span_text(step, step_us), span_text(length, length_us));
     if (rc < 0)
-        return err_set(err, rc, "--resample: steps that short would be too many");
+        return err_set(err, rc,
+                       rc == -ENOMEM ? "out of memory"
+                                     : "--resample: steps that short would be too many");
+    if (length_us % step_us != 0)
+        simulation_note(s, "--resample: the last %s of the load is no whole step, and left out",
+                        span_text(length, length_us % step_us));
     trace_done(t);
     *t = other;
     return 0;
 }
 
-static int change_load(const struct options *o, struct trace *t, struct err *err)
+static int change_load(const struct options *o, struct simulation *s, struct err *err)
 {
+    struct trace *t = &s->trace;
     double scale = 1, speed = 1;
     int64_t from_us = 0, for_us = US_NEVER, step_us = 0;
     int rc = simulation_number(o, "scale", 1e-9, 1e9, &scale, err);
@@ -195,7 +255,7 @@ static int change_load(const struct options *o, struct trace *t, struct err *err
     if (rc == 0)
         rc = read_span(o, "resample", &step_us, err);
     if (rc == 0)
-        rc = cut(t, from_us, for_us, err);
+        rc = cut(s, from_us, for_us, err);
     bool quiet = options_flag(o, "denoise");
     if (rc == 0 && quiet && trace_grow(t, scale) < 0)
         rc = err_set(err, -ENOMEM, "out of memory");
@@ -207,21 +267,28 @@ static int change_load(const struct options *o, struct trace *t, struct err *err
     if (trace_length_us(t) > TRACE_LENGTH_US_MAX)
         return err_set(err, -EINVAL, "--time-scale: the load would last longer than %d years",
                        TRACE_YEARS_MAX);
-    return resample(t, step_us, err);
+    return resample(s, step_us, err);
 }
 
 static int read_load(const struct options *o, struct simulation *s, struct err *err)
 {
     const char *path = options_text(o, "trace");
     bool recorded = options_text(o, "recorded") != NULL;
-    if (!path == !recorded)
+    if (!path && !recorded)
         return err_set(err, -EINVAL, "give a load: --trace FILE, or --recorded TIME");
+    if (path && recorded)
+        return err_set(err, -EINVAL,
+                       "give a load with either --trace or --recorded, not with both");
+    if (!recorded && !s->config && options_text(o, "service"))
+        return err_set(err, -EINVAL,
+                       "--service is one of a configuration, and --config is missing: without it "
+                       "the default policy would be simulated");
     if (recorded && !s->config && !options_text(o, "service"))
         return err_set(err, -EINVAL, "--recorded needs --service or --config");
     const char *service = s->config ? s->policy.service.name : options_text(o, "service");
     int rc = path ? trace_file_read(path, &s->trace, &s->bad_rows, err)
                   : read_recorded(o, service, s, err);
-    return rc < 0 ? rc : change_load(o, &s->trace, err);
+    return rc < 0 ? rc : change_load(o, s, err);
 }
 
 /* -- the policy -- */
@@ -298,6 +365,11 @@ static int read_histogram(const char *path, struct run_histogram *ret, struct er
         if (num_parse_double(slice_trim(first), &below) < 0 ||
             num_parse_double(slice_trim(second), &share) < 0 || below <= 0 || share < 0)
             return err_set(err, -EINVAL, "%s:%u: not a row of below_s,share", path, row);
+        if (ret->count > 0 && below <= ret->bucket[ret->count - 1].below_s)
+            return err_set(err, -EINVAL,
+                           "%s:%u: below_s is %g, and must be more than %g, that of "
+                           "the row before",
+                           path, row, below, ret->bucket[ret->count - 1].below_s);
         ret->bucket[ret->count].below_s = below;
         ret->bucket[ret->count++].share = share;
     }
@@ -462,11 +534,49 @@ static void warn_of_slowness(struct simulation *s)
                     text);
 }
 
+/* -- the page -- */
+
+/* Standard output can only be one thing. */
+static int check_page(const struct options *o, struct err *err)
+{
+    if (simulation_page_is_output(o) && options_flag(o, "json"))
+        return err_set(err, -EINVAL, "--json and --html - both want standard output");
+    return 0;
+}
+
+bool simulation_page_is_output(const struct options *o)
+{
+    const char *path = options_text(o, "html");
+    return path && strcmp(path, "-") == 0;
+}
+
+int simulation_write_page(const char *path, const struct page *page)
+{
+    bool standard = strcmp(path, "-") == 0;
+    _cleanup_fclose_ FILE *opened = standard ? NULL : fopen(path, "we");
+    FILE *f = standard ? stdout : opened;
+    if (!f)
+        return command_fail(COMMAND_FAILED, "%s: %s", path, strerror(errno));
+    if (page_write(page, f) < 0)
+        return command_fail(COMMAND_FAILED, "%s: cannot be written",
+                            standard ? "standard output" : path);
+    return COMMAND_OK;
+}
+
 /* -- all of it -- */
 
 static int read_all(const struct options *o, struct simulation *s, struct err *err)
 {
-    int rc = read_policy(o, s, err);
+    static const struct simulation_need needs[] = {
+        { "state", "recorded", ": it is where a record lies" },
+        { "denoise", "scale", "" },
+        { 0 },
+    };
+    int rc = simulation_need(o, needs, err);
+    if (rc == 0)
+        rc = check_page(o, err);
+    if (rc == 0)
+        rc = read_policy(o, s, err);
     if (rc == 0)
         rc = read_load(o, s, err);
     if (rc == 0)

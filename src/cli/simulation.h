@@ -9,27 +9,30 @@
 #include "sim/run.h"
 #include "sim/subset.h"
 
-#define SIMULATION_NOTES_MAX (SUBSET_NOTES_MAX + 4)
+#define SIMULATION_NOTES_MAX (SUBSET_NOTES_MAX + 8)
 
 struct config;
+struct page;
 
 /* What stands in the tables of all such commands. */
 #define SIMULATION_OPTIONS                                                                         \
     { "trace", 0, "FILE",                                                                          \
       "the load: CSV with a header, a Prometheus range query's JSON, or an access log; - is "      \
       "standard input" },                                                                          \
-        { "recorded", 0, "TIME", "the load: the last TIME (7d) from plimsoll's own store" },       \
+        { "recorded", 0, "TIME",                                                                   \
+          "the load: the last TIME (7d, at most 400d) from plimsoll's own store" },                \
         { "state", 0, "DIR", "the state directory that the store is in" },                         \
         { "config", 'f', "FILE",                                                                   \
           "the policy: a service of this configuration; else the default one" },                   \
-        { "service", 0, "NAME", "which service (default: the only one)" },                         \
+        { "service", 0, "NAME",                                                                    \
+          "which service of --config, or of the store (default: the only one)" },                  \
         { "boot", 0, "TIME", "from the start order to ready (default 60s)" },                      \
         { "seed", 0, "N", "of all that is random (default 1)" },                                   \
         { "scale", 0, "X", "the load times X" },                                                   \
         { "time-scale", 0, "X", "time runs X times as fast" },                                     \
         { "from", 0, "TIME", "begin this far into the load" },                                     \
         { "for", 0, "TIME", "and take so much of it" },                                            \
-        { "resample", 0, "STEP", "the load in steps of this length" },                             \
+        { "resample", 0, "STEP", "the load in whole steps of this length" },                       \
         { "denoise", 0, NULL,                                                                      \
           "with --scale: as if more people came, so that the noise does not grow with them" },     \
         { "capacity", 0, "RPS",                                                                    \
@@ -67,6 +70,18 @@ struct simulation {
     uint32_t note_count;
     char notes[SIMULATION_NOTES_MAX][320]; /* what whoever reads the result should know */
 };
+
+/* A list of options that do nothing alone; the last one has no name. `why` ends the sentence. */
+struct simulation_need {
+    const char *name, *other, *why;
+};
+/* 0, or -EINVAL with a text. */
+int simulation_need(const struct options *o, const struct simulation_need *needs, struct err *err);
+
+/* --html: "-" is standard output, which then has nothing else in it. */
+bool simulation_page_is_output(const struct options *o);
+/* 0, or an exit status after having said what is wrong. */
+int simulation_write_page(const char *path, const struct page *page);
 
 /* Said on standard error, and kept for the report. */
 void simulation_note(struct simulation *s, const char *format, ...) _printf_(2, 3);

@@ -89,10 +89,13 @@ const char *score_help_short(void)
     return "d = the least count that serves the load, s = the ready count, over a time of T:\n"
            "theta_U, theta_O = 100/T * sum of max(d - s, 0) / d * dt, of max(s - d, 0) / d * dt; "
            "tau_U, tau_O =\n"
-           "100/T * time with d > s, with s > d; upsilon = 100/T * time in which s and d change "
-           "differently;\n"
-           "acc_U, acc_O = 1/T * sum of max(d - s, 0) * dt, of max(s - d, 0) * dt; jitter = "
-           "(changes of s - of d) / T.\n"
+           "100/T * time with d > s, with s > d; upsilon = 100/(T - dt) * time, from the second "
+           "step on, in\n"
+           "which s and d change differently; acc_U, acc_O = 1/T * sum of max(d - s, 0) * dt, of\n"
+           "max(s - d, 0) * dt; jitter = (changes of s - of d) / T; UTIL = work done / work that "
+           "the "
+           "ready\n"
+           "instances could have done.\n"
            "Herbst et al., ACM TOMPECS 3(4), 2018; --legend says it at length.\n";
 }
 
@@ -102,6 +105,8 @@ const char *score_help(void)
            "hours       instance-hours: every second of an instance from its start order to its\n"
            "            stop, the boot included\n"
            "moves       changes of the desired count\n"
+           "UTIL        work that was done, of what the ready instances could have done, over the\n"
+           "            whole run\n"
            "d, s        demand (the least count that serves the load of a step of dt s) and "
            "supply\n"
            "            (the ready count), over T s in n steps\n"

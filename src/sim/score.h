@@ -11,13 +11,14 @@ struct score {
     double violations;                /* (waited + refused) / requests */
     double instance_hours;
     double cost, energy_kwh, co2_g;
-    uint64_t moves; /* changes of the desired count */
-    double mean_utilisation;
+    uint64_t moves;          /* changes of the desired count */
+    double mean_utilisation; /* work done / work that the ready ones could have done */
     double latency_p50_s, latency_p95_s, latency_p99_s; /* RUN_REQUEST */
     /* Elasticity, see score_help(): shares in percent. */
     double theta_u, theta_o; /* accuracy: missing, superfluous instances in relation to demand */
     double tau_u, tau_o;     /* time share: of missing, of superfluous instances */
-    double upsilon;          /* instability: share of steps in which s and d move apart */
+    double upsilon; /* instability: share of steps, from the second on, in which s and d change
+                       differently */
     double bungee_u, bungee_o,
         jitter; /* accuracy in instances; changes a minute more than demand */
 };

@@ -15,7 +15,8 @@
 #include "sys/mem.h"
 
 #define BUSY_MS 2000
-#define MINUTES_MAX ((size_t)400 * 24 * 60)
+#define DAYS_MAX 400
+#define MINUTES_MAX ((uint64_t)DAYS_MAX * 24 * 60)
 
 static const char query[] =
     "SELECT at, avg FROM points WHERE series=(SELECT id FROM series WHERE service=? AND metric=?"
@@ -165,8 +166,9 @@ int recorded_read(const char *state_dir, const char *service, int64_t from_wall_
     const int64_t step_us = RECORDED_STEP_S * US_PER_S;
     sqlite3 *db;
     if (from_wall_us < 0 || to_wall_us <= from_wall_us ||
-        (uint64_t)((to_wall_us - from_wall_us) / step_us) >= MINUTES_MAX)
-        return err_set(err, -EINVAL, "no time to read");
+        (uint64_t)((to_wall_us - from_wall_us) / step_us) > MINUTES_MAX)
+        return err_set(err, -EINVAL, "the time to read must be more than 0s and at most %dd",
+                       DAYS_MAX);
     int rc = open_database(state_dir, &db, err);
     if (rc < 0)
         return rc;

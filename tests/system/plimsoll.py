@@ -196,8 +196,9 @@ class Plimsoll:
         return self.api("GET", f"/v1/events?limit={limit}")[1]["events"]
 
     def cli(self, *args, check=True, timeout=30):
+        state = [] if "--state" in args else ["--state", str(self.state)]
         p = subprocess.run(
-            [str(PROGRAM), args[0], "--state", str(self.state), *args[1:]],
+            [str(PROGRAM), args[0], *state, *args[1:]],
             capture_output=True, text=True, timeout=timeout * SLOW, env=self.env,
         )
         assert not check or p.returncode == 0, (args, p.returncode, p.stdout, p.stderr)

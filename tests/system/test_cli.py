@@ -61,6 +61,10 @@ def test_the_nearest_name_is_suggested(wrong, hint):
     (["why", "shop", "--limit", "x"], "--limit"),
     (["why", "shop", "--limit"], "needs a value"),
     (["status", "--json=yes"], "takes no value"),
+    (["status", "--state", "x", "--state=y"], "--state is given twice"),
+    (["run", "-c", "a.yaml", "--config", "b.yaml"], "--config is given twice"),
+    (["run", "--listen", ":1", "--listen", ":2", "--env", "A=1", "--env", "B=2", "--json", "--json",
+      "--target", "concurrency=2", "--target", "cpu=60%"], "what shall run"),
     (["check"], "usage"),
     (["status", "--", "true"], "takes nothing behind"),
 ])

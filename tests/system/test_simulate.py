@@ -1,5 +1,6 @@
 """plimsoll simulate and score, as people call them."""
 
+import gzip
 import json
 import math
 import re
@@ -126,6 +127,75 @@ def test_a_load_is_cut_scaled_and_resampled(tmp_path):
     assert 100 < out["load"]["mean"] < 900
 
 
+def test_what_is_no_whole_step_is_left_out_and_said():
+    """Not one request that the load has not: 90 min are an hour in steps of an hour."""
+    out = simulate("--trace", "-", "--resample", "1h", stdin=flat(rps=10, minutes=90))
+    assert out["load"]["steps"] == 1
+    assert out["runs"][0]["score"]["requests"] == 36000
+    assert [note for note in out["notes"] if "the last 30m of the load" in note]
+    out = simulate("--trace", "-", "--resample", "45m", "--slots", "1",
+                   stdin=flat(rps=10, minutes=90))
+    assert out["runs"][0]["score"]["requests"] == 54000 and out["notes"] == []
+
+
+def test_rounding_to_steps_is_said():
+    out = simulate("--trace", "-", "--from", "30s", "--for", "90s", stdin=flat(rps=10))
+    assert out["load"]["steps"] == 2
+    assert [note for note in out["notes"] if "steps of 1m" in note and "from 0s to 2m" in note]
+    for to in ("2m", "1d"):
+        out = simulate("--trace", "-", "--from", "1m", "--for", to, "--slots", "1",
+                       stdin=flat(rps=10))
+        assert out["notes"] == []
+
+
+def test_a_header_without_a_load_is_said_once(tmp_path):
+    f = tmp_path / "graf.csv"
+    f.write_text('"Time","sum(rate(http_requests_total[5m]))"\n' + "".join(
+        f"2024-01-01 00:{n:02}:00,{n}\n" for n in range(50)))
+    p = cli("simulate", "--trace", f)
+    assert p.returncode == 2 and len(p.stderr.splitlines()) == 1
+    assert "graf.csv:1: no column is a rate (rps, rate, value, load) or a count" in p.stderr
+    assert "there are: Time, sum(rate(http_requests_total[5m]))" in p.stderr
+
+
+def test_a_compressed_load(tmp_path):
+    f = tmp_path / "load.csv.gz"
+    f.write_bytes(gzip.compress(waves().encode()))
+    p = cli("simulate", "--trace", f)
+    assert p.returncode == 2 and len(p.stderr.splitlines()) == 1
+    assert "compressed (gzip)" in p.stderr
+    assert "zcat FILE | plimsoll simulate --trace -" in p.stderr
+
+
+def test_a_histogram_whose_bounds_fall(tmp_path):
+    f = tmp_path / "times.csv"
+    f.write_text("below_s,share\n0.1,1\n0.05,1\n")
+    p = cli("simulate", "--trace", "-", "--fidelity", "request", "--service-time",
+            f"histogram:{f}", stdin=flat())
+    assert p.returncode == 2
+    assert f"{f}:3: below_s is 0.05, and must be more than 0.1" in p.stderr
+
+
+def test_a_page_on_standard_output():
+    p = cli("simulate", "--trace", "-", "--html", "-", stdin=flat())
+    assert p.returncode == 0, p.stderr
+    assert p.stdout.startswith("<!") and p.stdout.rstrip().endswith("</html>")
+    assert "POLICY" not in p.stdout
+
+
+def test_a_decision_says_its_move_once():
+    p = cli("simulate", "--trace", "-", "--decisions", "--against", "hpa", stdin=waves())
+    moves = [line for line in p.stdout.splitlines() if " -> " in line]
+    assert len(moves) > 5 and all(line.count(" -> ") == 1 for line in moves)
+
+
+@pytest.mark.parametrize("share", ["0.5", "50%", "50 %"])
+def test_shares_are_read_either_way(share):
+    one = simulate("--trace", "-", "--start-failures", share, stdin=waves())
+    assert one["runs"] == simulate("--trace", "-", "--start-failures", "0.5",
+                                   stdin=waves())["runs"]
+
+
 def test_a_configuration_of_ones_own(tmp_path):
     f = tmp_path / "shop.yaml"
     f.write_text("""\
@@ -249,7 +319,19 @@ def test_money_and_energy():
 @pytest.mark.parametrize("wrong, text", [
     ([], "give a load"),
     (["--trace", "/nowhere.csv"], "/nowhere.csv"),
-    (["--trace", WC98, "--recorded", "7d"], "give a load"),
+    (["--trace", WC98, "--recorded", "7d"], "not with both"),
+    (["--recorded", "0s", "--service", "shop"], "--recorded 0s: the time to read must be more than "
+                                                "0s and at most 400d"),
+    (["--recorded", "100000d", "--service", "shop"], "at most 400d"),
+    (["--trace", WC98, "--service", "shop"], "--config is missing"),
+    (["--trace", WC98, "--state", "/tmp"], "--state does nothing without --recorded"),
+    (["--trace", WC98, "--denoise"], "--denoise does nothing without --scale"),
+    (["--trace", WC98, "--points"], "--points does nothing without --json"),
+    (["--trace", WC98, "--trace", WC98], "--trace is given twice"),
+    (["--trace", WC98, "--against", "hpa", "--against", "knative"], "--against is given twice"),
+    (["--trace", WC98, "--html", "-", "--json"], "both want standard output"),
+    (["--trace", WC98, "--for", "30s"], "it lasts 14d, in steps of 1m"),
+    (["--trace", WC98, "--resample", "15d"], "--resample is 15d, longer than the whole load"),
     (["--recorded", "7d"], "needs --service"),
     (["--trace", WC98, "--against", "knativ"], 'did you mean "knative"?'),
     (["--trace", WC98, "--boot", "soon"], "--boot"),
@@ -304,6 +386,8 @@ def test_last_week_again(make):
     assert out["load"]["step_s"] == 60
     assert 150 < out["load"]["mean"] < 250
     assert out["runs"][0]["score"]["moves"] >= 2
+    out = simulate("--recorded", "2d", "--state", p.state, "--service", "shop")
+    assert "without --config the policy is the default one, not that of shop" in out["notes"]
 
 
 def test_score_compares_with_what_was_recorded(tmp_path):

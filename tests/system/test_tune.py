@@ -87,6 +87,77 @@ def test_what_is_printed_can_be_pasted(trace, tmp_path):
     assert run["instance_hours"] == pytest.approx(whole, rel=1e-9)
 
 
+AMPLE = """\
+services:
+  shop:
+    listen: [":8080"]
+    run: {command: [/bin/true]}
+    scale:
+      min: 1
+      max: 100
+      headroom: 100%
+      rules:
+        - target: {metric: concurrency, value: 12}
+"""
+
+
+def data_of(page):
+    begin = page.index('id="data">') + len('id="data">')
+    return json.loads(page[begin:page.index("</script>", begin)])
+
+
+@pytest.fixture(scope="module")
+def harsh(tmp_path_factory):
+    """A load with bursts in its last part alone: what is cheap on the first part misses them; only
+    the policy as given, with more headroom than the search ever tries, does not."""
+    folder = tmp_path_factory.mktemp("harsh")
+    rows = (f"{30 * n},{(400 + 150 * math.sin(n / 40)) * (2 if n > 599 and n % 60 == 0 else 1):.2f}"
+            for n in range(960))
+    (folder / "load.csv").write_text("t_seconds,rps\n" + "\n".join(rows) + "\n")
+    (folder / "plimsoll.yaml").write_text(AMPLE)
+    return folder / "load.csv", "--slo", "p99.5<500ms", "--boot", "30s", "-f", (
+        folder / "plimsoll.yaml")
+
+
+def test_what_keeps_the_goal_in_both_parts_is_printed_too(harsh, tmp_path):
+    result = json.loads(tune(*harsh, "--json"))
+    best, both = (result["candidates"][result[key]] for key in ("best", "keeps_both"))
+    assert not best["slo_test"] and both["slo_train"] and both["slo_test"]
+    assert both["as_given"] and both["family"] == "shop"
+    page = tmp_path / "tune.html"
+    text = tune(*harsh, "--html", page)
+    assert text.index("\nscale:\n" + best["scale"]) < text.index("\nscale:\n" + both["scale"])
+    row = f"{result['keeps_both'] + 1} as given: shop"
+    assert f"\n{row} " in text and f"keeps the SLO in both parts is {row}." in text
+    names = [run["name"] for run in data_of(page.read_text())["runs"]]
+    assert names == ["best", "keeps both, as given: shop"]
+
+
+def test_a_row_of_ones_choice(harsh):
+    rows = json.loads(tune(*harsh, "--json"))["candidates"]
+    for row, c in enumerate(rows, 1):
+        text = tune(*harsh, "--row", row)
+        assert f"\nRow {row}" in text and text.count("\nscale:\n") == 1
+        assert text.endswith("\nscale:\n" + c["scale"])
+    p = cli("tune", "--budget-runs", 30, "--trace", *harsh, "--row", len(rows) + 1)
+    assert p.returncode == 2 and f"but 1 to {len(rows)}" in p.stderr
+
+
+def test_none_that_keeps_the_goal_in_both_parts(harsh):
+    result = json.loads(tune(harsh[0], "--slo", "p99<250ms", "--json"))
+    assert result["keeps_both"] is None and result["best"] is not None
+    text = tune(harsh[0], "--slo", "p99<250ms")
+    assert "No row keeps the SLO in both parts." in text and text.count("\nscale:\n") == 1
+    for name in ("default policy", "Knative's windows"):
+        assert f"as given: {name} " in text
+
+
+def test_a_page_on_standard_output(trace):
+    page = tune(trace, "--slo", "p99<250ms", "--html", "-")
+    assert page.startswith("<!DOCTYPE") and page.rstrip().endswith("</html>")
+    assert "best" in [run["name"] for run in data_of(page)["runs"]]
+
+
 def test_a_service_of_a_configuration(trace, tmp_path):
     config = tmp_path / "plimsoll.yaml"
     config.write_text(CONFIG)
@@ -101,9 +172,7 @@ def test_a_service_of_a_configuration(trace, tmp_path):
 def test_page(trace, tmp_path):
     page = tmp_path / "tune.html"
     tune(trace, "--slo", "p99<250ms", "--html", page)
-    text = page.read_text()
-    begin = text.index('id="data">') + len('id="data">')
-    data = json.loads(text[begin:text.index("</script>", begin)])
+    data = data_of(page.read_text())
     assert "best" in [run["name"] for run in data["runs"]]
     assert len(data["dots"]) > 10 and any(dot["front"] for dot in data["dots"])
 
@@ -116,6 +185,10 @@ def test_page(trace, tmp_path):
     (["--slo", "p99<1s", "--train", "200%"], "--train"),
     (["--slo", "p99<1s", "--budget-runs", 0], "--budget-runs"),
     (["--slo", "p99<1s", "--slo-wait", "1s"], "--slo-wait"),
+    (["--slo", "p99<1s", "--row", "0"], "--row"),
+    (["--slo", "p99<1s", "--row", "1", "--json"], "--json has it for all"),
+    (["--slo", "p99<1s", "--html", "-", "--json"], "both want standard output"),
+    (["--slo", "p99<1s", "--service", "shop"], "--config is missing"),
 ])
 def test_what_cannot_be(trace, more, said):
     p = cli("tune", "--trace", trace, *more)

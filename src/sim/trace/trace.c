@@ -134,15 +134,17 @@ int trace_resample(const struct trace *t, int64_t step_us, struct trace *ret)
     if (step_us <= 0)
         return -EINVAL;
     int64_t length_us = trace_length_us(t);
-    int64_t count = length_us / step_us + (length_us % step_us != 0);
+    int64_t count = length_us / step_us;
+    if (count == 0)
+        return -ERANGE;
     if (count > (int64_t)TRACE_COUNT_MAX)
         return -E2BIG;
     int rc = copy_empty(t, (size_t)count, ret);
     if (rc < 0)
         return rc;
     for (int64_t n = 0; n < count; n++) {
-        int64_t until_us = MIN((n + 1) * step_us, length_us);
-        ret->rates[n] = requests_us(t, n * step_us, until_us) / (double)(until_us - n * step_us);
+        double requests = requests_us(t, n * step_us, (n + 1) * step_us);
+        ret->rates[n] = requests / (double)step_us;
     }
     ret->step_us = step_us;
     return 0;

@@ -79,9 +79,11 @@ static inline double trace_cursor_at(struct trace_cursor *c, int64_t at_us)
         trace_cursor_move(c, at_us);
     return c->rate + c->slope * (double)(at_us - c->from_us);
 }
-/* A part of it, [from, to) in us from its begin; a copy. */
+/* A part of it, [from, to) in us from its begin, each rounded down to a whole step; a copy. */
 int trace_slice(const struct trace *t, int64_t from_us, int64_t to_us, struct trace *ret);
-/* Same load in other steps: sums are kept. */
+/* Same load in other steps: sums are kept. What is left at the end is less than a step and left
+ * out: as a whole step it would be load that nobody asked for. 0; -ERANGE: not one step is whole;
+ * -EINVAL; -E2BIG; -ENOMEM. */
 int trace_resample(const struct trace *t, int64_t step_us, struct trace *ret);
 void trace_scale(struct trace *t, double factor);
 /* Time runs `factor` times as fast. */

@@ -7,11 +7,13 @@
 #include "base/us.h"
 #include "base/util.h"
 #include "sim/trace/trace_int.h"
+#include "sim/utf8.h"
 
 #define EPOCH_S_LEAST 1e8    /* times from here on count from 1970 */
 #define GAP_STEPS_MAX 100000 /* that may be missing in a row */
 #define GAP_US_MAX (31 * US_PER_DAY)
 #define STEP_US_MAX (366 * US_PER_DAY)
+#define NAMES_BYTES 256 /* of a header's columns, as far as a message shows them */
 
 static const char *const time_names[] = { "t_seconds", "t",  "seconds",  "time",
                                           "timestamp", "ts", "datetime", "date" };
@@ -94,6 +96,29 @@ static bool csv_begins(struct trace_reader *r, struct slice line)
         }
     }
     return time_found && rate_found;
+}
+
+/* A header with a time, and nothing that is known for a load: which of its columns is one would be
+ * a guess, and each of its rows would be as strange as it. */
+static int csv_lacks(struct trace_reader *r, struct slice line, struct err *err)
+{
+    struct slice words[TRACE_COLUMNS_MAX];
+    char names[NAMES_BYTES];
+    struct str s;
+    bool time_found = false;
+    size_t count = MIN(split(line, find_separator(line), words), TRACE_COLUMNS_MAX);
+    str_init(&s, names, sizeof(names));
+    for (size_t n = 0; n < count; n++) {
+        time_found |= is_one_of(words[n], time_names, ARRAY_LEN(time_names));
+        str_put(&s, n > 0 ? ", " : "");
+        utf8_put(&s, words[n]);
+    }
+    if (!time_found || count < 2)
+        return 0;
+    return err_set(err, -EINVAL,
+                   "%s:%llu: no column is a rate (rps, rate, value, load) or a count (requests, "
+                   "count, hits, invocations); there are: %s",
+                   r->name, (unsigned long long)r->line_number, names);
 }
 
 /* -- rows -- */
@@ -233,9 +258,9 @@ static int csv_line(struct trace_reader *r, struct slice line, struct err *err)
     r->csv.bad_seen = r->losses.bad_rows;
     if (rc == -EDOM)
         return err_set(err, -EINVAL, "%s: none of the first rows is later than the one before",
-                       r->trace.name);
+                       r->name);
     if (rc == -E2BIG)
-        return err_set(err, rc, "%s:%llu: more than %zu steps", r->trace.name,
+        return err_set(err, rc, "%s:%llu: more than %zu steps", r->name,
                        (unsigned long long)r->line_number, TRACE_COUNT_MAX);
     return rc;
 }
@@ -247,7 +272,7 @@ static int csv_end(struct trace_reader *r, struct err *err)
     if (r->csv.first_count > 0 && t->step_us == 0)
         rc = place_first(r);
     if (rc == -EDOM)
-        return err_set(err, -EINVAL, "%s: %s", t->name,
+        return err_set(err, -EINVAL, "%s: %s", r->name,
                        r->csv.first_count == 1 ? "one row is too few to know the step"
                                                : "no row is later than the one before");
     for (size_t n = 0; rc == 0 && r->csv.counts && n < t->count; n++)
@@ -255,4 +280,9 @@ static int csv_end(struct trace_reader *r, struct err *err)
     return rc;
 }
 
-const struct trace_form trace_form_csv = { .begins = csv_begins, .line = csv_line, .end = csv_end };
+const struct trace_form trace_form_csv = {
+    .begins = csv_begins,
+    .lacks = csv_lacks,
+    .line = csv_line,
+    .end = csv_end,
+};

@@ -13,6 +13,9 @@ struct trace_form {
     bool (*begins)(struct trace_reader *r, struct slice line);
     /* A line; one that is longer than TRACE_LINE_MAX comes cut. 0 or -Exxx. */
     int (*line)(struct trace_reader *r, struct slice line, struct err *err);
+    /* Why a line that is no such begin cannot be fed on: the text meant this form, and lacks
+     * something. 0 or -EINVAL. NULL = it never does. */
+    int (*lacks)(struct trace_reader *r, struct slice line, struct err *err);
     /* Makes r->trace of what was read: step, count, start. */
     int (*end)(struct trace_reader *r, struct err *err);
 };
@@ -33,6 +36,7 @@ struct trace_row {
 struct trace_reader {
     const struct trace_form *form; /* NULL = not known yet */
     bool begun;                    /* something but blanks came */
+    char *name;                    /* as messages have it: whole, where the trace's may be cut */
     struct trace trace;
     size_t cap; /* of trace.rates */
     uint64_t line_number;

@@ -155,7 +155,7 @@ static int log_line(struct trace_reader *r, struct slice line, struct err *err)
         drop_ahead(r);
     int rc = jumps ? hold_ahead(r, at_s) : count_at(r, at_s);
     if (rc == -E2BIG)
-        return err_set(err, rc, "%s:%llu: more than %zu seconds", r->trace.name,
+        return err_set(err, rc, "%s:%llu: more than %zu seconds", r->name,
                        (unsigned long long)r->line_number, TRACE_COUNT_MAX);
     return rc;
 }
@@ -168,9 +168,8 @@ static int log_end(struct trace_reader *r, struct err *err)
     drop_ahead(r);
     r->trace.step_us = US_PER_S;
     r->trace.start_wall_us = r->log.first_s * US_PER_S;
-    return rc == -E2BIG
-               ? err_set(err, rc, "%s: more than %zu seconds", r->trace.name, TRACE_COUNT_MAX)
-               : rc;
+    return rc == -E2BIG ? err_set(err, rc, "%s: more than %zu seconds", r->name, TRACE_COUNT_MAX)
+                        : rc;
 }
 
 const struct trace_form trace_form_log = {

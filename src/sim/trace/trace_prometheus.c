@@ -137,9 +137,9 @@ static int read_matrix(struct trace_reader *r, const json_t *result, struct err 
     for (size_t n = 0; n < json_array_size(result); n++)
         measure(json_object_get(json_array_get(result, n), "values"), &all);
     if (all.step_ms == 0)
-        return err_set(err, -EINVAL, "%s: no series with two values", r->trace.name);
+        return err_set(err, -EINVAL, "%s: no series with two values", r->name);
     if ((all.last_ms - all.first_ms) / all.step_ms + 2 > (int64_t)TRACE_COUNT_MAX)
-        return err_set(err, -E2BIG, "%s: more than %zu steps", r->trace.name, TRACE_COUNT_MAX);
+        return err_set(err, -E2BIG, "%s: more than %zu steps", r->name, TRACE_COUNT_MAX);
     int rc = 0;
     for (size_t n = 0; rc == 0 && n < json_array_size(result); n++)
         rc = add_series(r, &all, n + 1, json_object_get(json_array_get(result, n), "values"));
@@ -160,14 +160,14 @@ static int read_answer(struct trace_reader *r, const json_t *root, struct err *e
     const json_t *result = json_object_get(data ? data : root, "result");
     const char *type = json_string_value(json_object_get(data ? data : root, "resultType"));
     if (error)
-        return err_set(err, -EINVAL, "%s: Prometheus answered: %s", r->trace.name, error);
+        return err_set(err, -EINVAL, "%s: Prometheus answered: %s", r->name, error);
     if (type && strcmp(type, "matrix") != 0)
         return err_set(err, -EINVAL,
                        "%s: a %s, as an instant query has: ask for a range (/api/v1/query_range)",
-                       r->trace.name, type);
+                       r->name, type);
     if (!json_is_array(result))
         return err_set(err, -EINVAL, "%s: no data.result in it, as a Prometheus range query has",
-                       r->trace.name);
+                       r->name);
     return read_matrix(r, result, err);
 }
 
@@ -176,8 +176,7 @@ static int prometheus_end(struct trace_reader *r, struct err *err)
     json_error_t error;
     json_t *root = json_loadb(r->text, r->text_bytes, 0, &error);
     if (!root)
-        return err_set(err, -EINVAL, "%s:%d:%d: %s", r->trace.name, error.line, error.column,
-                       error.text);
+        return err_set(err, -EINVAL, "%s:%d:%d: %s", r->name, error.line, error.column, error.text);
     int rc = read_answer(r, root, err);
     json_decref(root);
     return rc;

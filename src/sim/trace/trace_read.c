@@ -17,8 +17,12 @@
 struct trace_reader *trace_reader_new(const char *name)
 {
     struct trace_reader *r = calloc(1, sizeof(*r));
-    if (!r)
+    char *whole = r ? strdup(name) : NULL;
+    if (!whole) {
+        free(r);
         return NULL;
+    }
+    r->name = whole;
     struct str s;
     str_init(&s, r->trace.name, sizeof(r->trace.name));
     utf8_put(&s, slice_of(name));
@@ -30,6 +34,7 @@ void trace_reader_free(struct trace_reader *r)
     if (!r)
         return;
     free(r->text);
+    free(r->name);
     trace_done(&r->trace);
     free(r);
 }
@@ -135,7 +140,28 @@ static int refuse(struct trace_reader *r, struct err *err)
                    "%s: no header with a time (t_seconds, time, timestamp, ...) and a rate (rps, "
                    "rate, value, load) or count (requests, count, hits); nor is it a Prometheus "
                    "answer or an access log",
-                   r->trace.name);
+                   r->name);
+}
+
+/* Compressed files begin so; no text does. */
+static int refuse_compressed(struct trace_reader *r, struct slice line, struct err *err)
+{
+    static const struct {
+        const char *begin, *how, *unpack;
+    } kinds[] = {
+        { "\x1f\x8b", "gzip", "zcat" },
+        { "\x28\xb5\x2f\xfd", "zstd", "zstdcat" },
+        { "\xfd\x37zXZ", "xz", "xzcat" },
+    };
+    for (size_t n = 0; n < ARRAY_LEN(kinds); n++) {
+        size_t length = strlen(kinds[n].begin);
+        if (line.n >= length && memcmp(line.p, kinds[n].begin, length) == 0)
+            return err_set(err, -EINVAL,
+                           "%s: compressed (%s); unpack it on the way: %s FILE | plimsoll simulate "
+                           "--trace -",
+                           r->name, kinds[n].how, kinds[n].unpack);
+    }
+    return 0;
 }
 
 /* The first lines may be damaged: logs are cut anywhere, and tables have titles. */
@@ -148,6 +174,11 @@ static int find_form(struct trace_reader *r, struct slice line, struct err *err)
     }
     if (r->form)
         return 0;
+    int rc = r->strange_lines == 0 ? refuse_compressed(r, line, err) : 0;
+    for (size_t n = 0; n < ARRAY_LEN(forms) && rc == 0; n++)
+        rc = forms[n]->lacks && !r->line_cut ? forms[n]->lacks(r, line, err) : 0;
+    if (rc < 0)
+        return rc;
     trace_reader_say_bad(
         r, r->line_number,
         "no header, and no [day/month/year:hour:minute:second zone] of 1970 to 9999");
@@ -207,8 +238,7 @@ static int feed_lines(struct trace_reader *r, const char *bytes, size_t count, s
 static int feed_text(struct trace_reader *r, const char *bytes, size_t count, struct err *err)
 {
     if (count > TRACE_TEXT_MAX - r->text_bytes)
-        return err_set(err, -E2BIG, "%s: more than %zu MiB of JSON", r->trace.name,
-                       TRACE_TEXT_MAX >> 20);
+        return err_set(err, -E2BIG, "%s: more than %zu MiB of JSON", r->name, TRACE_TEXT_MAX >> 20);
     if (r->text_bytes + count > r->text_cap) {
         size_t cap = MAX(2 * r->text_cap, r->text_bytes + count);
         char *more = realloc(r->text, cap);
@@ -243,13 +273,13 @@ int trace_reader_end(struct trace_reader *r, struct trace *ret, struct err *err)
     int rc = r->line_bytes > 0 ? end_line(r, err) : 0;
     if (rc == 0 && !r->form)
         rc = r->strange_lines > 0 ? refuse(r, err)
-                                  : err_set(err, -EINVAL, "%s: nothing in it", t->name);
+                                  : err_set(err, -EINVAL, "%s: nothing in it", r->name);
     if (rc == 0)
         rc = r->form->end(r, err);
     if (rc == 0 && t->count == 0)
-        rc = err_set(err, -EINVAL, "%s: no row in it that can be used", t->name);
+        rc = err_set(err, -EINVAL, "%s: no row in it that can be used", r->name);
     if (rc == 0 && trace_length_us(t) > TRACE_LENGTH_US_MAX)
-        rc = err_set(err, -E2BIG, "%s: longer than %d years", t->name, TRACE_YEARS_MAX);
+        rc = err_set(err, -E2BIG, "%s: longer than %d years", r->name, TRACE_YEARS_MAX);
     if (rc < 0)
         return rc;
     trace_fill_gaps(t);

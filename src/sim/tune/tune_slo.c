@@ -31,8 +31,9 @@ static int parse(struct slice s, struct tune_slo *ret)
     double percentile;
     size_t n = 0;
     ret->wait = take(&s, "wait");
-    if (!ret->wait)
-        (void)take(&s, "latency");
+    bool named = ret->wait || take(&s, "latency");
+    if (named) /* "wait-p95", as `capacity` writes it */
+        (void)take(&s, "-");
     if (!take(&s, "p"))
         return -EINVAL;
     while (n < s.n && (s.p[n] == '.' || (s.p[n] >= '0' && s.p[n] <= '9')))
@@ -56,7 +57,7 @@ int tune_slo_parse(const char *text, struct tune_slo *ret, struct err *err)
     struct tune_slo slo;
     if (parse(slice_trim(slice_of(text)), &slo) < 0)
         return err_set(err, -EINVAL,
-                       "\"%.60s\" is not a goal; write for example p99<250ms, or wait p95<100ms",
+                       "\"%.60s\" is not a goal; write for example p99<250ms, or wait-p95<100ms",
                        text);
     *ret = slo;
     return 0;

@@ -1,4 +1,4 @@
-/* A goal as people write it: "p99<250ms", "p99.9 below 1s", "wait p95<100ms". */
+/* A goal as people write it: "p99<250ms", "p99.9 below 1s", "wait-p95<100ms". */
 #pragma once
 
 #include <stdbool.h>

@@ -79,6 +79,9 @@ static void test_help_defines_all(void **state)
                                          "upsilon",    "acc_U",   "jitter",  "speedup", "Herbst" };
     for (size_t n = 0; n < ARRAY_LEN(words); n++)
         assert_non_null(strstr(score_help(), words[n]));
+    assert_non_null(strstr(score_help(), "UTIL"));
+    assert_non_null(strstr(score_help_short(), "UTIL"));
+    assert_non_null(strstr(score_help_short(), "upsilon = 100/(T - dt)"));
 }
 
 int main(void)

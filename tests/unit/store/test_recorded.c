@@ -107,10 +107,9 @@ static void test_nothing_there(void **state)
         int64_t from_s, to_s;
         int rc;
     } rows[] = {
-        { "blog", -3600, 3600, -ENOENT },
-        { "shop", 3600, 7200, -ENOENT },
-        { "shop", 0, 0, -EINVAL },
-        { "shop", 3600, 0, -EINVAL },
+        { "blog", -3600, 3600, -ENOENT },    { "shop", 3600, 7200, -ENOENT },
+        { "shop", 0, 0, -EINVAL },           { "shop", 3600, 0, -EINVAL },
+        { "shop", 60 - 400 * 86400, 60, 0 }, { "shop", -400 * 86400, 60, -EINVAL },
     };
     struct err err = { 0 };
     assert_int_equal(recorded_read(scratch_dir, "shop", 0, 1, &r, &err), -ENOENT);
@@ -122,7 +121,11 @@ static void test_nothing_there(void **state)
                                        (WALL_S + rows[i].from_s) * US_PER_S,
                                        (WALL_S + rows[i].to_s) * US_PER_S, &r, &err),
                          rows[i].rc);
-        assert_true(err.text[0] != '\0');
+        if (rows[i].rc == -EINVAL)
+            assert_non_null(strstr(err.text, "more than 0s and at most 400d"));
+        assert_true((err.text[0] != '\0') == (rows[i].rc < 0));
+        if (rows[i].rc == 0)
+            recorded_done(&r);
     }
     scratch_write(scratch_path("plimsoll.db"), "this is no database, but a text of some length");
     assert_int_equal(recorded_read(scratch_dir, "shop", 0, US_PER_DAY, &r, &err), -EIO);
