@@ -43,7 +43,7 @@ static int load_beside(void *ctx, struct arena *arena, const char *of, const cha
     const char *slash = path[0] == '/' ? NULL : strrchr(of, '/');
     fmt(full, sizeof(full), "%.*s%s", slash ? (int)(slash + 1 - of) : 0, of, path);
     const char *name = arena_strdup(arena, full);
-    if (!name || errors_cap == 0)
+    if (!name)
         return -ENOMEM;
     return controller_load_config(arena, name, ret, errors, errors_cap, ret_error_count);
 }
@@ -213,10 +213,21 @@ static int close_sinks(struct session *s)
     return rc;
 }
 
+/* The second would be empty. */
+static int check_words(const struct options *o)
+{
+    size_t inputs = 0;
+    for (size_t i = 0; i < o->word_count; i++)
+        inputs += strcmp(o->words[i], "-") == 0;
+    return inputs <= 1 ? 0 : command_fail(COMMAND_USAGE, "standard input can be read only once");
+}
+
 static int run(const struct options *o)
 {
     struct session s = { 0 };
-    int rc = open_sinks(&s, o);
+    int rc = check_words(o);
+    if (rc == 0)
+        rc = open_sinks(&s, o);
     if (rc != 0)
         return rc;
     for (size_t i = 0; i < s.sink_count; i++)

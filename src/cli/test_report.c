@@ -31,20 +31,57 @@ static void put_decision(FILE *out, const char *indent, const struct decision *d
                 d->steps[i].from, d->steps[i].to, d->steps[i].text);
 }
 
-void test_report_failure(FILE *out, const char *indent, const char *path,
-                         const struct policytest_result *r)
+/* Of several services each says whose move it was. */
+static void put_trail(FILE *out, const char *indent, const struct policytest *t,
+                      const struct policytest_result *r)
+{
+    char at[48];
+    bool several = t->kind == POLICYTEST_DECIDE && t->config->service_count > 1;
+    for (uint32_t i = 0; i < r->trail_count; i++) {
+        num_format_duration(at, sizeof(at), r->trail[i].at_us);
+        fprintf(out, "%s%s %s%s%s: %s\n", indent, i == 0 ? "moves:" : "      ", at,
+                several ? " " : "", several ? r->trail[i].service : "", r->trail[i].summary);
+    }
+}
+
+/* What a test says may be of several lines, and hold what would command a terminal. */
+static void put_line(FILE *out, const char *text)
+{
+    for (; *text; text++)
+        fputc((unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text, out);
+    fputc('\n', out);
+}
+
+static void put_place(FILE *out, const char *path, const struct policytest *t,
+                      const struct policytest_result *r)
 {
     char at[48];
     num_format_duration(at, sizeof(at), r->at_us);
-    fprintf(out, "%sat %s, %s:%u:%u\n", indent, at, path, r->line, r->column);
-    fprintf(out, "%s- expected %s\n%s+ got      %s\n", indent, r->expected, indent, r->got);
+    if (t->kind == POLICYTEST_DECIDE)
+        fprintf(out, "at %s, ", at);
+    fprintf(out, "%s:%u:%u\n", path, r->line, r->column);
+}
+
+static void put_difference(FILE *out, const char *indent, const struct policytest_result *r)
+{
+    fprintf(out, "%s- expected ", indent);
+    put_line(out, r->expected);
+    fprintf(out, "%s+ got      ", indent);
+    put_line(out, r->got);
+}
+
+void test_report_failure(FILE *out, const char *indent, const char *path,
+                         const struct policytest *t, const struct policytest_result *r)
+{
+    fputs(indent, out);
+    put_place(out, path, t, r);
+    if (r->mistake[0] != '\0')
+        fprintf(out, "%s%s\n", indent, r->mistake);
+    else
+        put_difference(out, indent, r);
     if (r->decided)
         put_decision(out, indent, &r->decision);
-    for (uint32_t i = 0; i < r->trail_count; i++) {
-        num_format_duration(at, sizeof(at), r->trail[i].at_us);
-        fprintf(out, "%s%s %s: %d -> %d  %s\n", indent, i == 0 ? "moves:" : "      ", at,
-                r->trail[i].before, r->trail[i].desired, r->trail[i].summary);
-    }
+    put_trail(out, indent, t, r);
 }
 
 /* ---- for people ---- */
@@ -62,9 +99,10 @@ static void print_body(FILE *out, bool first, const char *path, const struct tes
 static void people_test(FILE *out, uint32_t number, const char *path, const struct policytest *t,
                         const struct policytest_result *r)
 {
-    fprintf(out, "  %s  %s\n", r->passed ? "ok  " : "FAIL", t->name);
+    fprintf(out, "  %s  ", r->passed ? "ok  " : "FAIL");
+    put_line(out, t->name);
     if (!r->passed)
-        test_report_failure(out, "        ", path, r);
+        test_report_failure(out, "        ", path, t, r);
 }
 
 static const char *plural(size_t count)
@@ -103,7 +141,7 @@ static void put_tap_name(FILE *out, const char *name)
     for (; *name; name++) {
         if (*name == '#' || *name == '\\')
             fputc('\\', out);
-        fputc(*name == '\n' ? ' ' : *name, out);
+        fputc((unsigned char)*name < ' ' ? ' ' : *name, out);
     }
 }
 
@@ -114,7 +152,7 @@ static void tap_test(FILE *out, uint32_t number, const char *path, const struct 
     put_tap_name(out, t->name);
     fputc('\n', out);
     if (!r->passed)
-        test_report_failure(out, "# ", path, r);
+        test_report_failure(out, "# ", path, t, r);
 }
 
 static void tap_file(FILE *out, bool first, const char *path, const struct test_totals *of_file,

@@ -32,7 +32,7 @@ struct test_report {
 extern const struct test_report test_report_people, test_report_tap, test_report_junit,
     test_report_json;
 
-/* Expected against got, the moves until then and what `why` would show, each line behind `indent`.
- */
+/* Expected against got, or the test's mistake, the moves until then and what `why` would show, each
+ * line behind `indent`. */
 void test_report_failure(FILE *out, const char *indent, const char *path,
-                         const struct policytest_result *r);
+                         const struct policytest *t, const struct policytest_result *r);

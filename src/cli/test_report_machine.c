@@ -36,6 +36,12 @@ static json_t *text_of(const char *text)
 
 /* ---- JUnit ---- */
 
+/* U+FFFE and U+FFFF: UTF-8 has them, XML has not. */
+static bool is_no_character(const char *text)
+{
+    return strncmp(text, "\xef\xbf\xbe", 3) == 0 || strncmp(text, "\xef\xbf\xbf", 3) == 0;
+}
+
 static void put_xml(FILE *out, const char *text)
 {
     bool utf8 = is_utf8(text);
@@ -50,7 +56,10 @@ static void put_xml(FILE *out, const char *text)
         for (size_t i = 0; i < ARRAY_LEN(entities); i++)
             if (*text == entities[i].c)
                 entity = entities[i].entity;
-        if (entity)
+        if (utf8 && is_no_character(text)) {
+            fputc('?', out);
+            text += 2;
+        } else if (entity)
             fputs(entity, out);
         else if ((unsigned char)*text >= ' ') /* XML 1.0 has no other control characters */
             fputc(utf8 ? *text : as_ascii(*text), out);
@@ -63,14 +72,15 @@ static void junit_begin(FILE *out)
 }
 
 /* The failure as people read it, as one text. */
-static char *failure_text(const char *path, const struct policytest_result *r)
+static char *failure_text(const char *path, const struct policytest *t,
+                          const struct policytest_result *r)
 {
     char *text = NULL;
     size_t bytes = 0;
     FILE *f = open_memstream(&text, &bytes);
     if (!f)
         return NULL;
-    test_report_failure(f, "", path, r);
+    test_report_failure(f, "", path, t, r);
     fclose(f);
     return text;
 }
@@ -86,12 +96,16 @@ static void junit_test(FILE *out, uint32_t number, const char *path, const struc
         fprintf(out, "\"/>\n");
         return;
     }
-    fprintf(out, "\">\n      <failure message=\"expected ");
-    put_xml(out, r->expected);
-    fprintf(out, ", got ");
-    put_xml(out, r->got);
+    fprintf(out, "\">\n      <failure message=\"");
+    put_xml(out, r->mistake);
+    if (r->mistake[0] == '\0') {
+        fprintf(out, "expected ");
+        put_xml(out, r->expected);
+        fprintf(out, ", got ");
+        put_xml(out, r->got);
+    }
     fprintf(out, "\">");
-    _cleanup_free_ char *text = failure_text(path, r);
+    _cleanup_free_ char *text = failure_text(path, t, r);
     put_xml(out, text ? text : "");
     fprintf(out, "</failure>\n    </testcase>\n");
 }
@@ -173,6 +187,16 @@ static json_t *decision_of(const struct decision *d)
                      "desired", d->desired, "opinions", opinions, "steps", steps);
 }
 
+static void set_failure(json_t *test, const struct policytest_result *r)
+{
+    if (r->mistake[0] != '\0') {
+        json_object_set_new(test, "mistake", text_of(r->mistake));
+        return;
+    }
+    json_object_set_new(test, "expected", text_of(r->expected));
+    json_object_set_new(test, "got", text_of(r->got));
+}
+
 static void json_test(FILE *out, uint32_t number, const char *path, const struct policytest *t,
                       const struct policytest_result *r)
 {
@@ -182,8 +206,7 @@ static void json_test(FILE *out, uint32_t number, const char *path, const struct
     if (!r->passed) {
         json_object_set_new(test, "at_s", json_real((double)r->at_us / (double)US_PER_S));
         json_object_set_new(test, "expect_line", json_integer(r->line));
-        json_object_set_new(test, "expected", text_of(r->expected));
-        json_object_set_new(test, "got", text_of(r->got));
+        set_failure(test, r);
         if (r->decided)
             json_object_set_new(test, "decision", decision_of(&r->decision));
     }

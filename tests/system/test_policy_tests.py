@@ -131,6 +131,75 @@ def test_example_of_the_guide(tmp_path):
     assert p.returncode == 0, p.stdout + p.stderr
 
 
+def guide():
+    """The example of the guide, and what the guide says is printed when it fails."""
+    text = (ROOT / "docs" / "testing-policies.md").read_text()
+    section = text.split("## What is said when one fails")[1].split("\n## ")[0]
+    return re.search(r"```yaml\n(.*?)```", text, re.S)[1], \
+        re.findall(r"```\n(.*?)```", section, re.S)
+
+
+@pytest.mark.parametrize("number, line, before, after", [
+    (0, 19, "desired: 6", "desired: 7"),
+    (1, 20, "at: 40s", "at: 40s\n        exits: 9"),
+])
+def test_what_the_guide_shows_is_what_is_printed(number, line, before, after, tmp_path):
+    text, shown = guide()
+    lines = text.splitlines(keepends=True)
+    assert before in lines[line - 1] and len(shown) == 2
+    lines[line - 1] = lines[line - 1].replace(before, after)
+    (tmp_path / "shop.test.yaml").write_text("".join(lines))
+    p = subprocess.run([PROGRAM, "test", "shop.test.yaml"], capture_output=True, text=True,
+                       cwd=tmp_path, timeout=60 * SLOW)
+    assert p.returncode == 1
+    assert p.stdout.startswith(f"shop.test.yaml\n{shown[number]}  ok  "), p.stdout
+
+
+def test_each_move_is_told_once():
+    moves = [line for line in run("-", stdin=GOOD + WRONG).stdout.splitlines() if "1m: 1" in line]
+    assert moves == ["        moves: 1m: 1 -> 4: scale out to 4 for target concurrency 10"]
+
+
+BUDGETED = """\
+services:
+  web: {listen: ":80", scale: {min: 1, max: 9, rules: [target: {metric: concurrency, value: 10}]}}
+  db: {listen: ":81", scale: {min: 1, max: 9, rules: [target: {metric: rps, value: 10}]}}
+tests:
+  - name: both
+    start: {instances: 1, services: {db: 2}}
+    timeline:
+      - {at: 0s, metrics: {concurrency: 35}}
+      - {at: 0s, service: db, metrics: {rps: 45}}
+      - {at: 1s, service: db, exits: 9, expect: 5}
+"""
+
+
+def test_of_several_services_each_is_named():
+    p = run("-", stdin=BUDGETED)
+    assert "there is no instance 9 of db at this moment (there are 1 to 5)" in p.stdout, p.stdout
+    assert "moves: 0s web: 1 -> 4: " in p.stdout and "       0s db: 2 -> 5: " in p.stdout
+
+
+ABSENT = """\
+  - name: gone
+    timeline:
+      - {at: 1m, exits: 99, expect: 1}
+"""
+
+
+def test_an_instance_that_is_not_there_fails_the_test():
+    said = "there is no instance 99 at this moment (there is 1)"
+    p = run("--tap", "-", stdin=GOOD + ABSENT)
+    assert p.returncode == 1 and results(p.stdout) == {"grows": True, "gone": False}
+    assert f"# at 1m, -:13:25\n# {said}\n" in p.stdout
+    _, bad = json.loads(run("--json", "-", stdin=GOOD + ABSENT).stdout)["tests"]
+    assert (bad["mistake"], bad["expect_line"], bad["at_s"]) == (said, 13, 60.0)
+    assert "expected" not in bad and "got" not in bad
+    p = run("--junit", "-", "-", stdin=GOOD + ABSENT)
+    failure = xml.etree.ElementTree.fromstring(p.stdout.encode()).find(".//failure")
+    assert failure.get("message") == said and f"-:13:25\n{said}\n" in failure.text
+
+
 def test_people(tmp_path):
     p = run("-", stdin=GOOD)
     assert (p.returncode, p.stderr) == (0, "")
@@ -179,6 +248,53 @@ def test_json():
     assert good["passed"] and not bad["passed"]
     assert (bad["at_s"], bad["expected"], bad["got"]) == (60.0, "desired 5", "desired 4")
     assert bad["decision"]["opinions"][0]["out"] == 4
+
+
+ODD = r"""
+  - name: "one # TODO\nnot ok 7 - x \e[2J"
+    timeline: [{at: 0s, expect: 1}]
+  - name: "two \t <&> ]]> ü \ufffe"
+    timeline: [{at: 0s, expect: {reason: "x\nnot ok 9 <&>\x01"}}]
+  - name: three
+    scale: {max: 9, rules: [target: {metric: rps, value: 0}]}
+    refused: "x\nok 10"
+"""
+
+
+def test_odd_texts_break_no_output():
+    people = run("-", stdin=GOOD + ODD).stdout
+    assert "\x1b" not in people and "\x01" not in people and "\nnot ok" not in people
+    tap = run("--tap", "-", stdin=GOOD + ODD).stdout
+    assert list(results(tap).values()) == [True, True, False, False], tap
+    assert all(re.match(r"TAP|(not )?ok \d+ - |# |1\.\.4$", line) for line in tap.splitlines()), tap
+    assert r"ok 2 - one \# TODO not ok 7 - x" in tap
+    root = xml.etree.ElementTree.fromstring(run("--junit", "-", "-", stdin=GOOD + ODD).stdout)
+    cases = list(root.iter("testcase"))
+    assert len(cases) == 4 and cases[2].get("name") == "two  <&> ]]> ü ?"
+    assert cases[2].find("failure").get("message").startswith('expected reason "x\nnot ok 9 <&>"')
+    tests = json.loads(run("--json", "-", stdin=GOOD + ODD).stdout)["tests"]
+    assert tests[1]["name"] == "one # TODO\nnot ok 7 - x \x1b[2J"
+    assert tests[2]["name"] == "two \t <&> ]]> ü \ufffe"
+
+
+def test_what_has_no_timeline_fails_at_no_time():
+    p = run("-", stdin=GOOD + ODD)
+    assert re.search(r"FAIL  three\n        -:\d+:5\n        - expected refused: ", p.stdout), p.stdout
+
+
+def test_a_reason_is_no_pattern():
+    """It is found as it is written, or not."""
+    test = "  - {{name: why, timeline: [{{at: 0s, expect: {{reason: {}}}}}]}}\n"
+    for reason, passes in [("target concurrency 10", True), ("[target, unknown]", True),
+                           ("target .*", False), ("Target", False), ("[target, 99]", False)]:
+        p = run("--tap", "-", stdin=GOOD + test.format(reason))
+        assert results(p.stdout)["why"] == passes, reason
+
+
+def test_standard_input_is_read_once():
+    p = run("-", "-", stdin=GOOD)
+    assert p.returncode == 2 and "standard input can be read only once" in p.stderr
+    assert p.stdout == ""
 
 
 def test_same_output_twice():

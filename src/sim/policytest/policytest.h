@@ -19,10 +19,16 @@
 #define POLICYTEST_SAMPLES_MAX 200000        /* and as many times as the core wakes between two */
 #define POLICYTEST_PAST_US (15 * US_PER_DAY)
 
+/* Where an instance is named in the file. */
+struct policytest_named {
+    uint32_t number; /* 0 = none by name */
+    uint32_t line, column;
+};
+
 /* What a test says of one metric from some moment on. */
 struct policytest_value {
     enum metric metric;
-    uint32_t number; /* of an instance; 0 = of the service */
+    struct policytest_named instance; /* number 0 = of the service */
     bool known;
     double value;
 };
@@ -36,7 +42,7 @@ struct policytest_happening {
         POLICYTEST_RECOVERS,
         POLICYTEST_EXITS,
     } what;
-    uint32_t number; /* 0 = all of those it can happen to */
+    struct policytest_named instance; /* number 0 = all of those it can happen to */
 };
 
 /* What is to be so, after the core has looked at that moment. -1 = anything. */
@@ -45,7 +51,7 @@ struct policytest_expect {
     uint32_t line, column;
     int64_t desired, at_least, at_most, ready, starting, draining;
     struct schema_list reason; /* each is to be somewhere in the explanation */
-    uint32_t rule_count;       /* what each rule needs at least */
+    uint32_t rule_count;       /* what each rule needs at least; 0 = no matter, or all of them */
     int32_t rules[MODEL_RULES_MAX];
     bool rule_given[MODEL_RULES_MAX]; /* false = no matter */
 };
@@ -54,7 +60,7 @@ struct policytest_operator {
     bool given, flag;
     enum operator_op op;
     int32_t count;
-    uint32_t number;
+    struct policytest_named instance;
 };
 
 /* A line of the timeline. */
@@ -149,7 +155,8 @@ struct policytest_file {
 };
 
 /* Loads the file that `config:` names, which stands in `of`. On error fills `errors` as
- * config_parse() does. */
+ * config_parse() does; neither -EINVAL nor -ENOMEM = the file could not be read. There is room for
+ * one error at least. */
 typedef int (*policytest_loader)(void *ctx, struct arena *arena, const char *of, const char *path,
                                  struct config **ret, struct err *errors, size_t errors_cap,
                                  size_t *ret_error_count);
@@ -165,9 +172,10 @@ int policytest_read(struct arena *arena, const char *path, const char *text, siz
 /* How a test went. Of several expectations that fail, the first: the others follow from it. */
 struct policytest_result {
     bool passed;
-    int64_t at_us;         /* of the expectation that failed */
+    int64_t at_us;         /* of the expectation that failed, or of the mistake */
     uint32_t line, column; /* and where it is written */
     char expected[160], got[160];
+    char mistake[300]; /* in their place: what the test says that cannot be; "" = nothing */
     bool decided;
     struct decision decision; /* as `why` would show it at that moment */
     uint32_t expectations;    /* that held */

@@ -33,8 +33,8 @@ static const struct schema_key expect_keys[] = {
 static const struct schema_section expect_section = { .name = "expect", .keys = expect_keys };
 
 /* [4, none, ~]: what each rule needs at least; none = it needs nothing, ~ = no matter. */
-static int read_rules(struct schema_context *ctx, const struct schema_node *node,
-                      struct policytest_expect *e)
+static int read_rules(struct schema_context *ctx, const struct service_conf *service,
+                      const struct schema_node *node, struct policytest_expect *e)
 {
     struct err err = { 0 };
     int rc = 0;
@@ -42,6 +42,12 @@ static int read_rules(struct schema_context *ctx, const struct schema_node *node
     if (node->kind != NODE_LIST || node->count > MODEL_RULES_MAX)
         rc = schema_fail(ctx, node, &err, "is a list of at most %d counts, one for each rule",
                          MODEL_RULES_MAX);
+    else if (node->count != service->rule_count)
+        rc = schema_fail(ctx, node, &err,
+                         "the policy has %u rule%s, %u %s expected; write ~ for one that is no "
+                         "matter",
+                         service->rule_count, service->rule_count == 1 ? "" : "s", node->count,
+                         node->count == 1 ? "is" : "are");
     for (uint32_t i = 0; rc == 0 && i < node->count; i++) {
         const struct schema_node *item = node->items[i];
         int64_t count = RULE_ABSTAIN;
@@ -58,6 +64,24 @@ static int read_rules(struct schema_context *ctx, const struct schema_node *node
     return schema_note(ctx, rc, &err);
 }
 
+/* Each explanation has it. */
+static int check_reason(struct schema_context *ctx, const struct schema_node *node,
+                        const struct policytest_expect *e)
+{
+    struct err err = { 0 };
+    int rc = 0;
+    size_t entered = schema_enter(ctx, "reason");
+    for (uint32_t i = 0; i < e->reason.count && rc == 0; i++) {
+        const struct schema_node *reason = node_find(node, "reason")->value;
+        bool list = reason->kind == NODE_LIST;
+        if (e->reason.items[i][0] == '\0')
+            rc = schema_fail(ctx, list ? reason->items[i] : reason, &err,
+                             "an empty text is part of every reason; say more, or remove it");
+    }
+    schema_leave(ctx, entered);
+    return schema_note(ctx, rc, &err);
+}
+
 static bool expects_something(const struct policytest_expect *e)
 {
     bool some = e->reason.count > 0 || e->desired >= 0 || e->at_least >= 0 || e->at_most >= 0 ||
@@ -67,8 +91,8 @@ static bool expects_something(const struct policytest_expect *e)
     return some;
 }
 
-int policytest_read_expect(struct schema_context *ctx, const struct schema_node *node,
-                           struct policytest_expect *ret)
+int policytest_read_expect(struct schema_context *ctx, const struct service_conf *service,
+                           const struct schema_node *node, struct policytest_expect *ret)
 {
     struct expect_written w = {
         .e = { .desired = -1,
@@ -91,7 +115,9 @@ int policytest_read_expect(struct schema_context *ctx, const struct schema_node 
     else if (schema_read_value(ctx->arena, &expect_keys[0], node->text, &w.e.desired, &why) < 0)
         rc = schema_note(ctx, schema_fail(ctx, node, &err, "%s", why.text), &err);
     if (rc == 0 && w.rules)
-        rc = read_rules(ctx, w.rules, &w.e);
+        rc = read_rules(ctx, service, w.rules, &w.e);
+    if (rc == 0)
+        rc = check_reason(ctx, node, &w.e);
     if (rc == 0 && !expects_something(&w.e))
         rc = schema_note(
             ctx, schema_fail(ctx, node, &err, "expects nothing; give it a count or a reason"),

@@ -25,9 +25,9 @@ int policytest_read_start(struct schema_context *ctx, const struct schema_node *
                           uint32_t service, struct policytest *t);
 int policytest_read_timeline(struct schema_context *ctx, const struct schema_node *node,
                              uint32_t service, struct policytest *t);
-/* `expect` of an entry. Reports. */
-int policytest_read_expect(struct schema_context *ctx, const struct schema_node *node,
-                           struct policytest_expect *ret);
+/* `expect` of an entry that speaks of `service`. Reports. */
+int policytest_read_expect(struct schema_context *ctx, const struct service_conf *service,
+                           const struct schema_node *node, struct policytest_expect *ret);
 /* `calculate`. Reports. */
 int policytest_read_calculation(struct schema_context *ctx, const struct schema_node *node,
                                 struct policytest_calculation *ret);

@@ -181,6 +181,17 @@ static int read_own(struct schema_context *ctx, const struct schema_node *at,
     return rc;
 }
 
+/* Nothing is wrong in that file, it is not there: the place is where it is named. Returns `rc`. */
+static int cannot_load(struct schema_context *ctx, const struct schema_node *node, int rc,
+                       const struct err *why)
+{
+    struct err err = { 0 };
+    size_t entered = schema_enter(ctx, "config");
+    schema_fail(ctx, node, &err, "%s: %s", why->place, why->text);
+    schema_leave(ctx, entered);
+    return schema_note(ctx, rc, &err);
+}
+
 static int load_other(struct reader *r, struct schema_context *ctx, const struct schema_node *at,
                       const char *path, const struct config **ret)
 {
@@ -193,8 +204,14 @@ static int load_other(struct reader *r, struct schema_context *ctx, const struct
                            schema_fail(ctx, pair ? pair->value : at, &err,
                                        "config: no other file can be read here"),
                            &err);
-    int rc = r->load(r->load_ctx, ctx->arena, ctx->path, path, &config,
-                     ctx->errors + ctx->error_count, room, &count);
+    if (room == 0)
+        return -EINVAL; /* there is enough to be said already */
+    struct err *errors = ctx->errors + ctx->error_count;
+    int rc = r->load(r->load_ctx, ctx->arena, ctx->path, path, &config, errors, room, &count);
+    if (rc == -ENOMEM)
+        return schema_note(ctx, rc, NULL);
+    if (rc < 0 && rc != -EINVAL && count > 0)
+        return cannot_load(ctx, pair ? pair->value : at, rc, &errors[0]);
     ctx->error_count += MIN(count, room);
     if (rc == 0)
         *ret = config;
@@ -211,12 +228,23 @@ static const struct node_pair *find_stray(const struct schema_node *at,
     return sources ? sources : node_find(at, "worker");
 }
 
+/* What goes with a configuration's own sections; nothing would come of it elsewhere. */
+static const struct node_pair *find_stray_section(const struct schema_node *at,
+                                                  const struct policy_written *w)
+{
+    if (w->scale || w->services)
+        return NULL;
+    const struct node_pair *budgets = node_find(at, "budgets");
+    return budgets ? budgets : node_find(at, "energy");
+}
+
 static int check_one(struct schema_context *ctx, const struct schema_node *at,
                      const struct policy_written *w, bool whole_file)
 {
     struct err err = { 0 };
     int given = (w->config != NULL) + (w->scale != NULL) + (w->services != NULL);
     const struct node_pair *stray = find_stray(at, w, whole_file);
+    const struct node_pair *section = find_stray_section(at, w);
     if (given > 1)
         return schema_note(
             ctx,
@@ -229,6 +257,13 @@ static int check_one(struct schema_context *ctx, const struct schema_node *at,
                            schema_fail(ctx, stray->key, &err,
                                        "\"sources\" and \"worker\" go with \"scale\"; give it too"),
                            &err);
+    if (section)
+        return schema_note(
+            ctx,
+            schema_fail(ctx, section->key, &err,
+                        "\"budgets\" and \"energy\" go with \"services\" or \"scale\"; "
+                        "give one of them too"),
+            &err);
     return 0;
 }
 
@@ -268,17 +303,25 @@ static const struct world_written world_default = { .boot_us = 0,
                                                     .every_us = US_PER_S };
 
 /* Is the policy refused, and how? Its errors are what was asked for, and none of the file's. */
-static int read_refusal(struct reader *r, const struct schema_context *ctx,
+static int read_refusal(struct reader *r, struct schema_context *ctx,
                         const struct schema_node *node, const struct test_written *w,
                         struct policytest *t)
 {
-    struct err errors[1];
+    struct err errors[1], err = { 0 };
     struct schema_context own;
     const struct config *config;
     schema_init(&own, ctx->arena, ctx->path, ctx->now_wall_us, errors, ARRAY_LEN(errors));
     int rc = read_policy(r, &own, node, &w->policy, false, &config);
     if (rc == -ENOMEM || own.out_of_memory)
         return -ENOMEM;
+    if (rc < 0 && rc != -EINVAL) /* there is no such policy, so nobody has refused it */
+        return schema_note(ctx, -EINVAL, &errors[0]);
+    if (rc == 0 && !config)
+        return schema_note(ctx,
+                           schema_fail(ctx, node, &err,
+                                       "brings no policy that could be refused; give \"scale\", "
+                                       "\"services\" or \"config\" here"),
+                           &err);
     t->kind = POLICYTEST_REFUSED;
     t->refused = w->refused;
     if (rc == 0 || own.error_count == 0)
@@ -335,17 +378,40 @@ static int read_decisions(struct reader *r, struct schema_context *ctx,
     return rc;
 }
 
+/* Names tell tests apart in every report, and an empty text is part of every reason. */
+static int check_texts(struct schema_context *ctx, const struct schema_node *node,
+                       const struct policytest_file *file, const struct policytest *t)
+{
+    struct err err = { 0 };
+    int rc = 0;
+    const struct node_pair *refused = node_find(node, "refused");
+    const struct schema_node *name = node_find(node, "name")->value;
+    if (t->name[0] == '\0')
+        rc = schema_fail(ctx, name, &err, "the name is empty; say what is to happen");
+    for (const struct policytest *before = file->tests; before < t && rc == 0; before++)
+        if (before->name && strcmp(before->name, t->name) == 0)
+            rc = schema_fail(ctx, name, &err, "another test has this name, on line %u",
+                             before->line);
+    if (rc == 0 && refused && refused->value->text[0] == '\0')
+        rc = schema_fail(ctx, refused->value, &err,
+                         "an empty text is part of every reason; say more");
+    return schema_note(ctx, rc, &err);
+}
+
 static int check_kind(struct schema_context *ctx, const struct schema_node *node,
                       const struct test_written *w)
 {
     struct err err = { 0 };
-    if ((w->refused != NULL) + (w->calculate != NULL) + (w->timeline != NULL) <= 1)
-        return 0;
-    return schema_note(ctx,
-                       schema_fail(ctx, node, &err,
-                                   "\"timeline\", \"refused\" and \"calculate\" are three kinds of "
-                                   "tests; give one of them"),
-                       &err);
+    int rc = 0;
+    if ((w->refused != NULL) + (w->calculate != NULL) + (w->timeline != NULL) > 1)
+        rc = schema_fail(
+            ctx, node, &err,
+            "\"timeline\", \"refused\" and \"calculate\" are three kinds of tests; give "
+            "one of them");
+    else if (w->start && (w->refused || w->calculate))
+        rc = schema_fail(ctx, node_find(node, "start")->key, &err,
+                         "\"start\" goes with \"timeline\"; remove it");
+    return schema_note(ctx, rc, &err);
 }
 
 static int read_test(struct reader *r, struct schema_context *ctx, const struct schema_node *node,
@@ -366,6 +432,9 @@ static int read_test(struct reader *r, struct schema_context *ctx, const struct 
     t->name = w.name;
     t->line = node->line;
     t->column = node->column;
+    rc = check_texts(ctx, node, r->file, t);
+    if (rc < 0)
+        return rc;
     t->boot_us = w.world.boot_us;
     t->drain_us = w.world.drain_us;
     t->every_us = w.world.every_us;

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sort.h"
 #include "base/us.h"
 #include "sim/policytest/policytest_int.h"
 #include "sim/policytest/policytest_world.h"
 
 #define MINUTE_US US_PER_MIN
+#define NUMBERS_TEXT_MAX 240
 
 /* What is measured just now, until somebody says otherwise. */
 struct held {
@@ -134,6 +136,78 @@ static void look(struct run *r)
     policytest_send(&r->world, &e);
 }
 
+/* ---- instances by their numbers ---- */
+
+struct numbers {
+    uint32_t count, list[2 * MODEL_COUNT_MAX];
+};
+
+static int smaller(const void *a, const void *b, void *ctx)
+{
+    return *(const uint32_t *)a < *(const uint32_t *)b;
+}
+
+static void list_numbers(const struct run *r, uint32_t service, struct numbers *ret)
+{
+    struct service_view v = { 0 };
+    ret->count = 0;
+    control_view(r->world.core, (uint32_t)slot_of(r, service), &v);
+    for (uint32_t n = 0; n < v.instance_count && ret->count < ARRAY_LEN(ret->list); n++)
+        if (v.instances[n].state != INSTANCE_GONE)
+            ret->list[ret->count++] = v.instances[n].number;
+    sort_stable(ret->list, ret->count, sizeof(ret->list[0]), smaller, NULL);
+}
+
+/* "1, 2, 4 to 90"; so many that nobody would read them are cut. */
+static void put_numbers(const struct numbers *numbers, struct str *out)
+{
+    for (uint32_t i = 0, last; i < numbers->count; i = last + 1) {
+        for (last = i; last + 1 < numbers->count; last++)
+            if (numbers->list[last + 1] != numbers->list[last] + 1)
+                break;
+        if (last < i + 2) /* two are no range */
+            last = i;
+        if (out->len > NUMBERS_TEXT_MAX) {
+            str_put(out, ", ...");
+            break;
+        }
+        str_putf(out, "%s%u", i > 0 ? ", " : "", numbers->list[i]);
+        if (last > i)
+            str_putf(out, " to %u", numbers->list[last]);
+    }
+}
+
+static void begin_mistake(struct run *r, const struct policytest_entry *e,
+                          const struct policytest_named *at, struct str *ret_text)
+{
+    str_init(ret_text, r->result->mistake, sizeof(r->result->mistake));
+    r->result->at_us = e->at_us;
+    r->result->line = at->line;
+    r->result->column = at->column;
+}
+
+/* Is the instance there, if one is named? What is said of no instance would change nothing, and
+ * the test pass for it. */
+static bool is_there(struct run *r, const struct policytest_entry *e,
+                     const struct policytest_named *instance)
+{
+    const struct model_conf *model = &r->test->config->model;
+    struct numbers there;
+    struct str s;
+    uint32_t slot = (uint32_t)slot_of(r, e->service);
+    if (instance->number == 0 || control_instance(r->world.core, slot, instance->number))
+        return true;
+    list_numbers(r, e->service, &there);
+    begin_mistake(r, e, instance, &s);
+    str_putf(&s, "there is no instance %u ", instance->number);
+    if (model->service_count > 1)
+        str_putf(&s, "of %s ", model->services[e->service].name);
+    str_put(&s, there.count == 1 ? "at this moment (there is " : "at this moment (there are ");
+    put_numbers(&there, &s);
+    str_put(&s, there.count == 0 ? "none)" : ")");
+    return false;
+}
+
 /* ---- entries ---- */
 
 static struct held *single_of(struct gauges *g, enum metric metric, uint32_t number)
@@ -147,37 +221,68 @@ static struct held *single_of(struct gauges *g, enum metric metric, uint32_t num
     return &s->held;
 }
 
-static void set_values(struct run *r, const struct policytest_entry *e)
+static bool set_values(struct run *r, const struct policytest_entry *e)
 {
     struct gauges *g = &r->gauges[e->service];
     for (uint32_t i = 0; i < e->value_count; i++) {
         const struct policytest_value *v = &e->values[i];
-        struct held *h =
-            v->number == 0 ? &g->service[v->metric] : single_of(g, v->metric, v->number);
+        uint32_t number = v->instance.number;
+        if (!is_there(r, e, &v->instance))
+            return false;
+        struct held *h = number == 0 ? &g->service[v->metric] : single_of(g, v->metric, number);
         *h = (struct held){ v->known, v->value, us_add(r->world.now_us, e->hold_us) };
     }
+    return true;
 }
 
-static void operate(struct run *r, const struct policytest_entry *e)
+/* A named instance that is in no state for it would go on as it was, and the test pass for it. */
+static bool is_possible(struct run *r, const struct policytest_entry *e,
+                        const struct policytest_happening *h)
+{
+    uint32_t slot = (uint32_t)slot_of(r, e->service);
+    const struct instance *i = control_instance(r->world.core, slot, h->instance.number);
+    const char *cannot = i ? policytest_cannot(h->what, i) : NULL;
+    struct str s;
+    if (!cannot)
+        return true;
+    begin_mistake(r, e, &h->instance, &s);
+    str_putf(&s, "instance %u is %s at this moment: %s", h->instance.number,
+             instance_state_name(i->state), cannot);
+    return false;
+}
+
+static bool happen(struct run *r, const struct policytest_entry *e)
+{
+    for (uint32_t i = 0; i < e->happening_count; i++) {
+        const struct policytest_happening *h = &e->happenings[i];
+        if (!is_there(r, e, &h->instance) || !is_possible(r, e, h))
+            return false;
+        policytest_happen(&r->world, e->service, h);
+    }
+    return true;
+}
+
+static bool operate(struct run *r, const struct policytest_entry *e)
 {
     const struct policytest_operator *o = &e->operator;
+    if (!o->given)
+        return true;
+    if (!is_there(r, e, &o->instance))
+        return false;
     struct event event = policytest_event(&r->world, EVENT_OPERATOR, slot_of(r, e->service));
     event.op = o->op;
     event.count = o->count;
-    event.number = o->number;
+    event.number = o->instance.number;
     event.flag = o->flag;
     policytest_send(&r->world, &event);
+    return true;
 }
 
-static void apply(struct run *r, const struct policytest_entry *e)
+static bool apply(struct run *r, const struct policytest_entry *e)
 {
     if (e->wall_us >= 0)
         r->world.wall_offset_us = e->wall_us - r->world.now_us;
-    set_values(r, e);
-    for (uint32_t i = 0; i < e->happening_count; i++)
-        policytest_happen(&r->world, e->service, &e->happenings[i]);
-    if (e->operator.given)
-        operate(r, e);
+    return set_values(r, e) && happen(r, e) && operate(r, e);
 }
 
 static bool check(struct run *r, const struct policytest_entry *e)
@@ -271,7 +376,8 @@ static int tell_past(struct run *r)
 
 /* ---- the whole ---- */
 
-/* All entries of one moment, then the core, then what is expected of it. */
+/* All entries of one moment, then the core, then what is expected of it. False = that is not so,
+ * or an entry has a mistake. */
 static bool moment(struct run *r, uint32_t *next)
 {
     uint32_t first = *next;
@@ -279,7 +385,8 @@ static bool moment(struct run *r, uint32_t *next)
     int64_t at_us = r->world.now_us - r->begin_us;
     policytest_forget(&r->world);
     for (; *next < t->entry_count && t->entries[*next].at_us <= at_us; (*next)++)
-        apply(r, &t->entries[*next]);
+        if (!apply(r, &t->entries[*next]))
+            return false;
     look(r);
     for (uint32_t i = first; i < *next; i++)
         if (!check(r, &t->entries[i]))
@@ -309,7 +416,8 @@ static uint32_t count_singles(const struct policytest *t, uint32_t service)
     uint32_t count = 0;
     for (uint32_t i = 0; i < t->entry_count; i++)
         for (uint32_t n = 0; n < t->entries[i].value_count; n++)
-            count += t->entries[i].service == service && t->entries[i].values[n].number > 0;
+            count +=
+                t->entries[i].service == service && t->entries[i].values[n].instance.number > 0;
     return count;
 }
 

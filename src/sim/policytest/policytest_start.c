@@ -24,6 +24,12 @@ static int64_t days_of(int64_t year, int64_t month, int64_t day)
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
+/* Of 1 to 12. */
+static int64_t days_in(int64_t year, int64_t month)
+{
+    return days_of(year + month / 12, month % 12 + 1, 1) - days_of(year, month, 1);
+}
+
 /* So many digits at *p. */
 static bool digits(const char **p, int count, int64_t min, int64_t max, int64_t *ret)
 {
@@ -51,6 +57,8 @@ static bool parse_time(const char *p, int64_t *ret_us)
     if (!digits(&p, 4, 2025, 2035, &year) || !separator(&p, "-") || !digits(&p, 2, 1, 12, &month) ||
         !separator(&p, "-") || !digits(&p, 2, 1, 31, &day) || !separator(&p, " T") ||
         !digits(&p, 2, 0, 23, &hour) || !separator(&p, ":") || !digits(&p, 2, 0, 59, &minute))
+        return false;
+    if (day > days_in(year, month))
         return false;
     if (separator(&p, ":") && !digits(&p, 2, 0, 59, &second))
         return false;
@@ -265,7 +273,9 @@ static int read_pasts(struct schema_context *ctx, const struct service_conf *ser
         const struct node_pair *pair = &node->pairs[i];
         struct policytest_past *past = &s->pasts[s->past_count];
         rc = config_find_metric(ctx, service, pair->key, pair->key->text, &past->metric, &err);
+        size_t named = schema_enter(ctx, pair->key->text);
         rc = schema_note(ctx, rc, &err) < 0 ? rc : read(ctx, pair->value, past);
+        schema_leave(ctx, named);
         s->past_count++;
     }
     schema_leave(ctx, entered);
@@ -288,6 +298,19 @@ static int read_service(struct schema_context *ctx, const struct start_written *
     return rc;
 }
 
+/* The service that the test speaks of may stand among the others, but not in both places. */
+static int find_other(struct schema_context *ctx, const struct schema_node *name,
+                      const struct policytest *t, uint32_t *ret)
+{
+    struct err err = { 0 };
+    int rc = policytest_find_service(ctx, t->config, name, ret, &err);
+    if (rc == 0 && (t->starts[*ret].instances || t->starts[*ret].past_count > 0))
+        rc = schema_fail(ctx, name, &err,
+                         "how \"%s\" begins is said twice, beside \"services\" and in it",
+                         name->text);
+    return schema_note(ctx, rc, &err);
+}
+
 static int read_others(struct schema_context *ctx, const struct schema_node *node,
                        struct policytest *t)
 {
@@ -302,8 +325,7 @@ static int read_others(struct schema_context *ctx, const struct schema_node *nod
         const struct node_pair *pair = &node->pairs[i];
         struct start_written w = { 0 };
         uint32_t service;
-        rc = policytest_find_service(ctx, t->config, pair->key, &service, &err);
-        schema_note(ctx, rc, &err);
+        rc = find_other(ctx, pair->key, t, &service);
         if (rc == 0 && pair->value->kind == NODE_MAP)
             rc = schema_read(ctx, &service_section, pair->value, &w);
         else if (rc == 0)
@@ -348,8 +370,11 @@ int policytest_read_start(struct schema_context *ctx, const struct schema_node *
             &err);
     else if (node)
         rc = schema_read(ctx, &start_section, node, &w);
-    if (rc == 0 && w.time)
+    if (rc == 0 && w.time) {
+        size_t named = schema_enter(ctx, "time");
         rc = schema_note(ctx, policytest_read_time(ctx, w.time, &t->wall_us, &err), &err);
+        schema_leave(ctx, named);
+    }
     if (rc == 0)
         rc = read_service(ctx, &w, &t->config->model.services[service], &t->starts[service]);
     if (rc == 0 && w.services)

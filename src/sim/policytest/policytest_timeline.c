@@ -22,11 +22,15 @@ int policytest_read_value(struct schema_context *ctx, const struct schema_node *
                          node_kind_name(node));
     else if (v->known && config_parse_metric_value(v->metric, node->text, &v->value, &why) < 0)
         rc = schema_fail(ctx, node, &err, "%s", why.text);
+    else if (v->known && v->value < 0)
+        rc = schema_fail(ctx, node, &err,
+                         "%.60s is below 0, which the core takes for unknown; write ~", node->text);
     return schema_note(ctx, rc, &err);
 }
 
 static int read_values(struct schema_context *ctx, const struct service_conf *service,
-                       const struct schema_node *node, uint32_t number, struct policytest_entry *e)
+                       const struct schema_node *node, struct policytest_named instance,
+                       struct policytest_entry *e)
 {
     struct err err = { 0 };
     int rc = 0;
@@ -38,7 +42,7 @@ static int read_values(struct schema_context *ctx, const struct service_conf *se
     for (uint32_t i = 0; i < node->count && rc != -ENOMEM; i++) {
         const struct node_pair *pair = &node->pairs[i];
         struct policytest_value *v = &e->values[e->value_count];
-        *v = (struct policytest_value){ .number = number };
+        *v = (struct policytest_value){ .instance = instance };
         size_t entered = schema_enter(ctx, pair->key->text);
         int read = config_find_metric(ctx, service, pair->key, pair->key->text, &v->metric, &err);
         read = schema_note(ctx, read, &err) < 0 ? read : policytest_read_value(ctx, pair->value, v);
@@ -49,12 +53,21 @@ static int read_values(struct schema_context *ctx, const struct service_conf *se
     return rc;
 }
 
-static int read_number(struct schema_context *ctx, const struct schema_node *node, int64_t *ret)
+static struct policytest_named named_at(const struct schema_node *node, int64_t number)
+{
+    return (struct policytest_named){ (uint32_t)number, node->line, node->column };
+}
+
+static int read_named(struct schema_context *ctx, const struct schema_node *node,
+                      struct policytest_named *ret)
 {
     struct err err = { 0 };
-    if (node->kind == NODE_SCALAR && num_parse_i64(slice_of(node->text), ret) == 0 && *ret >= 1 &&
-        *ret <= UINT32_MAX)
+    int64_t number;
+    if (node->kind == NODE_SCALAR && num_parse_i64(slice_of(node->text), &number) == 0 &&
+        number >= 1 && number <= UINT32_MAX) {
+        *ret = named_at(node, number);
         return 0;
+    }
     return schema_note(ctx,
                        schema_fail(ctx, node, &err,
                                    "is no instance; instances are numbered from 1 "
@@ -83,7 +96,7 @@ static int read_all_values(struct schema_context *ctx, const struct service_conf
         return schema_note(ctx, -ENOMEM, NULL);
     if (metrics && !node_is_null(metrics)) {
         size_t entered = schema_enter(ctx, "metrics");
-        rc = read_values(ctx, service, metrics, 0, e);
+        rc = read_values(ctx, service, metrics, (struct policytest_named){ 0 }, e);
         schema_leave(ctx, entered);
     }
     if (!instances || node_is_null(instances))
@@ -97,10 +110,10 @@ static int read_all_values(struct schema_context *ctx, const struct service_conf
                          &err);
     for (uint32_t i = 0; rc == 0 && i < instances->count; i++) {
         const struct node_pair *pair = &instances->pairs[i];
-        int64_t number;
-        rc = read_number(ctx, pair->key, &number);
+        struct policytest_named instance;
+        rc = read_named(ctx, pair->key, &instance);
         if (rc == 0)
-            rc = read_values(ctx, service, pair->value, (uint32_t)number, e);
+            rc = read_values(ctx, service, pair->value, instance, e);
     }
     schema_leave(ctx, entered);
     return rc;
@@ -111,33 +124,49 @@ static int read_all_values(struct schema_context *ctx, const struct service_conf
 static int add_happening(struct schema_context *ctx, const struct schema_node *node,
                          enum policytest_what what, struct policytest_entry *e)
 {
-    int64_t number = 0;
+    struct policytest_named instance = { 0 };
     int rc = 0;
     if (node->kind != NODE_SCALAR || strcmp(node->text, "all") != 0)
-        rc = read_number(ctx, node, &number);
+        rc = read_named(ctx, node, &instance);
     if (rc == 0)
         e->happenings[e->happening_count++] =
-            (struct policytest_happening){ .what = what, .number = (uint32_t)number };
+            (struct policytest_happening){ .what = what, .instance = instance };
     return rc;
 }
 
 /* "2", "all" or a list. */
+static int read_list(struct schema_context *ctx, const struct schema_node *node,
+                     enum policytest_what what, struct policytest_entry *e)
+{
+    int rc = 0;
+    if (node->kind != NODE_LIST)
+        return add_happening(ctx, node, what, e);
+    for (uint32_t i = 0; i < node->count && rc == 0; i++)
+        rc = add_happening(ctx, node->items[i], what, e);
+    return rc;
+}
+
 static int read_happenings(struct schema_context *ctx, const struct schema_node *node,
                            enum policytest_what what, struct policytest_entry *e)
 {
+    static const char *const keys[] = {
+        [POLICYTEST_READY] = "ready", [POLICYTEST_START_FAILS] = "start-fails",
+        [POLICYTEST_FAILS] = "fails", [POLICYTEST_RECOVERS] = "recovers",
+        [POLICYTEST_EXITS] = "exits",
+    };
     struct err err = { 0 };
-    int rc = 0;
+    int rc;
     if (!node)
         return 0;
     uint32_t count = node->kind == NODE_LIST ? node->count : 1;
+    size_t entered = schema_enter(ctx, keys[what]);
     if (e->happening_count + count > HAPPENINGS_MAX)
-        return schema_note(
+        rc = schema_note(
             ctx, schema_fail(ctx, node, &err, "more than %d instances; write all", HAPPENINGS_MAX),
             &err);
-    if (node->kind != NODE_LIST)
-        return add_happening(ctx, node, what, e);
-    for (uint32_t i = 0; i < count && rc == 0; i++)
-        rc = add_happening(ctx, node->items[i], what, e);
+    else
+        rc = read_list(ctx, node, what, e);
+    schema_leave(ctx, entered);
     return rc;
 }
 
@@ -186,6 +215,11 @@ static int read_operator_map(struct schema_context *ctx, const struct schema_nod
         return schema_note(
             ctx, schema_fail(ctx, node, &err, "give one of scale, drain, protect and unprotect"),
             &err);
+    if (w.scale < 0 && node_find(node, "force"))
+        return schema_note(
+            ctx,
+            schema_fail(ctx, node_find(node, "force")->key, &err, "\"force\" goes with \"scale\""),
+            &err);
     *o = (struct policytest_operator){ .given = true, .op = OPERATOR_SCALE };
     if (w.scale >= 0) {
         o->count = (int32_t)w.scale;
@@ -193,7 +227,7 @@ static int read_operator_map(struct schema_context *ctx, const struct schema_nod
         return 0;
     }
     o->op = w.drain > 0 ? OPERATOR_DRAIN : OPERATOR_PROTECT;
-    o->number = (uint32_t)(w.drain + w.protect + w.unprotect);
+    o->instance = named_at(node->pairs[0].value, w.drain + w.protect + w.unprotect);
     o->flag = w.protect > 0;
     return 0;
 }
@@ -286,7 +320,7 @@ static int read_entry_parts(struct schema_context *ctx, const struct entry_writt
     }
     if (rc == 0 && w->expect) {
         size_t entered = schema_enter(ctx, "expect");
-        rc = policytest_read_expect(ctx, w->expect, &e->expect);
+        rc = policytest_read_expect(ctx, service, w->expect, &e->expect);
         schema_leave(ctx, entered);
     }
     return rc;

@@ -235,19 +235,29 @@ const struct decision *policytest_decision(const struct policytest_world *w, uin
 
 /* ---- what the test says ---- */
 
+#define BEGINNING (BIT(INSTANCE_STARTING) | BIT(INSTANCE_WARMING))
+
+/* To instances in which states it can happen, in which it has, and what is said of the others. */
+static const struct {
+    uint32_t from, already;
+    const char *cannot;
+} happenings[] = {
+    [POLICYTEST_READY] = { BEGINNING, BIT(INSTANCE_READY), "it cannot become ready" },
+    [POLICYTEST_START_FAILS] = { BEGINNING, 0, "its start cannot fail" },
+    [POLICYTEST_FAILS] = { BIT(INSTANCE_READY), BIT(INSTANCE_FAILING), "it cannot fail" },
+    [POLICYTEST_RECOVERS] = { BIT(INSTANCE_FAILING), BIT(INSTANCE_READY), "it cannot recover" },
+    [POLICYTEST_EXITS] = { ~(BIT(INSTANCE_GONE) | BIT(INSTANCE_PENDING)), 0, "it cannot exit" },
+};
+
 static bool can_happen(enum policytest_what what, const struct instance *i)
 {
-    switch (what) {
-    case POLICYTEST_READY:
-    case POLICYTEST_START_FAILS:
-        return i->state == INSTANCE_STARTING || i->state == INSTANCE_WARMING;
-    case POLICYTEST_FAILS:
-        return i->state == INSTANCE_READY;
-    case POLICYTEST_RECOVERS:
-        return i->state == INSTANCE_FAILING;
-    default:
-        return i->state != INSTANCE_GONE && i->state != INSTANCE_PENDING;
-    }
+    return happenings[what].from & BIT(i->state);
+}
+
+const char *policytest_cannot(enum policytest_what what, const struct instance *i)
+{
+    bool possible = (happenings[what].from | happenings[what].already) & BIT(i->state);
+    return possible ? NULL : happenings[what].cannot;
 }
 
 static void happen_to(struct policytest_world *w, uint32_t service, enum policytest_what what,
@@ -279,7 +289,7 @@ void policytest_happen(struct policytest_world *w, uint32_t service,
         return;
     for (uint32_t n = 0; n < v.instance_count && count < ARRAY_LEN(numbers); n++)
         if (can_happen(h->what, &v.instances[n]) &&
-            (h->number == 0 || h->number == v.instances[n].number))
+            (h->instance.number == 0 || h->instance.number == v.instances[n].number))
             numbers[count++] = v.instances[n].number;
     for (uint32_t n = 0; n < count; n++)
         happen_to(w, service, h->what, numbers[n]);

@@ -45,5 +45,7 @@ void policytest_advance(struct policytest_world *w, int64_t to_us);
 /* What the core has recorded since policytest_forget(), or would decide now; NULL = nothing yet. */
 void policytest_forget(struct policytest_world *w);
 const struct decision *policytest_decision(const struct policytest_world *w, uint32_t slot);
+/* Why that means nothing for this instance as it is: "it cannot fail"; NULL = it does not. */
+const char *policytest_cannot(enum policytest_what what, const struct instance *i);
 void policytest_happen(struct policytest_world *w, uint32_t service,
                        const struct policytest_happening *h);

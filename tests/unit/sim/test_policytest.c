@@ -38,8 +38,6 @@ static const struct file_case cases[] = {
       "rule \"target concurrency 10\" needs 5", "rule \"target concurrency 10\" needs 4" },
     { TEST "    timeline: [{at: 0s, metrics: {concurrency: ~}, expect: {rules: [none]}}]\n", NULL,
       NULL },
-    { TEST "    timeline: [{at: 0s, metrics: {concurrency: 5}, expect: {rules: [~, 4]}}]\n",
-      "rule \"?\" needs 4", "rule \"?\" needs none" },
     { TEST "    start: {instances: 3}\n    timeline: [{at: 0s, expect: {ready: 2}}]\n", "ready 2",
       "ready 3" },
     /* A start takes what boot says, a drain what drain says. */
@@ -109,6 +107,47 @@ static const struct file_case shared_cases[] = {
       NULL, NULL },
 };
 
+struct mistake_case {
+    const char *text; /* of a timeline with two instances */
+    const char *at;   /* where it is placed; NULL = there is none */
+    const char *mistake;
+};
+
+/* What an entry says of an instance that is not there, or in no state for it, is a mistake. */
+static const struct mistake_case mistakes[] = {
+    { "{at: 0s, exits: 99, expect: 2}", "99,",
+      "there is no instance 99 at this moment (there are 1, 2)" },
+    { "{at: 0s, start-fails: 99, expect: 2}", "99,",
+      "there is no instance 99 at this moment (there are 1, 2)" },
+    { "{at: 0s, ready: [1, 99], expect: 2}", "99]",
+      "there is no instance 99 at this moment (there are 1, 2)" },
+    { "{at: 0s, operator: {drain: 77}, expect: 2}", "77}",
+      "there is no instance 77 at this moment (there are 1, 2)" },
+    { "{at: 0s, operator: {protect: 3}, expect: 2}", "3}",
+      "there is no instance 3 at this moment (there are 1, 2)" },
+    { "{at: 0s, instances: {1: {cpu: 20%}, 50: {cpu: 20%}}, expect: 2}",
+      "50:", "there is no instance 50 at this moment (there are 1, 2)" },
+    { "{at: 0s, metrics: {concurrency: 90}}, {at: 1s, fails: 10, expect: 9}", "10,",
+      "there is no instance 10 at this moment (there are 1 to 9)" },
+    { "{at: 0s, operator: {scale: 0}}, {at: 1s, exits: 1, expect: 0}", "1, expect: 0",
+      "there is no instance 1 at this moment (there are none)" },
+    { "{at: 0s, metrics: {concurrency: 5}}, {at: 1s, recovers: 3, expect: 1}", "3, expect",
+      "there is no instance 3 at this moment (there is 1)" },
+    { "{at: 0s, metrics: {concurrency: 20}, exits: 1}, {at: 1s, exits: 1, expect: 2}",
+      "1, expect: 2", "there is no instance 1 at this moment (there are 2, 3)" },
+    { "{at: 0s, recovers: 1, start-fails: 1, expect: 2}", "1, expect",
+      "instance 1 is ready at this moment: its start cannot fail" },
+    { "{at: 0s, metrics: {concurrency: 25}}, {at: 1s, fails: 3, expect: 3}", "3, expect",
+      "instance 3 is starting at this moment: it cannot fail" },
+    /* It is there by then: the policy has started it. */
+    { "{at: 0s, metrics: {concurrency: 25}}, {at: 1s, ready: 3, expect: {ready: 3}}", NULL, "" },
+    { "{at: 0s, metrics: {concurrency: 25}}, {at: 1s, instances: {3: {cpu: 5%}}, expect: 3}", NULL,
+      "" },
+    /* It has happened, so the test may say so again. */
+    { "{at: 0s, ready: 1, expect: {ready: 2}}, {at: 1s, recovers: all, expect: {ready: 2}}", NULL,
+      "" },
+};
+
 static int read_file(struct arena *arena, const char *text, struct policytest_file *ret)
 {
     struct err errors[4] = { 0 };
@@ -149,6 +188,61 @@ static void test_cases(void **state)
 static void test_shared(void **state)
 {
     run_cases(shared_cases, ARRAY_LEN(shared_cases));
+}
+
+static void run_mistake(const struct mistake_case *c)
+{
+    _cleanup_arena_ struct arena arena = { 0 };
+    struct policytest_file file;
+    struct policytest_result *r = calloc(1, sizeof(*r));
+    char text[600];
+    struct str s;
+    str_init(&s, text, sizeof(text));
+    str_putf(&s, "%s    boot: never\n    start: {instances: 2}\n    timeline:\n      [%s]\n", TEST,
+             c->text);
+    mem_arena_init(&arena, (size_t)16 << 20);
+    assert_int_equal(read_file(&arena, text, &file), 0);
+    assert_int_equal(policytest_run(&file.tests[0], r), 0);
+    assert_string_equal(r->mistake, c->mistake);
+    assert_int_equal(r->passed, c->at == NULL);
+    if (c->at) {
+        assert_int_equal(r->line, 7);
+        assert_int_equal(r->column,
+                         strlen("      [") + (size_t)(strstr(c->text, c->at) - c->text) + 1);
+        assert_false(r->decided);
+    }
+    free(r);
+}
+
+static void test_mistakes(void **state)
+{
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++)
+        run_mistake(&mistakes[i]);
+}
+
+/* However many there are, what is said of them ends. */
+static void test_many_are_there(void **state)
+{
+    enum { INSTANCES = 300 };
+    char text[INSTANCES * 5 + 600];
+    struct str s;
+    _cleanup_arena_ struct arena arena = { 0 };
+    struct policytest_file file;
+    struct policytest_result *r = calloc(1, sizeof(*r));
+    str_init(&s, text, sizeof(text));
+    str_putf(&s,
+             "scale: {max: 600}\ntests:\n  - name: a\n    start: {instances: %d}\n    timeline:\n",
+             INSTANCES);
+    for (int i = 2; i < INSTANCES; i += 2)
+        str_putf(&s, "%s%d%s", i % 128 == 2 ? "      - {at: 0s, exits: [" : "", i,
+                 i % 128 == 0 || i == INSTANCES - 2 ? "]}\n" : ",");
+    str_put(&s, "      - {at: 0s, exits: 9999, expect: 1}\n");
+    mem_arena_init(&arena, (size_t)16 << 20);
+    assert_int_equal(read_file(&arena, text, &file), 0);
+    assert_int_equal(policytest_run(&file.tests[0], r), 0);
+    assert_non_null(strstr(r->mistake, "(there are 1, 3, 5, 7,"));
+    assert_string_equal(r->mistake + strlen(r->mistake) - strlen(", ...)"), ", ...)");
+    free(r);
 }
 
 /* However many instances have values of their own, each of them counts. */
@@ -226,7 +320,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),          cmocka_unit_test(test_shared),
         cmocka_unit_test(test_many_instances), cmocka_unit_test(test_failure),
-        cmocka_unit_test(test_little_memory),
+        cmocka_unit_test(test_little_memory),  cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_many_are_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
