@@ -251,7 +251,8 @@ static void put_sources_up(FILE *f, const struct metric_def *m, const struct loo
 {
     for (size_t i = 0; i < l->service.source_count; i++) {
         const struct admin_source_facts *s = &l->service.sources[i];
-        put_service(f, m->name, "", l, "source", s->name, s->trouble[0] == '\0');
+        bool up = s->trouble[0] == '\0' && !isnan(s->value);
+        put_service(f, m->name, "", l, "source", s->name, up);
     }
 }
 
@@ -341,7 +342,7 @@ static const struct metric_def metrics[] = {
     COUNTER(SERVICE, "service_instance_exits_total", get_exits, "Instances that ended."),
 
     SPECIAL(SERVICE, "source_up", "gauge", put_sources_up,
-            "1 while the source answers with what a metric can be."),
+            "1 while the source's newest answer is known, and what a metric can be."),
     SPECIAL(SERVICE, "source_value", "gauge", put_source_values,
             "What the source says; absent while it is unknown."),
     GAUGE(SERVICE, "service_cost_per_hour", get_cost, "Money, of the instances that run."),

@@ -174,8 +174,8 @@ static void put_sources(struct controller *c, uint32_t slot, struct admin_servic
             (struct admin_source_facts){ .name = feeds[i].name,
                                          .kind = feeds[i].kind,
                                          .value = feeds[i].known ? feeds[i].value : (double)NAN,
-                                         .trouble = feeds[i].trouble,
-                                         .trouble_us = feeds[i].trouble_us };
+                                         .trouble = feeds[i].why,
+                                         .trouble_us = feeds[i].why_us };
 }
 
 void controller_service_facts(void *ctx, uint32_t slot, struct admin_service_facts *f)

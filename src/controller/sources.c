@@ -1,9 +1,5 @@
 /* The sources that services configure: the drivers learn which there are, people what is wrong with
  * them, and values that somebody pushes find their way. */
-#include <errno.h>
-#include <math.h>
-#include <stdlib.h>
-
 #include "controller/controller_int.h"
 
 static size_t put_feeds(struct controller *c, uint32_t slot, struct feed_conf *items)
@@ -32,18 +28,8 @@ void controller_tell_feeds(struct controller *c)
     feeds_set(c->feeds, items, n);
 }
 
-/* What is no number is passed on as one that none can be: the source then says what it was told. */
 int controller_push_metrics(struct controller *c, uint32_t slot, const json_t *values,
                             struct err *err)
 {
-    const char *name;
-    json_t *value;
-    int rc = 0;
-    json_object_foreach((json_t *)(uintptr_t)values, name, value)
-    {
-        double number = json_is_number(value) ? json_number_value(value) : (double)NAN;
-        int one = feeds_push(c->feeds, slot, name, number, rc == 0 ? err : NULL);
-        rc = rc < 0 ? rc : one;
-    }
-    return rc;
+    return feeds_push(c->feeds, slot, values, err);
 }

@@ -293,23 +293,33 @@ def test_exec(make, tmp_path):
     wait_desired(p, 2)
 
 
+def up(p):
+    return int(re.search(r'^plimsoll_source_up\{service="shop",source="jobs"\} (\d)$',
+                         p.api("GET", "/metrics")[1], re.M)[1])
+
+
 def test_push(make):
     p = make(config=config("push", every="1s", timeout="1s")).start()
+    assert up(p) == 0  # nobody has said anything
+    assert "has been told no" in source(p)["trouble"]
     assert p.api("POST", "/v1/services/shop/metrics", {"jobs": 25})[0] == 200
+    assert up(p) == 1
     wait_value(p, 25)
     wait_desired(p, 3)
     for body, code, says in [
         ({"jobs": -1}, 400, "says -1"),
-        ({"jobs": "many"}, 400, "says nan"),
-        ({"jobs": None}, 400, "says nan"),
-        ({"other": 1}, 404, "no source other"),
+        ({"jobs": "12"}, 400, "jobs: is told a text where a number is wanted"),
+        ({"jobs": None}, 400, "jobs: is told null where a number is wanted"),
+        ({"jobs": 7, "other": 1}, 404, "no source other"),
         ({}, 400, "names no metric"),
         ([1], 400, "no JSON object"),
     ]:
         status, answer = p.api("POST", "/v1/services/shop/metrics", body)
         assert status == code and says in answer["error"], answer
+        assert source(p)["value"] in (25, None)  # none of it was taken
     assert p.api("POST", "/v1/services/nobody/metrics", {"jobs": 1})[0] == 404
-    assert_unknown(p, "says nan|told nothing for 2s")
+    assert_unknown(p, "told null|told nothing for 2s")
+    assert up(p) == 0
     p.api("POST", "/v1/services/shop/metrics", {"jobs": 30})
     assert_over(p, 30)
 
@@ -355,7 +365,9 @@ def test_statsd(make):
         wait(lambda: told(b"jobs:lots|g", None), 20, "the lie to be unknown")
         assert_unknown(p, "told \"lots\"")
         wait(lambda: told(b"jobs:22|g", 22), 20, "the gauge again")
-    assert_unknown(p, "told nothing for 2s")
+        assert_unknown(p, "told nothing for 2s")
+        wait(lambda: told(b"jobs:+3|g", None) and
+             "told to change a value that is not known" in source(p)["trouble"], 20, "the refusal")
 
 
 def test_sources_survive_a_reload_and_a_controller(make, answers):

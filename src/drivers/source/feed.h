@@ -4,6 +4,7 @@
  * to believe and what to say of a source that fails is done once, for all kinds, in feeds.c. */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -67,6 +68,7 @@ struct feed {
     uint64_t fingerprint; /* of what was configured; another one is another feed */
     uv_timer_t timer;
     bool open, asking, kept;
+    int64_t since_us; /* it is there */
     int64_t asked_us;
     int64_t answered_us; /* the newest answer; 0 = none yet */
     double value;
@@ -83,6 +85,11 @@ void feed_fail(struct feed *f, const char *format, ...) _printf_(2, 3);
 /* A text as a number, blanks around it allowed. False = it is none, or none that is finite. */
 bool feed_number(const char *text, size_t bytes, double *ret);
 
+/* Is `value` what it says now: neither overdue nor followed by a failure? */
+bool feed_is_current(const struct feed *f);
+/* For how long an answer is held. */
+int64_t feed_held_us(const struct feed *f);
+
 /* Is `trouble` to be told: the first of an outage, or another one than was told last, numbers
  * aside? */
 bool feed_is_news(const struct feed *f, const char *trouble, int64_t now_us);
@@ -98,9 +105,11 @@ void feeds_set(struct feeds *s, const struct feed_conf *items, size_t count);
 /* Adds the values of a service: NaN, which core takes for unknown, where none is known. Saying so
  * ends at once what core would hold until it is stale. */
 void feeds_sample(struct feeds *s, uint32_t slot, int64_t now_us, struct source_sink *sink);
-/* Takes a value for a feed that waits for some. 0; -ENOENT and -EPERM with a text; -EINVAL: it is
- * no value that a metric can have. */
-int feeds_push(struct feeds *s, uint32_t slot, const char *name, double value, struct err *err);
+/* Takes values for feeds of a service that are told theirs: an object of numbers by names, all of
+ * it or, when one cannot be taken, none. -ENOENT: there is no such feed; -EPERM: it is asked;
+ * -EINVAL: no value that a metric can have, which is then a failure of the feed that was told it.
+ */
+int feeds_push(struct feeds *s, uint32_t slot, const json_t *values, struct err *err);
 
 /* One feed, for people. */
 struct feed_view {
@@ -109,6 +118,10 @@ struct feed_view {
     double value;
     const char *trouble; /* "" = none */
     int64_t trouble_us;  /* for how long; 0 = none */
+    /* Why it is not known or its value is an old one: the trouble, or that nothing has come yet;
+     * for how long. "" and 0 = it answers. */
+    const char *why;
+    int64_t why_us;
 };
 /* How many of a service there are; the first `cap` of them in `ret`. */
 size_t feeds_view(const struct feeds *s, uint32_t slot, int64_t now_us, struct feed_view *ret,

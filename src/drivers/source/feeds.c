@@ -15,6 +15,7 @@
 #include "config/read.h"
 #include "drivers/fetch.h"
 #include "drivers/source/feed.h"
+#include "drivers/source/json_pointer.h"
 #include "drivers/source/statsd.h"
 #include "sys/clock.h"
 
@@ -35,14 +36,19 @@ static void wake_in(struct feed *f, int64_t us)
     uv_timer_start(&f->timer, on_timer, (uint64_t)(MAX(us, 0) / US_PER_MS), 0);
 }
 
-static int64_t held_us(const struct feed *f)
+int64_t feed_held_us(const struct feed *f)
 {
     return us_add(f->conf.every_us, f->conf.timeout_us);
 }
 
 static bool is_known(const struct feed *f, int64_t now_us)
 {
-    return f->answered_us != 0 && us_sub(now_us, f->answered_us) <= held_us(f);
+    return f->answered_us != 0 && us_sub(now_us, f->answered_us) <= feed_held_us(f);
+}
+
+bool feed_is_current(const struct feed *f)
+{
+    return f->trouble[0] == '\0' && is_known(f, clock_now_us());
 }
 
 static void note(struct feed *f, bool trouble, const char *text)
@@ -61,7 +67,7 @@ static void plan_next(struct feed *f)
     if (f->ops->ask)
         wake_in(f, us_sub(us_add(f->asked_us, f->conf.every_us), clock_now_us()));
     else
-        wake_in(f, held_us(f));
+        wake_in(f, feed_held_us(f));
 }
 
 static const char *skip_number(const char *text)
@@ -108,10 +114,15 @@ void feed_fail(struct feed *f, const char *format, ...)
     note(f, true, text);
 }
 
+static bool is_possible(double value)
+{
+    return isfinite(value) && value >= 0 && value <= FEED_VALUE_MAX;
+}
+
 void feed_answer(struct feed *f, double value)
 {
     char text[40];
-    if (!isfinite(value) || value < 0 || value > FEED_VALUE_MAX) {
+    if (!is_possible(value)) {
         fmt_double(text, sizeof(text), value, 6);
         feed_fail(f, "says %s, which no metric can be", text);
         return;
@@ -152,7 +163,7 @@ static void begin(struct feed *f)
 static void time_is_up(struct feed *f)
 {
     char took[32];
-    int64_t waited_us = f->ops->ask ? f->conf.timeout_us : held_us(f);
+    int64_t waited_us = f->ops->ask ? f->conf.timeout_us : feed_held_us(f);
     num_format_duration_short(took, sizeof(took), waited_us);
     if (f->asking)
         f->ops->cancel(f);
@@ -252,10 +263,11 @@ static void add(struct feeds *s, const struct feed_conf *conf, uint64_t fingerpr
     *f = (struct feed){
         .ops = ops, .tools = &s->tools, .conf = *conf, .fingerprint = fingerprint, .kept = true
     };
+    f->since_us = clock_now_us();
     uv_timer_init(s->tools.env.loop, &f->timer);
     list_push_back(&s->all, &f->link);
     if (is_open(f))
-        wake_in(f, ops->ask ? 0 : held_us(f));
+        wake_in(f, ops->ask ? 0 : feed_held_us(f));
 }
 
 /* Texts of the configuration before may be compared here for the last time. */
@@ -322,7 +334,9 @@ void feeds_sample(struct feeds *s, uint32_t slot, int64_t now_us, struct source_
     }
 }
 
-int feeds_push(struct feeds *s, uint32_t slot, const char *name, double value, struct err *err)
+/* One of a service that is told. */
+static int find_told(const struct feeds *s, uint32_t slot, const char *name, struct feed **ret,
+                     struct err *err)
 {
     LIST_FOR_EACH (it, &s->all) {
         struct feed *f = LIST_ENTRY(it, struct feed, link);
@@ -330,10 +344,59 @@ int feeds_push(struct feeds *s, uint32_t slot, const char *name, double value, s
             continue;
         if (f->ops->ask)
             return err_set(err, -EPERM, "source %s is asked (%s), not told", name, f->ops->name);
-        feed_answer(f, value);
-        return f->trouble[0] ? err_set(err, -EINVAL, "%s: %s", name, f->trouble) : 0;
+        *ret = f;
+        return 0;
     }
     return err_set(err, -ENOENT, "there is no source %s", name);
+}
+
+/* Can it be taken? What no metric can be is a failure of its feed even so. */
+static int check_push(const struct feeds *s, uint32_t slot, const char *name, const json_t *value,
+                      struct err *err)
+{
+    struct feed *f;
+    int rc = find_told(s, slot, name, &f, err);
+    if (rc < 0)
+        return rc;
+    if (!json_is_number(value))
+        feed_fail(f, "is told %s where a number is wanted", json_pointer_type_name(value));
+    else if (!is_possible(json_number_value(value)))
+        feed_answer(f, json_number_value(value)); /* it knows what to say */
+    else
+        return 0;
+    return err_set(err, -EINVAL, "%s: %s", name, f->trouble);
+}
+
+int feeds_push(struct feeds *s, uint32_t slot, const json_t *values, struct err *err)
+{
+    const char *name;
+    json_t *value, *all = (json_t *)(uintptr_t)values; /* the loops want it without const */
+    struct feed *f;
+    int rc = 0;
+    json_object_foreach(all, name, value)
+    {
+        int one = check_push(s, slot, name, value, rc == 0 ? err : NULL);
+        rc = rc < 0 ? rc : one;
+    }
+    if (rc < 0)
+        return rc;
+    json_object_foreach(all, name, value)
+    {
+        if (find_told(s, slot, name, &f, NULL) == 0)
+            feed_answer(f, json_number_value(value));
+    }
+    return 0;
+}
+
+/* Why there is no value of now. */
+static void put_why(const struct feed *f, int64_t now_us, struct feed_view *v)
+{
+    v->why = v->trouble;
+    v->why_us = v->trouble_us;
+    if (v->known || v->trouble[0])
+        return;
+    v->why = f->ops->ask ? "has not answered yet" : "has been told no value yet";
+    v->why_us = us_sub(now_us, f->since_us);
 }
 
 size_t feeds_view(const struct feeds *s, uint32_t slot, int64_t now_us, struct feed_view *ret,
@@ -352,6 +415,8 @@ size_t feeds_view(const struct feeds *s, uint32_t slot, int64_t now_us, struct f
                                          .trouble = f->trouble,
                                          .trouble_us =
                                              f->trouble[0] ? us_sub(now_us, f->trouble_us) : 0 };
+        if (n < cap)
+            put_why(f, now_us, &ret[n]);
         n++;
     }
     return n;

@@ -56,3 +56,13 @@ const json_t *json_pointer_get(const json_t *root, const char *pointer)
     }
     return root;
 }
+
+const char *json_pointer_type_name(const json_t *json)
+{
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array", [JSON_STRING] = "a text",
+        [JSON_INTEGER] = "a number", [JSON_REAL] = "a number",  [JSON_TRUE] = "true",
+        [JSON_FALSE] = "false",      [JSON_NULL] = "null",
+    };
+    return names[json_typeof(json)];
+}

@@ -28,16 +28,6 @@ static void http_cancel(struct feed *f)
     f->self = NULL;
 }
 
-static const char *type_name(const json_t *json)
-{
-    static const char *const names[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array", [JSON_STRING] = "a text",
-        [JSON_INTEGER] = "a number", [JSON_REAL] = "a number",  [JSON_TRUE] = "true",
-        [JSON_FALSE] = "false",      [JSON_NULL] = "null",
-    };
-    return names[json_typeof(json)];
-}
-
 static void take(struct feed *f, const char *body, size_t bytes)
 {
     const char *pointer = ((const struct http_conf *)f->conf.conf)->pointer;
@@ -49,7 +39,7 @@ static void take(struct feed *f, const char *body, size_t bytes)
     else if (!value)
         feed_fail(f, "has nothing at \"%.80s\"", pointer);
     else if (!json_is_number(value))
-        feed_fail(f, "has %s at \"%.80s\", not a number", type_name(value), pointer);
+        feed_fail(f, "has %s at \"%.80s\", not a number", json_pointer_type_name(value), pointer);
     else
         feed_answer(f, json_number_value(value));
     json_decref(json);

@@ -4,11 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/us.h"
 #include "drivers/source/endpoint.h"
 #include "drivers/source/feed.h"
 #include "drivers/source/statsd.h"
-#include "sys/clock.h"
 
 struct push_conf {
     const char *statsd, *name;
@@ -17,42 +15,46 @@ struct push_conf {
 struct push {
     struct statsd_listener *listener;
     char name[128];
-    int64_t since_us; /* counts are summed since then; 0 = none yet */
-    double sum;
+    struct statsd_rate rate;
 };
 
-/* Counters become a rate: what came in an interval, divided by it. */
-static void count(struct feed *f, struct push *p, double n)
+/* Of a value that nobody knows, nobody knows the outcome either. */
+static void change(struct feed *f, double by)
 {
-    int64_t now_us = clock_now_us(), took_us = us_sub(now_us, p->since_us);
-    if (p->since_us == 0)
-        p->since_us = now_us;
-    p->sum += n;
-    if (p->since_us == now_us || took_us < f->conf.every_us)
-        return;
-    double rate = p->sum / ((double)took_us / (double)US_PER_S);
-    p->since_us = now_us;
-    p->sum = 0;
-    feed_answer(f, rate);
+    if (feed_is_current(f))
+        feed_answer(f, f->value + by);
+    else
+        feed_fail(f, "is told to change a value that is not known; it has to be set first");
+}
+
+static void end_packet(struct feed *f, struct statsd_rate *r, int64_t at_us)
+{
+    double rate;
+    if (statsd_rate_end(r, at_us, f->conf.every_us, feed_held_us(f), &rate))
+        feed_answer(f, rate);
 }
 
 static void on_heard(void *ctx, const struct statsd_metric *m)
 {
     struct feed *f = ctx;
+    struct push *p = f->self;
     switch (m->type) {
     case STATSD_GAUGE:
         feed_answer(f, m->value);
         break;
-    case STATSD_CHANGE: /* of a value that is not known: nobody knows the outcome */
-        if (f->answered_us != 0)
-            feed_answer(f, f->value + m->value);
+    case STATSD_CHANGE:
+        change(f, m->value);
         break;
     case STATSD_COUNT:
-        count(f, f->self, m->value);
+        statsd_rate_count(&p->rate, m->value);
         break;
-    case STATSD_BAD:
+    case STATSD_BAD: /* the sum that it would have been a part of is not known either */
+        p->rate = (struct statsd_rate){ 0 };
         feed_fail(f, "is told \"%.*s\", which is no number", (int)MIN(m->text.n, (size_t)40),
                   m->text.p);
+        break;
+    case STATSD_END:
+        end_packet(f, &p->rate, m->at_us);
         break;
     }
 }

@@ -131,7 +131,8 @@ static void take_groups(struct feed *f, const redisReply *groups)
         const redisReply *pending = member(group, "pending");
         if (!name || !name->str || strcmp(name->str, conf->group) != 0)
             continue;
-        if (!lag || !pending || lag->type != REDIS_REPLY_INTEGER)
+        if (!lag || !pending || lag->type != REDIS_REPLY_INTEGER ||
+            pending->type != REDIS_REPLY_INTEGER)
             feed_fail(f,
                       "does not know how far group %s lags (Redis 7 does, unless entries were "
                       "deleted)",
@@ -143,13 +144,15 @@ static void take_groups(struct feed *f, const redisReply *groups)
     feed_fail(f, "stream %s has no group %s", conf->stream, conf->group);
 }
 
+/* Only the question says which answer it can be. */
 static void take_reply(struct feed *f, const redisReply *reply)
 {
+    bool of_groups = ((const struct redis_conf *)f->conf.conf)->group != NULL;
     if (reply->type == REDIS_REPLY_ERROR)
         feed_fail(f, "says %.160s", reply->str);
-    else if (reply->type == REDIS_REPLY_INTEGER)
+    else if (!of_groups && reply->type == REDIS_REPLY_INTEGER)
         feed_answer(f, (double)reply->integer);
-    else if (reply->type == REDIS_REPLY_ARRAY)
+    else if (of_groups && reply->type == REDIS_REPLY_ARRAY)
         take_groups(f, reply);
     else
         feed_fail(f, "answers with something that is no number");

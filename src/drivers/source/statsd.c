@@ -7,6 +7,7 @@
 
 #include "base/list.h"
 #include "drivers/source/endpoint.h"
+#include "sys/clock.h"
 
 struct statsd {
     uv_loop_t *loop;
@@ -52,19 +53,24 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init(s->packet, sizeof(s->packet));
 }
 
+static void tell(struct port *p, const struct statsd_metric *m)
+{
+    LIST_FOR_EACH (it, &p->listeners) {
+        struct statsd_listener *l = LIST_ENTRY(it, struct statsd_listener, link);
+        if (m->type == STATSD_END || slice_eq(slice_of(l->name), m->name))
+            l->heard(l->ctx, m);
+    }
+}
+
 static void on_packet(uv_udp_t *socket, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from,
                       unsigned flags)
 {
     struct port *p = CONTAINER_OF(socket, struct port, socket);
     struct slice packet = { buf->base, n > 0 ? (size_t)n : 0 };
     struct statsd_metric m;
-    while (statsd_next(&packet, &m)) {
-        LIST_FOR_EACH (it, &p->listeners) {
-            struct statsd_listener *l = LIST_ENTRY(it, struct statsd_listener, link);
-            if (slice_eq(slice_of(l->name), m.name))
-                l->heard(l->ctx, &m);
-        }
-    }
+    while (statsd_next(&packet, &m))
+        tell(p, &m);
+    tell(p, &(struct statsd_metric){ .type = STATSD_END, .at_us = clock_now_us() });
 }
 
 static void on_closed(uv_handle_t *handle)

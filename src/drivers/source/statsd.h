@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 #include "base/err.h"
@@ -17,6 +18,7 @@ enum statsd_type {
     STATSD_CHANGE, /* of a gauge, by value */
     STATSD_COUNT,  /* value, the sample rate undone */
     STATSD_BAD,    /* a gauge or a count without a value that can be one: text */
+    STATSD_END,    /* of a packet; no metric */
 };
 
 struct statsd_metric {
@@ -24,16 +26,33 @@ struct statsd_metric {
     enum statsd_type type;
     double value;
     struct slice text; /* what stood for the value */
+    int64_t at_us;     /* of the end: when the packet came, monotonic */
 };
 
 /* The next metric of a packet, and the packet shortened by it; lines of other types (timers, sets)
  * and lines without any sense are passed over. False = no more. Pure. */
 bool statsd_next(struct slice *packet, struct statsd_metric *ret);
 
+/* Counters become a rate: what came in an interval, divided by it. Packets belong to the interval
+ * that they end, so the one that opens the first is in none. All zero = no interval is open. */
+struct statsd_rate {
+    int64_t since_us; /* the open interval's begin; 0 = none is open */
+    double sum;
+    bool counts; /* the packet that is being read has some of it */
+};
+
+void statsd_rate_count(struct statsd_rate *r, double n);
+/* A packet has been read. True = it has ended an interval, one of `every_us` or a little more, and
+ * that is its rate a second. After a silence of over `held_us` the value before is not known any
+ * more: a new interval begins, which does not count the silence. Pure. */
+bool statsd_rate_end(struct statsd_rate *r, int64_t at_us, int64_t every_us, int64_t held_us,
+                     double *ret);
+
 /* The ports that are listened on, each once, however many want to hear from it. */
 struct statsd;
 struct statsd_listener; /* one who wants to hear */
 
+/* What a packet says of one's own name, and then, of every packet, its end. */
 typedef void statsd_heard(void *ctx, const struct statsd_metric *m);
 
 int statsd_new(uv_loop_t *loop, struct statsd **ret, struct err *err);

@@ -1,8 +1,10 @@
-/* Reading packets: a line a metric, NAME:VALUE|TYPE[|@RATE][|#TAGS]. Knows no socket. */
+/* Reading packets: a line a metric, NAME:VALUE|TYPE[|@RATE][|#TAGS]; and what counts make a second.
+ * Knows no socket and no clock. */
 #include <math.h>
 #include <string.h>
 
 #include "base/num.h"
+#include "base/us.h"
 #include "drivers/source/statsd.h"
 
 /* What stands before `at`; `rest` becomes what stands behind. False = it is not there. */
@@ -73,4 +75,33 @@ bool statsd_next(struct slice *packet, struct statsd_metric *ret)
             return true;
     }
     return false;
+}
+
+void statsd_rate_count(struct statsd_rate *r, double n)
+{
+    r->sum += n;
+    r->counts = true;
+}
+
+static void rate_begin(struct statsd_rate *r, int64_t at_us)
+{
+    *r = (struct statsd_rate){ .since_us = at_us };
+}
+
+bool statsd_rate_end(struct statsd_rate *r, int64_t at_us, int64_t every_us, int64_t held_us,
+                     double *ret)
+{
+    int64_t took_us = us_sub(at_us, r->since_us);
+    if (!r->counts)
+        return false;
+    r->counts = false;
+    if (r->since_us == 0 || took_us > held_us) {
+        rate_begin(r, at_us);
+        return false;
+    }
+    if (took_us < every_us)
+        return false;
+    *ret = r->sum / ((double)took_us / (double)US_PER_S);
+    rate_begin(r, at_us);
+    return true;
 }

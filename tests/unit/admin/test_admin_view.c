@@ -18,6 +18,13 @@ static json_t *get_json(const char *path, int status)
     return json;
 }
 
+static void assert_error(const char *path, int status, const char *text)
+{
+    json_t *json = get_json(path, status);
+    assert_string_equal(text_at(json, "error"), text);
+    json_decref(json);
+}
+
 static void test_status(void **state)
 {
     world.trouble = "the moon is full";
@@ -42,7 +49,7 @@ static void test_status(void **state)
     assert_true(json_is_null(json_object_get(shop, "p99_ms")));
     assert_true(json_real_value(json_object_get(shop, "rps")) == 12.5);
     json_t *sources = json_object_get(shop, "sources"), *lag = json_array_get(sources, 1);
-    assert_int_equal(json_array_size(sources), 2);
+    assert_int_equal(json_array_size(sources), 3);
     assert_string_equal(text_at(lag, "name"), "lag");
     assert_string_equal(text_at(lag, "trouble"), "is told nothing");
     assert_true(json_is_null(json_object_get(lag, "value")));
@@ -122,6 +129,25 @@ static void test_events_and_series(void **state)
     json_decref(get_json("/v1/events?after=-1", 400));
 }
 
+/* Mistyped names are answered with the one that was meant, or with those there are. */
+static void test_unknown_names(void **state)
+{
+    int64_t wall_us = clock_wall_us();
+    world_open_admin(NULL, NULL);
+    store_put_event(world.store, STORE_EVENT_CONFIG, "gone", NULL, "one", wall_us);
+    assert_int_equal(store_flush(world.store, 20 * US_PER_S), 0);
+    assert_error("/v1/services/shp/why", 404, "there is no service shp; did you mean shop?");
+    assert_error("/v1/services/myblog/why", 404,
+                 "there is no service myblog; did you mean my-blog?");
+    assert_error("/v1/services/accounts/why", 404,
+                 "there is no service accounts; there is: shop, my-blog");
+    assert_error("/v1/events?service=shp", 404, "there is no service shp; did you mean shop?");
+    json_decref(get_json("/v1/events?service=shop", 200)); /* nothing has happened to it yet */
+    json_decref(get_json("/v1/events?service=gone", 200)); /* it is no more, and has a history */
+    json_decref(get_json("/v1/events?service=gone&after=1000", 200));
+    json_decref(get_json("/v1/events?service=shp&after=1", 200)); /* somebody follows */
+}
+
 static void test_without_a_store(void **state)
 {
     store_close(world.store);
@@ -165,6 +191,13 @@ static void test_logs(void **state)
     for (size_t i = 0; i < ARRAY_LEN(none); i++)
         json_decref(get_json(none[i], 404));
     json_decref(get_json("/v1/logs/shop-1?bytes=9999999", 400));
+    assert_error(
+        "/v1/logs/shop", 404,
+        "shop is a service, and each of its instances has a log: plimsoll logs --all shop");
+    assert_error("/v1/logs/shp-1", 404,
+                 "there is no instance shp-1, for there is no service shp; did you mean shop?");
+    assert_error("/v1/logs/shop-2", 404, "there is no log of shop-2");
+    assert_error("/v1/logs/shop-6", 501, "the engine keeps it: engine logs shop");
     json_t *no_engine = get_json("/v1/logs/shop-8", 503);
     assert_string_equal(text_at(no_engine, "error"), "no engine today");
     json_decref(no_engine);
@@ -219,6 +252,7 @@ static void test_metrics(void **state)
         "\nplimsoll_service_desired{service=\"my-blog\"} 2\n",
         "\nplimsoll_source_up{service=\"shop\",source=\"jobs\"} 1\n",
         "\nplimsoll_source_up{service=\"shop\",source=\"lag\"} 0\n",
+        "\nplimsoll_source_up{service=\"shop\",source=\"new\"} 0\n",
         "\nplimsoll_source_value{service=\"shop\",source=\"jobs\"} 12\n",
         "\nplimsoll_service_cost_per_hour{service=\"shop\"} 2.5\n",
         "\nplimsoll_instance_in_flight_requests{service=\"shop\",instance=\"shop-2\"} 2\n",
@@ -290,6 +324,7 @@ int main(void)
         WORLD_TEST(test_mode),
         WORLD_TEST(test_why),
         WORLD_TEST(test_events_and_series),
+        WORLD_TEST(test_unknown_names),
         WORLD_TEST(test_without_a_store),
         WORLD_TEST(test_logs),
         WORLD_TEST(test_health_and_ready),

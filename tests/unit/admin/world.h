@@ -93,7 +93,10 @@ static void world_service_facts(void *ctx, uint32_t slot, struct admin_service_f
     f->sources[1] = (struct admin_source_facts){
         .name = "lag", .kind = "push", .value = NAN, .trouble = "is told nothing", .trouble_us = 1
     };
-    f->source_count = 2;
+    f->sources[2] = (struct admin_source_facts){
+        .name = "new", .kind = "push", .value = NAN, .trouble = "" /* nothing has come yet */
+    };
+    f->source_count = 3;
     f->cost = (struct admin_cost_facts){ .per_hour = 2.5,
                                          .today = 10,
                                          .watts = NAN,
@@ -120,6 +123,8 @@ static void world_instance_facts(void *ctx, uint32_t slot, uint32_t number,
 static int world_log_path(void *ctx, const char *service, uint32_t number, char *buf, size_t cap,
                           struct err *err)
 {
+    if (number == 6)
+        return err_set(err, -ENOTSUP, "the engine keeps it: engine logs %s", service);
     if (number == 8)
         return err_set(err, -EIO, "no engine today");
     if (strcmp(service, "shop") != 0 || number > 9)

@@ -71,6 +71,39 @@ static void test_several(void **state)
     assert_string_equal(names, "abc");
 }
 
+/* Packets of a counter, and the rate that each of them ends: every second, held for two. */
+static void test_rates(void **state)
+{
+    static const struct {
+        int64_t at_us;
+        double first, second; /* lines; 0 = none */
+        double rate;          /* a second; < 0 = it ends no interval */
+    } rows[] = {
+        { 1000000, 50, 0, -1 }, /* opens the first */
+        { 1250000, 50, 0, -1 },   { 1500000, 20, 30, -1 },
+        { 1750000, 50, 0, -1 },   { 1800000, 0, 0, -1 }, /* another's packet */
+        { 2000000, 50, 0, 200 },  { 2500000, 100, 0, -1 },
+        { 3000000, 40, 60, 200 }, /* all its lines are in the interval that it ends */
+        { 4250000, 50, 0, 40 },   { 13000000, 0, 0, -1 },
+        { 14250000, 25, 25, -1 }, /* opens one after a silence, and is in none */
+        { 14500000, 50, 0, -1 },  { 14750000, 50, 0, -1 },
+        { 15000000, 50, 0, -1 },  { 15250000, 50, 0, 200 },
+        { 17250000, 50, 0, 25 }, /* just not overdue */
+        { 19250001, 50, 0, -1 },  { 20250001, 7, 0, 7 },
+    };
+    struct statsd_rate r = { 0 };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        double rate = -1;
+        if (rows[i].first > 0)
+            statsd_rate_count(&r, rows[i].first);
+        if (rows[i].second > 0)
+            statsd_rate_count(&r, rows[i].second);
+        bool over = statsd_rate_end(&r, rows[i].at_us, 1000000, 2000000, &rate);
+        if (over != (rows[i].rate >= 0) || rate != rows[i].rate)
+            fail_msg("row %zu: %g", i, rate);
+    }
+}
+
 static void test_endpoints(void **state)
 {
     static const struct {
@@ -112,9 +145,8 @@ static void test_endpoints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_lines),     cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_several),   cmocka_unit_test(test_rates),
         cmocka_unit_test(test_endpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
