@@ -149,7 +149,8 @@ enum admin_command_type {
     ADMIN_DRAIN,   /* service, number */
     ADMIN_PROTECT, /* service, number; flag = on */
     ADMIN_PUSH,    /* service, metrics */
-    ADMIN_BELL,    /* member, service, in_flight, queued: that member's proxy rang */
+    ADMIN_BELL,    /* member, service, in_flight, queued: that member's proxy rang, or
+                      it leads and its journal has something new */
     ADMIN_RELOAD,
     ADMIN_DIFF,
     ADMIN_STOP, /* flag = detach */
@@ -186,7 +187,8 @@ struct admin_backend {
     void (*instance_facts)(void *ctx, uint32_t slot, uint32_t number,
                            struct admin_instance_facts *ret);
     /* Path of the instance's log, running or not; -ENOENT. -EAGAIN: what there is is not all in it
-     * yet. Anything else: `err` says why it cannot be read. */
+     * yet. -ENOTSUP: it is kept elsewhere, and `err` says where. Anything else: `err` says why it
+     * cannot be read. */
     int (*log_path)(void *ctx, const char *service, uint32_t number, char *buf, size_t cap,
                     struct err *err);
     void (*command)(void *ctx, const struct admin_command *c, struct admin_reply *reply);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "admin/admin_int.h"
+#include "admin/names.h"
 
 static struct admin_backend *backend_of(struct admin_request *q)
 {
@@ -74,7 +75,7 @@ static bool get_service(struct admin_request *q, struct admin_command *c, const 
     struct admin_backend *b = backend_of(q);
     int32_t slot = control_find(b->control(b->ctx), name);
     if (slot < 0) {
-        admin_answer_error(a, 404, "there is no service %s", name);
+        admin_answer_no_service(q, a, name);
         return false;
     }
     c->slot = (uint32_t)slot;
@@ -167,7 +168,7 @@ static bool get_instance(struct admin_request *q, struct admin_command *c, char 
     const struct instance *i =
         slot < 0 ? NULL : control_instance(control, (uint32_t)slot, c->number);
     if (!i || i->state == INSTANCE_GONE) {
-        admin_answer_error(a, 404, "there is no instance %s", q->name);
+        admin_answer_no_instance(q, a);
         return false;
     }
     c->slot = (uint32_t)slot;

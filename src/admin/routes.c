@@ -29,7 +29,8 @@ static const struct admin_route routes[] = {
     GET("/v1/series", admin_get_series,
         "?service= &metric= &from= &to= &step=1|10|60 &instance=: measured values"),
     GET("/v1/logs/*", admin_get_logs,
-        "?bytes= &offset=: an instance's output; 202 = not all of it is here yet"),
+        "?bytes= &offset=: an instance's output; 202 = not all of it is here yet, 501 = its engine "
+        "keeps it"),
     GET("/v1/alerts", admin_get_alerts, "what is wrong by `alerts`, and who was told"),
     SECRET("/v1/gauges", admin_get_gauges,
            "what this member's proxy counts, for the one that leads"),
@@ -40,7 +41,7 @@ static const struct admin_route routes[] = {
     POST("/v1/services/*/metrics", admin_post_metrics, ADMIN_PUSH,
          "{NAME: number}: values for its pushed sources"),
     POST("/v1/members/*/bell", admin_post_bell, ADMIN_BELL,
-         "{\"service\", \"in_flight\", \"queued\"}: a member's proxy rang"),
+         "{\"service\", \"in_flight\", \"queued\"}: a member's proxy rang, or the leader has news"),
     POST("/v1/services/*/pause", admin_post_service, ADMIN_PAUSE, "keep the count as it is"),
     POST("/v1/services/*/resume", admin_post_service, ADMIN_RESUME, "let the rules decide again"),
     POST("/v1/services/*/restart", admin_post_service, ADMIN_RESTART,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "admin/admin_int.h"
+#include "admin/names.h"
 #include "core/decision.h"
 #include "store/event_json.h"
 #include "sys/clock.h"
@@ -61,7 +62,7 @@ void admin_get_why(struct admin_request *q, struct admin_answer *a)
     int64_t limit;
     json_t *list = NULL;
     if (slot < 0) {
-        admin_answer_error(a, 404, "there is no service %s", q->name);
+        admin_answer_no_service(q, a, q->name);
         return;
     }
     if (!admin_query_number(q, a, "limit", 1, 1000, 10, &limit))
@@ -80,16 +81,25 @@ void admin_get_why(struct admin_request *q, struct admin_answer *a)
 
 void admin_get_events(struct admin_request *q, struct admin_answer *a)
 {
+    const char *service = admin_query_text(q, "service");
     int64_t limit, after;
     json_t *list;
     struct store *s = store_of(q);
     if (!admin_query_number(q, a, "limit", 1, 10000, 100, &limit) ||
         !admin_query_number(q, a, "after", 0, INT64_MAX, 0, &after))
         return;
-    if (!s || store_read_events(s, admin_query_text(q, "service"), after, (uint32_t)limit, &list))
+    if (!s || store_read_events(s, service, after, (uint32_t)limit, &list)) {
         answer_no_store(q, a);
-    else
+        return;
+    }
+    /* A service that is no more has its events still; one that never was is a mistake. */
+    bool unheard = service && service[0] && after == 0 && json_array_size(list) == 0;
+    if (unheard && !admin_is_service(q, service)) {
+        admin_answer_no_service(q, a, service);
+        json_decref(list);
+    } else {
         admin_answer_json(a, 200, json_pack("{s:o}", "events", list));
+    }
 }
 
 void admin_get_series(struct admin_request *q, struct admin_answer *a)
@@ -147,6 +157,26 @@ static int read_log(const char *path, int64_t from, int64_t bytes, struct admin_
     return 0;
 }
 
+/* -ENOTSUP: it is kept elsewhere, and `err` says where. Other texts are of an engine that fails. */
+static void answer_no_log(struct admin_request *q, struct admin_answer *a, int rc,
+                          const struct err *err)
+{
+    char service[MODEL_NAME_MAX];
+    uint32_t number;
+    bool split = admin_split_instance(q->name, service, sizeof(service), &number);
+    if (err->text[0])
+        admin_answer_error(a, rc == -ENOTSUP ? 501 : 503, "%s", err->text);
+    else if (admin_is_service(q, q->name))
+        admin_answer_error(a, 404,
+                           "%s is a service, and each of its instances has a log: plimsoll logs "
+                           "--all %s",
+                           q->name, q->name);
+    else if (split && !admin_is_service(q, service))
+        admin_answer_no_instance(q, a);
+    else
+        admin_answer_error(a, 404, "there is no log of %s", q->name);
+}
+
 void admin_get_logs(struct admin_request *q, struct admin_answer *a)
 {
     struct admin_backend *b = backend_of(q);
@@ -163,10 +193,8 @@ void admin_get_logs(struct admin_request *q, struct admin_answer *a)
     a->status = rc == -EAGAIN ? 202 : 200;
     if (rc == 0 || rc == -EAGAIN)
         rc = read_log(path, offset, bytes, a);
-    if (rc < 0 && err.text[0])
-        admin_answer_error(a, 503, "%s", err.text);
-    else if (rc < 0)
-        admin_answer_error(a, 404, "there is no log of %s", q->name);
+    if (rc < 0)
+        answer_no_log(q, a, rc, &err);
 }
 
 void admin_get_health(struct admin_request *q, struct admin_answer *a)

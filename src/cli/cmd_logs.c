@@ -15,7 +15,8 @@
 #define LOGS_INSTANCES_MAX 1024
 #define LOGS_POLL_NS 250000000L
 #define LOGS_TRY_NS 100000000L
-#define LOGS_TRIES 50 /* to wait for what an engine keeps */
+#define LOGS_TRIES 50      /* to wait for what an engine keeps */
+#define LOGS_ELSEWHERE 501 /* of an instance whose engine keeps its output to itself */
 
 struct logs_tail {
     char id[128];
@@ -30,7 +31,8 @@ struct logs {
     bool json;
     struct logs_tail *tails;
     size_t count;
-    int tries; /* how often one that is coming is asked again */
+    int tries;           /* how often one that is coming is asked again */
+    bool said_elsewhere; /* of one of many: the others' words are the same */
 };
 
 static void print_line(const struct logs *l, const struct logs_tail *t, const char *line, size_t n)
@@ -76,7 +78,15 @@ static int ask_log(struct logs *l, const char *path, struct remote_answer *ret)
         return remote_fail(rc, &err);
     if (ret->status == 200 || ret->status == 202 || (ret->status == 404 && l->prefix))
         return 0;
-    return remote_refuse(ret);
+    bool is_one_of_many = ret->status == LOGS_ELSEWHERE && l->prefix;
+    rc = is_one_of_many && l->said_elsewhere ? 0 : remote_refuse(ret);
+    l->said_elsewhere = is_one_of_many;
+    return is_one_of_many ? 0 : rc;
+}
+
+static bool has_lines(const struct remote_answer *a)
+{
+    return a->status == 200 || a->status == 202;
 }
 
 static int read_tail(struct logs *l, struct logs_tail *t)
@@ -96,7 +106,7 @@ static int read_tail(struct logs *l, struct logs_tail *t)
     t->coming = late && t->offset < 0 && l->tries > 0;
     if (late && l->tries == 0 && t->offset < 0 && answer.bytes == 0) {
         rc = command_fail(COMMAND_FAILED, "%s: the engine has not sent its output yet", t->id);
-    } else if (rc == 0 && answer.status != 404 && !t->coming) {
+    } else if (rc == 0 && has_lines(&answer) && !t->coming) {
         print_text(l, t, t->offset < 0 ? last_lines(answer.body, l->lines) : answer.body);
         t->offset =
             answer.log_offset >= 0 ? answer.log_offset : MAX(t->offset, 0) + (int64_t)answer.bytes;
@@ -137,6 +147,15 @@ static int add_service(struct logs *l, const char *name)
             add_tail(l, show_text(instance, "id"));
     }
     return rc;
+}
+
+/* One that status does not tell of: the answer says which was meant. */
+static int check_service(struct logs *l, const char *name)
+{
+    char path[512];
+    _cleanup_json_ json_t *root = NULL;
+    int rc = remote_path(path, sizeof(path), "/v1/services/", name, "/why?limit=1");
+    return rc != 0 ? rc : remote_call_json(l->remote, "GET", path, NULL, &root);
 }
 
 static void pause_for(long ns)
@@ -198,6 +217,8 @@ static int run(const struct options *o)
         rc = add_service(&l, word);
     else
         add_tail(&l, word);
+    if (rc == 0 && l.count == 0 && word[0])
+        rc = check_service(&l, word);
     if (rc == 0)
         rc = read_tails(&l);
     if (rc == 0 && options_flag(o, "follow"))

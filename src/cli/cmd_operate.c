@@ -48,7 +48,7 @@ static int run_scale(const struct options *o)
     else if (num_parse_i64(slice_of(o->words[1]), &count) == 0 && count >= 0)
         body = json_pack("{s:I}", "count", (json_int_t)count);
     else
-        return command_fail(COMMAND_USAGE, "\"%s\" is no count; give a number, or auto",
+        return command_fail(COMMAND_USAGE, "\"%s\" is no count; give a number from 0 on, or auto",
                             o->words[1]);
     if (options_flag(o, "force"))
         json_object_set_new(body, "force", json_true());

@@ -131,6 +131,12 @@ static int parse_option(struct options *o, char **argv, struct err *err)
     return rc < 0 ? rc : used;
 }
 
+/* A number is a word: no option's letter is a digit. */
+static bool is_negative(const char *text)
+{
+    return text[0] == '-' && text[1] >= '0' && text[1] <= '9';
+}
+
 int options_parse(struct options *o, int argc, char **argv, struct err *err)
 {
     for (int i = 0; i < argc; i++) {
@@ -139,7 +145,7 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
             o->rest_count = (size_t)(argc - i - 1);
             return 0;
         }
-        if (argv[i][0] == '-' && argv[i][1]) {
+        if (argv[i][0] == '-' && argv[i][1] && !is_negative(argv[i])) {
             int used = parse_option(o, argv + i, err);
             if (used < 0)
                 return used;

@@ -8,7 +8,9 @@
 #include "base/fmt.h"
 #include "controller/alerts.h"
 #include "controller/controller_int.h"
+#include "core/control_operator.h"
 #include "drivers/process/process.h"
+#include "drivers/swarm/swarm.h"
 
 #define CHANGES_BYTES_MAX 16384
 #define JOURNAL_BYTES_A_TIME ((size_t)4 * 1024 * 1024)
@@ -25,6 +27,45 @@ static struct store *backend_store(void *ctx)
     return c->store;
 }
 
+/* --- engines that keep something to themselves --- */
+
+/* What an engine does not let plimsoll do, and how a person does it there. */
+static const struct engine_words {
+    const struct provision_ops *driver;
+    const char *name;    /* as people call it */
+    const char *replace; /* with the service's name there behind it */
+    const char *logs;    /* likewise */
+} engine_words[] = {
+    { &provision_swarm, "Swarm", "docker service update --force", "docker service logs" },
+};
+
+static const struct engine_words *words_of(const struct controller *c, uint32_t slot)
+{
+    int driver = controller_provisioner(c, slot);
+    for (size_t i = 0; driver >= 0 && i < ARRAY_LEN(engine_words); i++)
+        if (engine_words[i].driver == provision_all[driver])
+            return &engine_words[i];
+    return NULL;
+}
+
+/* As the service is called in its engine. */
+static const char *name_there(const struct controller *c, uint32_t slot, const char *name)
+{
+    const struct config_service *s = controller_service(c, slot);
+    const struct swarm_conf *conf = s && s->driver == &swarm_section ? s->driver_conf : NULL;
+    return conf && conf->service ? conf->service : name;
+}
+
+static int explain_log(const struct controller *c, int32_t slot, const char *service,
+                       uint32_t number, struct err *err)
+{
+    const struct engine_words *w = slot < 0 ? NULL : words_of(c, (uint32_t)slot);
+    if (!w)
+        return -ENOENT;
+    return err_set(err, -ENOTSUP, "%s keeps what %s-%u writes: %s %s", w->name, service, number,
+                   w->logs, name_there(c, (uint32_t)slot, service));
+}
+
 static int backend_log_path(void *ctx, const char *service, uint32_t number, char *buf, size_t cap,
                             struct err *err)
 {
@@ -36,7 +77,7 @@ static int backend_log_path(void *ctx, const char *service, uint32_t number, cha
         rc =
             provision_all[driver]->follow_log(c->provisioners[driver], (uint32_t)slot, number, err);
     process_log_path(c->options->state_dir, service, number, buf, cap);
-    return rc == 0 && access(buf, R_OK) < 0 ? -ENOENT : rc;
+    return rc == 0 && access(buf, R_OK) < 0 ? explain_log(c, slot, service, number, err) : rc;
 }
 
 static json_t *lines_json(const char *text)
@@ -91,6 +132,37 @@ static void command_push(struct controller *c, const struct admin_command *cmd,
         admin_reply_error(reply, rc == -ENOENT ? 404 : 400, "%s", err.text);
 }
 
+/* What the engine leaves to nobody, in the words of the command, and the way out. */
+static void refuse_choice(const struct controller *c, const struct admin_command *cmd,
+                          struct admin_reply *reply)
+{
+    static const char *const cannot[] = {
+        [ADMIN_RESTART] = "its instances cannot be replaced one by one",
+        [ADMIN_DRAIN] = "none can be drained by name",
+        [ADMIN_PROTECT] = "none can be protected",
+    };
+    const struct engine_words *w = words_of(c, cmd->slot);
+    bool replaces = w && cmd->type != ADMIN_PROTECT;
+    admin_reply_error(reply, 409, "%s: %s chooses which instance goes, so %s%s%s%s%s", cmd->service,
+                      w ? w->name : "the engine", cannot[cmd->type],
+                      replaces ? "; to replace all of them: " : "", replaces ? w->replace : "",
+                      replaces ? " " : "", replaces ? name_there(c, cmd->slot, cmd->service) : "");
+}
+
+/* True: the command would do nothing, and the answer says why. */
+static bool refuse_operator(const struct controller *c, const struct admin_command *cmd,
+                            const struct event *e, struct admin_reply *reply)
+{
+    int rc = control_check_operator(c->control, e);
+    if (rc == -ENOTSUP)
+        refuse_choice(c, cmd, reply);
+    else if (rc == -ENOENT)
+        admin_reply_error(reply, 409, "%s leaves: what is left of it ends by itself", cmd->service);
+    else if (rc < 0)
+        admin_reply_error(reply, 409, "%s: this cannot be done: %s", cmd->service, strerror(-rc));
+    return rc < 0;
+}
+
 static void command_operator(struct controller *c, const struct admin_command *cmd,
                              struct admin_reply *reply)
 {
@@ -107,8 +179,12 @@ static void command_operator(struct controller *c, const struct admin_command *c
                        .count = cmd->count,
                        .flag = cmd->flag };
     struct service_view v;
+    controller_pump(c); /* what is on its way is part of what the answer goes by */
+    if (refuse_operator(c, cmd, &e, reply))
+        return;
     controller_emit(c, &e);
     controller_pump(c);
+    members_tell(c, cmd->slot);
     if (control_view(c->control, cmd->slot, &v))
         reply->body = json_pack("{s:i}", "desired", v.desired);
 }
@@ -141,6 +217,8 @@ static void backend_command(void *ctx, const struct admin_command *cmd, struct a
 {
     struct controller *c = ctx;
     struct err err = { 0 };
+    if (cmd->type == ADMIN_BELL && !controller_leads(c) && follow_now(c, cmd->member))
+        return;
     if (!is_own_business(cmd->type) && controller_may_change(c, &err) < 0)
         admin_reply_error(reply, 409, "%s", err.text);
     else if (cmd->type == ADMIN_BELL)

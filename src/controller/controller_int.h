@@ -275,7 +275,9 @@ uint32_t controller_number_of(void *ctx, uint32_t slot, const char *ref);
 
 /* follow.c: a standby's core, store and proxy become what the leader's journal says. */
 void follow_leader(struct controller *c); /* whoever that is now; nobody is fine */
-void follow_end(struct controller *c);    /* what was learnt is the controller's own */
+/* `leader` says that it has something new. False: that is not who is followed. */
+bool follow_now(struct controller *c, const char *leader);
+void follow_end(struct controller *c); /* what was learnt is the controller's own */
 void follow_close(struct controller *c);
 /* The core is at a moment of the past, with the pool of then. */
 bool follow_is_catching_up(const struct controller *c);

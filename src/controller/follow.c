@@ -29,6 +29,8 @@ struct follow {
     bool catching_up; /* the core is at some moment of the past, with the pool of then */
     bool in_vain;     /* the journal says that its lease is lost */
     bool news;        /* the event being played is not in the store yet */
+    bool asking;      /* an answer is on its way */
+    bool rung;        /* since it was asked for, so it may not have everything */
     int64_t kept_us, kept_wall_us; /* of the newest event that is */
     enum instance_state before;    /* of the event's instance */
     char last[LEASE_NAME_MAX];     /* who was followed last; "" = nobody yet */
@@ -172,8 +174,18 @@ static void ask(struct follow *f)
     uv_timer_stop(&f->timer);
     if (!f->leader.name[0])
         return;
-    if (follow_fetch(f->fetcher, f->leader.url, f->c->admin_token, f->segment, f->offset) < 0)
+    f->rung = false;
+    f->asking =
+        follow_fetch(f->fetcher, f->leader.url, f->c->admin_token, f->segment, f->offset) == 0;
+    if (!f->asking)
         ask_in(f, RETRY_MS);
+}
+
+static void stop_asking(struct follow *f)
+{
+    follow_fetch_cancel(f->fetcher);
+    uv_timer_stop(&f->timer);
+    f->asking = false;
 }
 
 static void from_newest(struct follow *f)
@@ -210,7 +222,7 @@ static void on_lines(struct follow *f, const struct follow_answer *a)
         log_info("%s is followed again", f->leader.name);
     f->trouble[0] = '\0';
     f->catching_up &= a->bytes > 0;
-    bool more = a->bytes > 0 || a->segment != f->segment;
+    bool more = a->bytes > 0 || a->segment != f->segment || f->rung;
     f->segment = a->segment;
     f->offset = a->offset;
     if (f->c->publish)
@@ -225,6 +237,7 @@ static void on_answer(void *ctx, const struct follow_answer *a)
 {
     struct follow *f = ctx;
     char text[256];
+    f->asking = false;
     if (a->status != 0)
         f->heard_us = clock_now_us();
     if (a->status == 200 && a->segment > 0) {
@@ -271,8 +284,7 @@ void follow_leader(struct controller *c)
     if (!f || (is_other && strcmp(leader->name, f->leader.name) == 0 &&
                strcmp(leader->url, f->leader.url) == 0))
         return;
-    follow_fetch_cancel(f->fetcher);
-    uv_timer_stop(&f->timer);
+    stop_asking(f);
     f->leader = is_other ? *leader : (struct lease_member){ 0 };
     if (is_other) {
         str_copy(f->last, sizeof(f->last), leader->name);
@@ -284,13 +296,23 @@ void follow_leader(struct controller *c)
     ask(f);
 }
 
+bool follow_now(struct controller *c, const char *leader)
+{
+    struct follow *f = c->follow;
+    if (!f || !f->leader.name[0] || strcmp(f->leader.name, leader) != 0)
+        return false;
+    f->rung = true;
+    if (!f->asking && !f->trouble[0])
+        ask(f);
+    return true;
+}
+
 void follow_end(struct controller *c)
 {
     struct follow *f = c->follow;
     if (!f)
         return;
-    follow_fetch_cancel(f->fetcher);
-    uv_timer_stop(&f->timer);
+    stop_asking(f);
     f->leader = (struct lease_member){ 0 };
     f->trouble[0] = '\0';
     f->catching_up = f->in_vain = false;

@@ -170,6 +170,7 @@ static struct member *find(struct members *g, const struct lease_member *info)
 static void member_free(struct member *m)
 {
     fetch_cancel(m->fetch);
+    members_end_tell(m);
     proxy_report_free(m->before);
     proxy_report_free(m->now);
     free(m);
@@ -302,19 +303,43 @@ void members_close(struct controller *c)
 
 /* --- for people --- */
 
-static struct admin_member_facts facts_of(const struct members *g, const struct lease_member *info,
-                                          const struct member *m)
+/* Of one that is not in the group any more. etcd does not tell why: its lease may have been given
+ * back, or have run out. So what is said is what is seen, and that by whoever leads alone, for it
+ * alone asks. */
+static const char *say_left(const struct members *g, struct member *m)
 {
+    int64_t now_us = clock_now_us();
+    char since[32];
+    int64_t heard_us = MAX(m->heard_us, g->asking_us);
+    bool lost = g->asking && !members_known(m, now_us) &&
+                (m->trouble[0] || now_us - MAX(heard_us, m->left_us) > MEMBERS_SILENT_US);
+    num_format_duration_short(since, sizeof(since), us_sub(now_us, m->left_us));
+    if (lost)
+        fmt(m->whereabouts, sizeof(m->whereabouts), "it is lost: out of the group for %s (%s)",
+            since, m->trouble[0] ? m->trouble : "it does not answer");
+    else if (g->asking && members_known(m, now_us))
+        fmt(m->whereabouts, sizeof(m->whereabouts),
+            "out of the group for %s, but it answers: it is ending, or cut off from etcd", since);
+    else
+        fmt(m->whereabouts, sizeof(m->whereabouts), "out of the group for %s", since);
+    return m->whereabouts;
+}
+
+static struct admin_member_facts facts_of(const struct members *g, const struct lease_member *info,
+                                          struct member *m)
+{
+    bool left = m && m->left;
     return (struct admin_member_facts){
         .name = info->name,
         .url = info->url,
         .self = info->self,
-        .leads = strcmp(leader_name(g->c), info->name) == 0,
+        /* one that was lost may have been followed by another of its name */
+        .leads = !left && strcmp(leader_name(g->c), info->name) == 0,
         .age_us = m && m->heard_us > 0 ? clock_now_us() - m->heard_us : -1,
         .silent = m && m->silent && controller_leads(g->c),
-        .trouble = !m                          ? ""
-                   : m->trouble[0] || !m->left ? m->trouble
-                                               : "it has left the group",
+        .trouble = left ? say_left(g, m)
+                   : m  ? m->trouble
+                        : "",
     };
 }
 

@@ -37,6 +37,9 @@ void members_ring(struct controller *c, uint32_t slot);
 /* Another member's proxy rang. */
 void members_rung(struct controller *c, const struct admin_command *bell,
                   struct admin_reply *reply);
+/* An operator's command on the service has been taken: if we lead, those who follow are told to
+ * look at once, for whoever gave it believes that it holds. */
+void members_tell(struct controller *c, uint32_t slot);
 /* Our proxy has nothing in flight on the instance any more: EVENT_DRAINED comes when nobody's has,
  * if we lead. */
 void members_drained(struct controller *c, uint32_t slot, uint32_t number);

@@ -25,6 +25,11 @@ struct member {
     bool silent;       /* and people have been told */
     bool left, gone;   /* of the group, since left_us; nobody listens there any more */
     int64_t left_us;
+    struct fetch *tell; /* our bell to it is under way since tell_us */
+    int64_t tell_us;
+    uint32_t tell_slot;
+    bool tell_again;       /* there was something new meanwhile */
+    char whereabouts[224]; /* for people, written when somebody looks */
 };
 
 /* An instance on which our own proxy has nothing in flight any more. */
@@ -62,6 +67,8 @@ bool members_known(const struct member *m, int64_t now_us);
 const struct proxy_report_service *members_said(const struct member *m, uint32_t slot);
 struct fetch *members_request(struct members *g, const char *url, const char *body,
                               fetch_done *done, void *ctx);
+
+void members_end_tell(struct member *m);
 
 /* Lets the core know of what nobody has in flight any more. */
 void members_check_drained(struct members *g);

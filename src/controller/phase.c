@@ -13,6 +13,10 @@
  * those of others only for this long. */
 #define FINDING_MS 10000
 
+/* What a proxy gets at least to say that it has finished, also when it has nothing to finish or its
+ * services have no drain. */
+#define FINISH_MS_MIN 1000
+
 static const uint8_t move_ok[PHASE_MAX] = {
     [PHASE_STANDBY] = BIT(PHASE_FINDING) | BIT(PHASE_FINISHING),
     [PHASE_FINDING] = BIT(PHASE_STANDBY) | BIT(PHASE_LIVE),
@@ -110,6 +114,11 @@ static int64_t longest_drain_us(const struct controller *c)
     return longest_us;
 }
 
+static uint64_t finish_ms(const struct controller *c)
+{
+    return (uint64_t)MAX(longest_drain_us(c) / US_PER_MS, (int64_t)FINISH_MS_MIN);
+}
+
 static void on_finish_timeout(uv_timer_t *timer)
 {
     struct controller *c = timer->data;
@@ -128,8 +137,7 @@ static void enter_finishing(struct controller *c)
     if (member)
         leader_resign(c);
     c->proxy_idle = false;
-    uv_timer_start(&c->finish_timer, on_finish_timeout, (uint64_t)(longest_drain_us(c) / US_PER_MS),
-                   0);
+    uv_timer_start(&c->finish_timer, on_finish_timeout, finish_ms(c), 0);
     c->publish = true; /* again, should the link be full just now */
     proxy_link_publish(c);
     controller_stop_next(c);
@@ -143,10 +151,18 @@ static void enter_stopping(struct controller *c)
     controller_pump(c);
 }
 
-static void enter_done(struct controller *c)
+/* The keeper may end before this process does, which is what it was asked to: so it is not listened
+ * to any more. */
+static void end(struct controller *c, bool detach, const char *reason)
 {
     journal_flush(c->journal, controller_now(c));
-    keeper_link_exit(c, 0, false, "stopped");
+    keeper_link_exit(c, 0, detach, reason);
+    watch_close(&c->keeper.watch);
+}
+
+static void enter_done(struct controller *c)
+{
+    end(c, false, "stopped");
 }
 
 static void (*const enter[PHASE_MAX])(struct controller *) = {
@@ -254,6 +270,5 @@ void controller_detach(struct controller *c)
     if (c->lead.leaving && !c->lead.resigned)
         return; /* controller_stop_next() comes back */
     controller_note(c, STORE_EVENT_OPERATOR, "", "", "detaching: proxy and instances go on");
-    journal_flush(c->journal, controller_now(c));
-    keeper_link_exit(c, 0, true, "detached");
+    end(c, true, "detached");
 }

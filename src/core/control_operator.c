@@ -4,6 +4,7 @@
 
 #include "base/util.h"
 #include "core/control_int.h"
+#include "core/control_operator.h"
 
 static int scale(struct control *c, struct control_service *s, const struct event *e)
 {
@@ -66,20 +67,53 @@ static int stop(struct control *c)
 
 struct command {
     int (*run)(struct control *c, struct control_service *s, const struct event *e);
-    bool for_all; /* service -1 is allowed, and means every one */
+    bool for_all;      /* service -1 is allowed, and means every one */
+    bool for_instance; /* `number` is one of the service's */
+    bool chooses;      /* it says who goes, or who does not */
 };
 
 static const struct command commands[OPERATOR_MAX] = {
-    [OPERATOR_SCALE] = { scale, false },    [OPERATOR_AUTO] = { take_back, true },
-    [OPERATOR_PAUSE] = { hold, true },      [OPERATOR_RESUME] = { hold, true },
-    [OPERATOR_DRAIN] = { drain, false },    [OPERATOR_PROTECT] = { protect, false },
-    [OPERATOR_RESTART] = { restart, true },
+    [OPERATOR_SCALE] = { .run = scale },
+    [OPERATOR_AUTO] = { .run = take_back, .for_all = true },
+    [OPERATOR_PAUSE] = { .run = hold, .for_all = true },
+    [OPERATOR_RESUME] = { .run = hold, .for_all = true },
+    [OPERATOR_DRAIN] = { .run = drain, .for_instance = true, .chooses = true },
+    [OPERATOR_PROTECT] = { .run = protect, .for_instance = true, .chooses = true },
+    [OPERATOR_RESTART] = { .run = restart, .for_all = true, .chooses = true },
 };
 
 static void follow(struct control_service *s)
 {
     control_mark_due(s, EVENT_OPERATOR);
     s->touched = true;
+}
+
+/* A protection can be taken back everywhere: its service may have had another engine before. */
+static bool chooses(const struct event *e)
+{
+    return commands[e->op].chooses && !(e->op == OPERATOR_PROTECT && !e->flag);
+}
+
+static bool is_there(const struct control *c, uint32_t slot, uint32_t number)
+{
+    const struct instance *i = control_instance(c, slot, number);
+    return i && i->state != INSTANCE_GONE;
+}
+
+int control_check_operator(const struct control *c, const struct event *e)
+{
+    struct service_view v;
+    if ((unsigned)e->op >= OPERATOR_MAX)
+        return -EINVAL;
+    if (e->op == OPERATOR_STOP || (e->service < 0 && commands[e->op].for_all))
+        return 0;
+    if (e->service < 0 || !control_view(c, (uint32_t)e->service, &v) || v.leaving)
+        return -ENOENT;
+    if (commands[e->op].for_instance && !is_there(c, (uint32_t)e->service, e->number))
+        return -ENOENT;
+    if (e->op == OPERATOR_SCALE && (e->count < 0 || e->count > MODEL_COUNT_MAX))
+        return -EINVAL;
+    return chooses(e) && !v.conf->can_choose_victim ? -ENOTSUP : 0;
 }
 
 int control_on_operator(struct control *c, const struct event *e)

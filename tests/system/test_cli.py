@@ -58,6 +58,7 @@ def test_the_nearest_name_is_suggested(wrong, hint):
     (["run", "a.yaml", "--min", "3"], "write it there"),
     (["scale", "shop"], "usage: plimsoll scale SERVICE N|auto"),
     (["scale", "shop", "many"], "is no count"),
+    (["scale", "shop", "-1"], "give a number from 0 on"),
     (["why", "shop", "--limit", "x"], "--limit"),
     (["why", "shop", "--limit"], "needs a value"),
     (["status", "--json=yes"], "takes no value"),

@@ -100,6 +100,30 @@ static void test_nonsense_is_refused(void **state)
     assert_int_equal(world_ask(0, "HEAD", "/v1/status", NULL, "", NULL), 200);
 }
 
+static void test_unknown_names(void **state)
+{
+    static const struct {
+        const char *path, *text;
+    } cases[] = {
+        { "/v1/services/shp/pause", "there is no service shp; did you mean shop?" },
+        { "/v1/services/accounts/pause", "there is no service accounts; there is: shop, my-blog" },
+        { "/v1/instances/shop/drain", "shop is a service, no instance; it has: shop-1, shop-2" },
+        { "/v1/instances/my-blog-9/drain",
+          "there is no instance my-blog-9; there is: my-blog-1, my-blog-2" },
+        { "/v1/instances/shp-1/drain",
+          "there is no instance shp-1, for there is no service shp; did you mean shop?" },
+        { "/v1/instances/shp/drain", "there is no instance shp" },
+    };
+    world_open_admin(NULL, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *body, wanted[256];
+        assert_int_equal(post(cases[i].path, "", &body), 404);
+        snprintf(wanted, sizeof(wanted), "{\"error\":\"%s\"}\n", cases[i].text);
+        assert_string_equal(body, wanted);
+        free(body);
+    }
+}
+
 static void test_answers_of_the_backend(void **state)
 {
     char *body;
@@ -311,11 +335,17 @@ static void test_disk_without_room_for_a_socket(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WORLD_TEST(test_commands_are_passed_on),   WORLD_TEST(test_nonsense_is_refused),
-        WORLD_TEST(test_answers_of_the_backend),   WORLD_TEST(test_large_body_is_refused),
-        WORLD_TEST(test_tcp_is_for_looking),       WORLD_TEST(test_addresses),
-        WORLD_TEST(test_address_in_use),           WORLD_TEST(test_socket_file),
-        WORLD_TEST(test_replaced_server_finishes), WORLD_TEST(test_disk_without_room_for_a_socket),
+        WORLD_TEST(test_commands_are_passed_on),
+        WORLD_TEST(test_nonsense_is_refused),
+        WORLD_TEST(test_unknown_names),
+        WORLD_TEST(test_answers_of_the_backend),
+        WORLD_TEST(test_large_body_is_refused),
+        WORLD_TEST(test_tcp_is_for_looking),
+        WORLD_TEST(test_addresses),
+        WORLD_TEST(test_address_in_use),
+        WORLD_TEST(test_socket_file),
+        WORLD_TEST(test_replaced_server_finishes),
+        WORLD_TEST(test_disk_without_room_for_a_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -212,6 +212,59 @@ static void test_silence_is_unknown(void **state)
     assert_int_equal(c.members->count, 0);
 }
 
+/* --- for people --- */
+
+/* What status says of the one that is not in the group any more. */
+static struct admin_member_facts told_of_left(void)
+{
+    static struct admin_group_facts f;
+    f = (struct admin_group_facts){ 0 };
+    members_facts(&c, &f);
+    assert_int_equal(f.member_count, c.lead.member_count + 1);
+    return f.members[f.member_count - 1];
+}
+
+static void assert_told(const char *part)
+{
+    const char *said = told_of_left().trouble;
+    if (!strstr(said, part))
+        fail_msg("not \"%s\": %s", part, said);
+}
+
+/* Why it is not in the group any more is not known: only what is seen is said. */
+static void test_left_and_lost(void **state)
+{
+    join("b");
+    says('b', 1, 0);
+    join("");
+    member('b')->left_us = clock_now_us() - 2 * US_PER_S;
+    assert_told("out of the group for 2"); /* nobody is asked yet */
+    c.members->asking = true;
+    assert_told("but it answers");
+    member('b')->heard_us = clock_now_us() - 60 * US_PER_S;
+    c.members->asking_us = clock_now_us();
+    assert_told("out of the group for 2"); /* it may be about to answer */
+    assert_null(strstr(told_of_left().trouble, "lost"));
+    strcpy(member('b')->trouble, "Connection refused");
+    assert_told("it is lost: out of the group for 2");
+    assert_told(" (Connection refused)");
+    member('b')->trouble[0] = '\0';
+    member('b')->left_us = c.members->asking_us = clock_now_us() - 60 * US_PER_S;
+    assert_told(" (it does not answer)");
+}
+
+/* The one that was lost and its successor may have one name. */
+static void test_lost_of_our_name(void **state)
+{
+    join("b");
+    c.lead.members[0] = (struct lease_member){ .name = "b", .url = "http://a", .self = true };
+    c.lead.leader = c.lead.members[0];
+    c.lead.member_count = 1;
+    members_set(&c);
+    assert_string_equal(told_of_left().name, "b");
+    assert_false(told_of_left().leads);
+}
+
 /* --- drained --- */
 
 static size_t drained_events(void)
@@ -348,6 +401,35 @@ static void test_demand(void **state)
     assert_int_equal(members_instance_demand(&c, 0, 3), 0);
 }
 
+/* One bell at a time for each, another behind it when there is more, and none that hangs for ever.
+ */
+static void test_tell(void **state)
+{
+    join("bc");
+    strcpy(member('b')->info.url, "http://127.0.0.1:1");
+    members_tell(&c, 0);
+    struct fetch *first = member('b')->tell;
+    assert_non_null(first);
+    assert_null(member('c')->tell); /* nobody knows where it is */
+    assert_false(member('b')->tell_again);
+    members_tell(&c, 1);
+    assert_ptr_equal(member('b')->tell, first);
+    assert_true(member('b')->tell_again);
+    member('b')->tell_us = clock_now_us() - 2 * US_PER_S;
+    members_tell(&c, 0);
+    assert_non_null(member('b')->tell);
+    assert_false(member('b')->tell_again);
+    assert_true(clock_now_us() - member('b')->tell_us < US_PER_S);
+    members_end_tell(member('b'));
+    c.phase = PHASE_STANDBY;
+    members_tell(&c, 0);
+    assert_null(member('b')->tell);
+    c.phase = PHASE_LIVE;
+    member('b')->left = true;
+    members_tell(&c, 0);
+    assert_null(member('b')->tell);
+}
+
 #define GROUP_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -356,12 +438,15 @@ int main(void)
         GROUP_TEST(test_who_is_there),
         GROUP_TEST(test_sum),
         GROUP_TEST(test_silence_is_unknown),
+        GROUP_TEST(test_left_and_lost),
+        GROUP_TEST(test_lost_of_our_name),
         GROUP_TEST(test_drained_when_all_say_so),
         GROUP_TEST(test_drained_alone),
         GROUP_TEST(test_drained_of_a_standby),
         GROUP_TEST(test_marks),
         GROUP_TEST(test_bell_of_another),
         GROUP_TEST(test_demand),
+        GROUP_TEST(test_tell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

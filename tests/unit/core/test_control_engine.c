@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "control_fixture.h"
+#include "core/control_operator.h"
 
 /* A service of an engine that chooses, with `count` ready instances. */
 static struct fixture *chosen(int32_t count)
@@ -173,6 +174,44 @@ static void test_engine_rolls_itself(void **state)
     assert_int_equal(f->rc, -ENOTSUP);
     tick(f);
     assert_int_equal(f->actions.count, 0);
+    fixture_free(f);
+}
+
+/* Whoever waits for an answer is told before what the core would make of it. */
+static void test_asked_before(void **state)
+{
+    static const struct {
+        struct event e;
+        int theirs, ours; /* where the engine chooses, and where we do */
+    } cases[] = {
+        { { .op = OPERATOR_DRAIN, .number = 1 }, -ENOTSUP, 0 },
+        { { .op = OPERATOR_DRAIN, .number = 9 }, -ENOENT, -ENOENT },
+        { { .op = OPERATOR_PROTECT, .number = 1, .flag = true }, -ENOTSUP, 0 },
+        { { .op = OPERATOR_PROTECT, .number = 1 }, 0, 0 },
+        { { .op = OPERATOR_RESTART }, -ENOTSUP, 0 },
+        { { .op = OPERATOR_SCALE, .count = 3 }, 0, 0 },
+        { { .op = OPERATOR_SCALE, .count = -1 }, -EINVAL, -EINVAL },
+        { { .op = OPERATOR_SCALE, .service = 3 }, -ENOENT, -ENOENT },
+        { { .op = OPERATOR_SCALE, .service = -1 }, -ENOENT, -ENOENT },
+        { { .op = OPERATOR_AUTO, .service = -1 }, 0, 0 },
+        { { .op = OPERATOR_PAUSE }, 0, 0 },
+        { { .op = OPERATOR_STOP, .service = -1 }, 0, 0 },
+        { { .op = OPERATOR_MAX }, -EINVAL, -EINVAL },
+    };
+    struct fixture *f = chosen(2);
+    for (int ours = 0; ours < 2; ours++) {
+        f->services[0].can_choose_victim = ours;
+        configure(f);
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+            int wanted = ours ? cases[i].ours : cases[i].theirs;
+            int rc = control_check_operator(f->c, &cases[i].e);
+            if (rc != wanted)
+                fail_msg("case %zu of %d: %d", i, ours, rc);
+        }
+    }
+    f->conf.service_count = 0;
+    configure(f);
+    assert_int_equal(control_check_operator(f->c, &cases[5].e), -ENOENT); /* it leaves */
     fixture_free(f);
 }
 
@@ -468,6 +507,7 @@ int main(void)
         cmocka_unit_test(test_answered_while_away),
         cmocka_unit_test(test_stop_of_all),
         cmocka_unit_test(test_engine_rolls_itself),
+        cmocka_unit_test(test_asked_before),
         cmocka_unit_test(test_cannot_protect),
         cmocka_unit_test(test_ill_ones_are_the_engines),
         cmocka_unit_test(test_resize),
