@@ -1,6 +1,5 @@
-/* Collects what engines describe, makes one text of it and the file's, and leaves out what is
- * wrong, line by line, until the rest can be read. Decides nothing else: the text becomes the
- * running configuration as a reload does. */
+/* Collects what engines describe, and makes what can be read of it and of the file the running
+ * configuration, as a reload does. Decides nothing else. */
 #include "controller/discovery.h"
 
 #include <errno.h>
@@ -8,48 +7,13 @@
 #include <string.h>
 
 #include "base/fmt.h"
-#include "base/num.h"
 #include "controller/controller_int.h"
+#include "controller/discovery_int.h"
 #include "sys/log.h"
 #include "sys/mem.h"
 
-/* Where the services of engines begin in the text of a configuration. */
-#define MARK "\n---\n# found in engines\nservices:\n"
-#define MARK_LINES 4
-#define LINES_MAX 65536
 #define ERRORS_MAX 16
-#define ARENA_BYTES ((size_t)64 * 1024 * 1024)
 #define WAIT_MS 100
-#define FAULTS_MAX 32 /* those beyond are told when some of these are put right */
-#define FAULT_BYTES 400
-
-struct line {
-    const char *text; /* without its end */
-    size_t bytes, indent;
-    const char *place; /* for people */
-    bool out;          /* wrong, or below something that is */
-    uint32_t number;   /* in the text composed last */
-    uint32_t round;    /* a service: in which round its first line was left out; 0 = none was */
-};
-
-/* A text for each place where something is wrong. */
-struct faults {
-    size_t count;
-    char text[FAULTS_MAX][FAULT_BYTES];
-};
-
-struct discovery {
-    struct controller *controller;
-    uv_timer_t timer; /* the change waits for a quiet moment */
-    bool known;       /* the engines have said what there is */
-    struct arena arena;
-    struct line *lines;
-    size_t line_count;
-    uint32_t round;             /* of reading and leaving out */
-    struct faults faults, told; /* as it is, and as the events have it */
-};
-
-/* --- the lines --- */
 
 static struct discovery *discovery_of(struct controller *c)
 {
@@ -60,226 +24,84 @@ static struct discovery *discovery_of(struct controller *c)
         return NULL;
     d->controller = c;
     uv_timer_init(&c->loop, &d->timer);
-    mem_arena_init(&d->arena, ARENA_BYTES);
+    mem_arena_init(&d->heard, DISCOVERY_ARENA_BYTES);
+    mem_arena_init(&d->arena, DISCOVERY_ARENA_BYTES);
     c->discovery = d;
     return d;
 }
 
-static int begin_lines(struct discovery *d)
-{
-    arena_done(&d->arena);
-    mem_arena_init(&d->arena, ARENA_BYTES);
-    d->line_count = 0;
-    d->round = 0;
-    d->faults.count = 0;
-    d->lines = ARENA_ARRAY(&d->arena, struct line, LINES_MAX);
-    return d->lines ? 0 : -ENOMEM;
-}
+/* --- what engines say --- */
 
-/* A whole service or nothing of it. */
-static int add_text(struct discovery *d, const char *text, const char *const *places, size_t count)
+static int hear_one(struct discovery *d, const struct driver_discovery *item)
 {
-    size_t before = d->line_count;
-    const char *copy = arena_strdup(&d->arena, text);
-    for (size_t n = 0; copy && *copy; n++) {
-        size_t bytes = strcspn(copy, "\n");
-        const char *place =
-            arena_strdup(&d->arena, n < count ? places[n] : "a service found before");
-        if (d->line_count == LINES_MAX || !place) {
-            d->line_count = before;
-            return -ENOMEM;
-        }
-        d->lines[d->line_count++] = (struct line){
-            .text = copy, .bytes = bytes, .indent = strspn(copy, " "), .place = place
-        };
-        copy += bytes + (copy[bytes] == '\n');
+    const char *text = arena_strdup(&d->heard, item->text);
+    const char **places = ARENA_ARRAY(&d->heard, const char *, item->line_count + 1);
+    bool enough = text && places;
+    for (size_t n = 0; enough && n < item->line_count; n++) {
+        places[n] = arena_strdup(&d->heard, item->places[n]);
+        enough = places[n];
     }
-    return copy ? 0 : -ENOMEM;
+    if (!enough)
+        return -ENOMEM;
+    d->items[d->item_count++] =
+        (struct driver_discovery){ .text = text, .places = places, .line_count = item->line_count };
+    return 0;
 }
 
 static int collect(struct discovery *d)
 {
     static struct driver_discovery items[MODEL_SERVICES_MAX];
     struct controller *c = d->controller;
-    int rc = begin_lines(d);
+    int rc = 0;
+    discovery_empty(&d->heard);
+    d->item_count = 0;
     for (size_t i = 0; rc == 0 && provision_all[i]; i++) {
-        size_t n = 0;
+        size_t n = 0, room = ARRAY_LEN(d->items) - d->item_count;
         if (provision_all[i]->discover && c->provisioners[i])
-            n = provision_all[i]->discover(c->provisioners[i], items, ARRAY_LEN(items));
+            n = provision_all[i]->discover(c->provisioners[i], items, room);
         for (size_t k = 0; rc == 0 && k < n; k++)
-            rc = add_text(d, items[k].text, items[k].places, items[k].line_count);
+            rc = hear_one(d, &items[k]);
     }
     d->known |= rc == 0;
     return rc;
 }
 
-/* Engines have not been heard yet: what they said when the configuration that ran was made. */
-static int recall(struct discovery *d)
+/* --- reading --- */
+
+static bool is_by_age(const struct discovery *d)
 {
-    const char *mark = d->controller->config ? strstr(d->controller->config->text, MARK) : NULL;
-    int rc = d->known ? 0 : begin_lines(d);
-    return rc == 0 && mark && !d->known ? add_text(d, mark + strlen(MARK), NULL, 0) : rc;
-}
-
-/* With all that is below it. */
-static void leave_out(struct discovery *d, size_t at)
-{
-    size_t indent = d->lines[at].indent;
-    d->lines[at].out = true;
-    for (size_t n = at + 1; n < d->line_count && d->lines[n].indent > indent; n++)
-        d->lines[n].out = true;
-}
-
-/* --- one text --- */
-
-static uint32_t count_lines(const char *text)
-{
-    uint32_t n = 0;
-    for (; *text; text++)
-        n += *text == '\n';
-    return n;
-}
-
-static bool any_line(const struct discovery *d)
-{
-    for (size_t n = 0; n < d->line_count; n++)
-        if (!d->lines[n].out)
-            return true;
-    return false;
-}
-
-/* malloc'd; NULL = no memory. */
-static char *compose(struct discovery *d, const char *base, size_t *ret_bytes)
-{
-    uint32_t number = count_lines(base) + MARK_LINES;
-    size_t cap = strlen(base) + sizeof(MARK) + 1;
-    struct str s;
-    for (size_t n = 0; n < d->line_count; n++)
-        cap += d->lines[n].bytes + 1;
-    char *buf = malloc(cap);
-    if (!buf)
-        return NULL;
-    str_init(&s, buf, cap);
-    str_put(&s, base);
-    if (any_line(d))
-        str_put(&s, MARK);
-    for (size_t n = 0; n < d->line_count; n++) {
-        struct line *l = &d->lines[n];
-        l->number = 0;
-        if (l->out)
-            continue;
-        l->number = ++number;
-        str_put_n(&s, l->text, l->bytes);
-        str_put_char(&s, '\n');
-    }
-    *ret_bytes = s.len;
-    return buf;
-}
-
-/* --- what is wrong --- */
-
-/* Once for each place. */
-static void say(struct discovery *d, const char *place, const char *text)
-{
-    struct faults *f = &d->faults;
-    size_t bytes = strlen(place);
-    for (size_t i = 0; i < f->count; i++)
-        if (strncmp(f->text[i], place, bytes) == 0 && f->text[i][bytes] == ':')
-            return;
-    if (f->count < FAULTS_MAX)
-        fmt(f->text[f->count++], FAULT_BYTES, "%s: %s", place, text);
-}
-
-static int64_t line_of(const struct err *error)
-{
-    const char *end = strrchr(error->place, ':'), *begin = end;
-    int64_t line = 0;
-    while (begin > error->place && *--begin != ':')
-        ;
-    if (begin && end > begin)
-        num_parse_i64((struct slice){ begin + 1, (size_t)(end - begin - 1) }, &line);
-    return line;
-}
-
-/* The place that an error is about, or line_count. */
-static size_t find_line(const struct discovery *d, const struct err *error)
-{
-    int64_t number = line_of(error);
-    size_t n = 0;
-    while (n < d->line_count && (d->lines[n].out || d->lines[n].number != number))
-        n++;
-    return n;
-}
-
-/* The last service that is still in: for an error that nobody's line is to blame for. */
-static size_t last_service(const struct discovery *d)
-{
-    size_t at = d->line_count;
-    for (size_t n = 0; n < d->line_count; n++)
-        if (!d->lines[n].out && d->lines[n].indent == d->lines[0].indent)
-            at = n;
-    return at;
-}
-
-static struct line *service_of(struct discovery *d, size_t at)
-{
-    while (at > 0 && d->lines[at].indent > d->lines[0].indent)
-        at--;
-    return &d->lines[at];
-}
-
-/* That a line is left out may make others of its service wrong: they go without a word. */
-static void refuse(struct discovery *d, size_t at, const char *text)
-{
-    struct line *service = service_of(d, at);
-    if (service->round == 0)
-        service->round = d->round;
-    if (service->round == d->round)
-        say(d, d->lines[at].place, text);
-    else
-        log_info("left out too: %s: %s", d->lines[at].place, text);
-    leave_out(d, at);
-}
-
-/* False = nothing was left to leave out. */
-static bool leave_out_wrong(struct discovery *d, const struct err *errors, size_t count)
-{
-    bool any = false;
-    d->round++;
-    for (size_t i = 0; i < count; i++) {
-        size_t at = find_line(d, &errors[i]);
-        if (at == d->line_count)
-            continue;
-        refuse(d, at, errors[i].text);
-        any = true;
-    }
-    if (any || count == 0)
-        return any;
-    size_t at = last_service(d);
-    if (at == d->line_count)
-        return false;
-    say(d, d->lines[at].place, errors[0].text);
-    leave_out(d, at);
+    for (size_t i = 0; i < d->found_count; i++)
+        if (d->order[i] != &d->founds[i])
+            return false;
     return true;
 }
 
-/* The base and what of the lines can be read with it, into `arena`, which is empty. */
+static int read_once(struct discovery *d, struct arena *arena, const char *path, const char *base,
+                     bool by_age, struct config **ret, struct err *errors, size_t cap,
+                     size_t *ret_count)
+{
+    size_t bytes = 0;
+    _cleanup_free_ char *text = discovery_compose(d, base, by_age, &bytes);
+    *ret_count = 0;
+    if (arena->chunk_free)
+        discovery_empty(arena);
+    return text ? controller_parse_config(arena, path, text, bytes, ret, errors, cap, ret_count)
+                : -ENOMEM;
+}
+
+/* The base and what of the services can be read with it, into `arena`, which is empty. In the end
+ * they stand in the order of their age: so it is the same on every machine of a group. */
 static int read_with(struct discovery *d, struct arena *arena, const char *path, const char *base,
                      struct config **ret, struct err *errors, size_t errors_cap, size_t *ret_count)
 {
-    for (;;) {
-        size_t bytes = 0;
-        _cleanup_free_ char *text = compose(d, base, &bytes);
-        *ret_count = 0;
-        if (!text)
-            return -ENOMEM;
-        int rc =
-            controller_parse_config(arena, path, text, bytes, ret, errors, errors_cap, ret_count);
-        if (rc == 0 || !leave_out_wrong(d, errors, *ret_count))
-            return rc;
-        arena_done(arena);
-        mem_arena_init(arena, ARENA_BYTES);
-    }
+    int rc;
+    do {
+        discovery_settle_names(d);
+        rc = read_once(d, arena, path, base, false, ret, errors, errors_cap, ret_count);
+    } while (rc < 0 && rc != -ENOMEM && discovery_blame(d, errors, *ret_count));
+    if (rc == 0 && !is_by_age(d))
+        rc = read_once(d, arena, path, base, true, ret, errors, errors_cap, ret_count);
+    return rc;
 }
 
 static void tell_new(struct discovery *d, enum store_event_kind kind, const struct faults *now,
@@ -312,10 +134,8 @@ int discovery_load(struct controller *c, struct arena *arena, struct config **re
     size_t count;
     struct discovery *d = discovery_of(c);
     _cleanup_free_ char *base = strdup((*ret)->text);
-    if (!d || !base || recall(d) < 0 || d->line_count == 0)
+    if (!d || !base || discovery_prepare(d) < 0 || d->found_count == 0)
         return 0;
-    arena_done(arena);
-    mem_arena_init(arena, ARENA_BYTES);
     rc = read_with(d, arena, c->options->config_path, base, ret, own, ERRORS_MAX, &count);
     if (rc < 0) {
         *ret_error_count = MIN(count, errors_cap);
@@ -329,7 +149,7 @@ int discovery_load(struct controller *c, struct arena *arena, struct config **re
 /* The file's part of the text that runs: an edit that nobody has asked to be read is none. */
 static char *running_base(const struct config *config)
 {
-    const char *mark = strstr(config->text, MARK);
+    const char *mark = strstr(config->text, DISCOVERY_MARK);
     return mark ? strndup(config->text, (size_t)(mark - config->text)) : strdup(config->text);
 }
 
@@ -342,7 +162,10 @@ static void note_changes(struct controller *c, const struct config *config)
     str_init(&s, line, sizeof(line));
     config_diff(c->config, config, &changes);
     for (const char *p = changes.p; *p; p++)
-        str_put(&s, *p == '\n' ? "; " : (char[]){ *p, '\0' });
+        if (*p != '\n')
+            str_put_char(&s, *p);
+        else if (p[1])
+            str_put(&s, "; ");
     controller_note(c, STORE_EVENT_CONFIG, "", "", "discovered: %s",
                     s.len > 0 ? line : "nothing that changes anything");
 }
@@ -355,7 +178,7 @@ static int try_apply(struct discovery *d, const char *path, const char *base)
     struct arena arena;
     struct config *config;
     size_t count;
-    mem_arena_init(&arena, ARENA_BYTES);
+    mem_arena_init(&arena, DISCOVERY_ARENA_BYTES);
     int rc = read_with(d, &arena, path, base, &config, errors, ERRORS_MAX, &count);
     if (rc == 0 && config->hash != c->config->hash) {
         note_changes(c, config);
@@ -364,9 +187,11 @@ static int try_apply(struct discovery *d, const char *path, const char *base)
             return 0;
     }
     arena_done(&arena);
+    if (rc < 0 && discovery_blame(d, errors, 1))
+        return -EAGAIN;
     if (rc < 0)
         log_info("discovered services are not taken: %s: %s", errors[0].place, errors[0].text);
-    return rc < 0 && leave_out_wrong(d, errors, 1) ? -EAGAIN : rc;
+    return rc;
 }
 
 static void follow_engines(struct discovery *d)
@@ -374,7 +199,7 @@ static void follow_engines(struct discovery *d)
     struct controller *c = d->controller;
     _cleanup_free_ char *base = running_base(c->config);
     _cleanup_free_ char *path = strdup(c->config->path);
-    if (!base || !path || collect(d) < 0)
+    if (!base || !path || collect(d) < 0 || discovery_prepare(d) < 0)
         return;
     int rc;
     do
@@ -415,6 +240,7 @@ void discovery_close(struct controller *c)
 {
     if (!c->discovery)
         return;
+    arena_done(&c->discovery->heard);
     arena_done(&c->discovery->arena);
     uv_close((uv_handle_t *)&c->discovery->timer, on_closed);
     c->discovery = NULL;

@@ -14,7 +14,8 @@ struct discovery;
 
 /* controller_load_config() of the file, and behind it what engines describe: as they last said or,
  * when they have not yet, as it was in the configuration that ran. What is wrong with a service
- * that was discovered is left out and told (discovery_trouble); errors are the file's. */
+ * that was discovered is told (discovery_trouble): one that runs goes on as it was, and of others
+ * it is left out; errors are the file's. */
 int discovery_load(struct controller *c, struct arena *arena, struct config **ret,
                    struct err *errors, size_t errors_cap, size_t *ret_error_count);
 /* driver_env.discovered: `ctx` is the controller. The running configuration follows on a later turn

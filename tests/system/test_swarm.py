@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from plimsoll import ROOT, Load, wait
+from plimsoll import ROOT, Load, free_port, wait
 from swarms import PORT
 
 CONFIG = """
@@ -312,6 +312,175 @@ def test_a_label_with_a_typo(swarm, make):
     swarm.update("shop", lambda spec: [spec["Labels"].pop("plimsoll.mni"),
                                        spec["Labels"].pop("plimsoll.behavior.down.stabilise")])
     wait(lambda: not any("plimsoll.mni" in t for t in p.status()["troubles"]), 40, "the trouble's end")
+
+
+def deployed(p, swarm, name, **labels):
+    """A further service, and what is said of it."""
+    swarm.create(name, replicas=1, labels=labels_for(p, **labels))
+    return wait(lambda: [t for t in p.status()["troubles"] if f"service {name}" in t], 40, f"a word on {name}")
+
+
+SCALED = {"plimsoll.min": "1", "plimsoll.max": "2"}
+
+
+def test_who_was_there_first_stays(swarm, make):
+    """A newcomer that wants a listener or a name of one that serves is refused and named, and no request is lost."""
+    p = make(config=config(swarm, DISCOVER)).start()
+    swarm.create("shop", replicas=2, labels=labels_for(p, **{"plimsoll.min": "2", "plimsoll.max": "2"}))
+    p.wait_ready(2, "shop", 40)
+    names = {i["id"] for i in p.service("shop")["instances"]}
+    with Load(p.port, clients=2) as load:
+        said_of = deployed(p, swarm, "another", **SCALED)
+        assert said_of[0].startswith("label plimsoll.listen of service another: ") and said_of[0] in GUIDE, said_of
+        own = {"plimsoll.listen": "127.0.0.1:0", "plimsoll.name": "shop"}
+        said_of = deployed(p, swarm, "dup", **own, **SCALED)
+        assert said_of == ["label plimsoll.name of service dup: service shop and service dup both want the name shop; "
+                           "service dup is left out"]
+        assert said_of[0] in GUIDE
+        deployed(p, swarm, "broken", **own, **{"plimsoll.max": "many", "plimsoll.min": "few"})
+        deployed(p, swarm, "s-hop", **SCALED, **{"plimsoll.name": "shop", "plimsoll.listen": f"127.0.0.1:{p.port}"})
+        before = load.ok
+        wait(lambda: load.ok > before + 50, 20, "more answers")
+        assert {i["id"] for i in p.service("shop")["instances"]} == names
+        troubles = p.status()["troubles"]
+        assert not any("of service shop" in t or t.startswith("service shop:") for t in troubles), troubles
+    assert not load.failures, load.failures[:3]
+    p.stop()
+    p.start()
+    p.wait_ready(2, "shop", 40)
+    wait(lambda: sorted(p.status()["troubles"]) == sorted(troubles), 40, "the same troubles as before")
+    swarm.api("DELETE", "/services/shop")
+    wait(lambda: not any("dup is left out" in t for t in p.status()["troubles"]), 40, "the next one to have the name")
+    p.wait_ready(1, "shop", 40)
+    p.wait_ready(1, "another", 40)
+    assert p.get()[0] == 200  # of `another`, which has the listener now
+
+
+def test_the_oldest_one_has_it(swarm, make):
+    """Of those that are all new here, whatever the order of their names and ids."""
+    p = make(config=config(swarm, DISCOVER))
+    for name in ("m", "z", "a", "k"):
+        swarm.create(name, replicas=1, labels=labels_for(p, **SCALED, **{"plimsoll.name": "shop"}))
+    p.start()
+    p.wait_ready(1, "shop", 40)
+    assert sorted(t.split(":")[0] for t in p.status()["troubles"]) == [
+        f"label plimsoll.name of service {name}" for name in "akz"]
+
+
+def test_a_wrong_label_of_a_service_that_runs(swarm, make):
+    """Its last good labels stay in force, all of them, over a restart too; and then what is put right is taken."""
+    p = make(config=config(swarm, DISCOVER)).start()
+    swarm.create("shop", replicas=1, labels=labels_for(p, **{
+        "plimsoll.min": "1", "plimsoll.max": "10", "plimsoll.behavior.down.stabilize": "1s"}))
+    p.wait_ready(1, "shop", 40)
+    p.cli("scale", "shop", "4")
+    p.wait_ready(4, "shop", 40)
+    p.cli("pause", "shop")
+    swarm.update("shop", lambda spec: spec["Labels"].update({"plimsoll.max": "10x", "plimsoll.min": "2"}))
+    said(p, "label plimsoll.max of service shop", 40)
+    trouble = next(t for t in p.status()["troubles"] if "plimsoll.max" in t)
+    assert trouble.endswith("; service shop goes on as it was"), trouble
+    assert trouble in GUIDE
+
+    def as_it_was():
+        s = p.service("shop")
+        return s["min"] == 1 and s["max"] == 10 and s["ready"] == 4 and swarm.replicas("shop") == 4
+
+    assert as_it_was()
+    p.kill_role("controller")
+    wait(lambda: (p.try_status() or {"troubles": []})["troubles"] == [trouble], 40, "the same trouble")
+    wait(as_it_was, 20, "the service as it was")
+    swarm.update("shop", lambda spec: spec["Labels"].update({"plimsoll.max": "8"}))
+    wait(lambda: p.service("shop")["max"] == 8 and p.service("shop")["min"] == 2, 40, "the new labels")
+    assert p.status()["troubles"] == [] and swarm.replicas("shop") == 4
+    said(p, "scale.max: 10 -> 8")
+    assert not any(t.startswith("discovered: ") and t.endswith("; ") for t in texts(p))
+
+
+def test_an_engine_that_is_not_there(tmp_path, make):
+    """Nothing is discovered yet, so there is no service to say it."""
+    p = make(config=DISCOVER.replace("@SOCKET@", str(tmp_path / "nope"))).start()
+    trouble = wait(lambda: p.status()["troubles"], 20, "a trouble")
+    assert len(trouble) == 1 and trouble[0].startswith("swarm: no services can be found: ")
+    assert str(tmp_path / "nope") in trouble[0], trouble
+    assert said(p, trouble[0]) == trouble
+    assert trouble[0] in p.log_tail()
+
+
+def test_an_engine_that_is_no_manager(docker, make):
+    """It is told until it is one."""
+    p = make(config=config(docker, DISCOVER)).start()
+    trouble = wait(lambda: p.status()["troubles"], 20, "a trouble")
+    assert "This node is not a swarm manager" in trouble[0], trouble
+    assert trouble[0] in GUIDE, trouble
+    assert said(p, trouble[0]) == trouble
+    address = f"127.0.0.1:{free_port()}"
+    status, body = docker.api("POST", "/swarm/init", {"ListenAddr": address, "AdvertiseAddr": address})
+    assert status == 200, body
+    try:
+        wait(lambda: p.status()["troubles"] == [], 40, "the trouble's end")
+        wait(lambda: sorted(e["kind"] for e in p.events() if e["text"] == trouble[0]) == ["alert", "resolved"],
+             20, "both in the events")
+    finally:
+        p.stop()
+        docker.api("POST", "/swarm/leave?force=1")
+
+
+@pytest.mark.parametrize("value", ["yes", "True", "1"])
+def test_enable_is_true_or_false(swarm, make, value):
+    p = make(config=config(swarm, DISCOVER)).start()
+    assert 'label plimsoll.enable of service shop: "yes" is neither true nor false' in GUIDE
+    swarm.create("shop", replicas=1, labels=labels_for(p, **{"plimsoll.enable": value}))
+    said(p, f'label plimsoll.enable of service shop: "{value}" is neither true nor false', 40)
+    assert p.status()["services"] == []
+
+
+def test_enable_in_doubt_ends_nothing(swarm, make):
+    p = make(config=config(swarm, DISCOVER)).start()
+    swarm.create("shop", replicas=1, labels=labels_for(p, **SCALED))
+    p.wait_ready(1, "shop", 40)
+    with Load(p.port, clients=2) as load:
+        swarm.update("shop", lambda spec: spec["Labels"].update({"plimsoll.enable": "True"}))
+        said(p, '"True" is neither true nor false; it stays, for it runs here', 40)
+        p.kill_role("controller")
+        wait(lambda: any("it stays" in t for t in (p.try_status() or {"troubles": []})["troubles"]), 40, "the trouble")
+        p.wait_ready(1, "shop", 40)
+    assert not load.failures, load.failures[:3]
+    swarm.update("shop", lambda spec: spec["Labels"].update({"plimsoll.enable": "false"}))
+    wait(lambda: p.status()["services"] == [] and p.status()["troubles"] == [], 40, "it to be let go")
+
+
+def test_a_global_service_with_labels(swarm, make):
+    """It is refused once, and not started again and again."""
+    p = make(config=config(swarm, DISCOVER)).start()
+    swarm.create("shop", mode={"Global": {}}, labels=labels_for(p), publish=False)
+    said(p, "service shop is left out: it is global or a job, and has no replicas to set", 40)
+    assert p.status()["services"] == [] and len(p.status()["troubles"]) == 1
+
+
+def test_nothing_is_left_of_a_service(swarm, make):
+    """Without its listener the load would be unknown."""
+    p = make(config=config(swarm, DISCOVER)).start()
+    swarm.create("shop", replicas=1, labels=labels_for(p, **{
+        "plimsoll.listen": "nowhere", "plimsoll.target.rps": "10"}))
+    trouble = wait(lambda: p.status()["troubles"], 40, "a trouble")
+    assert len(trouble) == 2 and trouble[0].startswith("label plimsoll.listen of service shop: "), trouble
+    assert trouble[1].startswith("service shop is left out, because "), trouble
+    assert p.status()["services"] == []
+
+
+def test_rules_by_number_come_first(swarm, make):
+    p = make(config=config(swarm, DISCOVER)).start()
+    swarm.create("shop", replicas=1, labels=labels_for(p, **{
+        "plimsoll.target.concurrency": "4", "plimsoll.rules.0.schedule.cron": "0 9 * *",
+        "plimsoll.rules.0.schedule.for": "9h", "plimsoll.rules.0.schedule.min": "2"}))
+    said(p, "label plimsoll.rules.0.schedule.cron of service shop: services.shop.scale.rules[0].", 40)
+
+
+def test_a_port_that_is_not_published(swarm, make):
+    p = make(config=config(swarm, DISCOVER)).start()
+    swarm.create("shop", replicas=1, labels={**labels_for(p), "plimsoll.port": "8001", "plimsoll.reach": "auto"})
+    said(p, f"it publishes port {PORT} in mode host, not 8001", 40)
 
 
 def test_discovered_services_survive_a_restart(swarm, make):

@@ -144,13 +144,50 @@ static void tell_state(struct swarm_driver *d)
     }
 }
 
+static bool has_services(const struct swarm_driver *d)
+{
+    for (size_t n = 0; n < ARRAY_LEN(d->services); n++)
+        if (d->services[n].used)
+            return true;
+    return false;
+}
+
+/* Services say themselves that their engine is away; this is for when there are none to say it. */
+static void put_trouble(const struct swarm_driver *d, char *buf, size_t cap)
+{
+    bool nobody = !has_services(d) || !d->engine;
+    if (d->conf && d->conf->discover && nobody && !d->up && d->down[0])
+        fmt(buf, cap, "swarm: no services can be found: %s", d->down);
+    else if (d->refused[0])
+        fmt(buf, cap, "swarm: %s", d->refused);
+    else if (!d->engine && d->down[0])
+        fmt(buf, cap, "%s", d->down);
+    else
+        fmt(buf, cap, "%s", d->mistakes);
+}
+
+void swarm_tell_trouble(struct swarm_driver *d)
+{
+    char text[sizeof(d->trouble)];
+    put_trouble(d, text, sizeof(text));
+    if (strcmp(text, d->trouble) == 0)
+        return;
+    if (d->trouble[0])
+        d->env.note(d->env.ctx, UINT32_MAX, false, d->trouble);
+    if (text[0])
+        d->env.note(d->env.ctx, UINT32_MAX, true, text);
+    str_copy(d->trouble, sizeof(d->trouble), text);
+}
+
 static void on_state(void *ctx, bool up, const char *error)
 {
     struct swarm_driver *d = ctx;
     struct engine_request info = { .method = ENGINE_GET, .path = "/info" };
     d->up = up;
     fmt(d->down, sizeof(d->down), "%.150s", up ? "" : error);
+    d->refused[0] = '\0';
     tell_state(d);
+    swarm_tell_trouble(d);
     if (!up)
         return;
     if (!d->events)
@@ -178,10 +215,7 @@ static void close_engine(struct swarm_driver *d)
 
 static bool is_needed(const struct swarm_driver *d)
 {
-    bool needed = d->conf && d->conf->discover;
-    for (size_t n = 0; n < ARRAY_LEN(d->services); n++)
-        needed |= d->services[n].used;
-    return needed;
+    return (d->conf && d->conf->discover) || has_services(d);
 }
 
 bool swarm_may_act(const struct swarm_driver *d)
@@ -208,8 +242,8 @@ static void open_engine(struct swarm_driver *d)
     if (engine_new(&options, &d->engine, &err) == 0)
         return;
     fmt(d->down, sizeof(d->down), "%.150s", err.text);
-    d->env.note(d->env.ctx, UINT32_MAX, true, err.text);
     tell_state(d);
+    swarm_tell_trouble(d);
 }
 
 static uint64_t hash_of(const struct swarm_engine_conf *conf)
@@ -233,7 +267,9 @@ static void swarm_set_engine(void *self, const void *conf)
     close_engine(d);
     d->conf_hash = hash;
     d->discovered = 0;
+    d->down[0] = d->refused[0] = d->mistakes[0] = '\0';
     open_engine(d);
+    swarm_tell_trouble(d);
 }
 
 /* --- services --- */
@@ -325,6 +361,7 @@ static void swarm_set_services(void *self, const struct driver_service *services
     open_engine(d);
     if (!d->up && d->down[0])
         tell_state(d); /* to those who have just come */
+    swarm_tell_trouble(d);
     swarm_look_soon(d);
 }
 
@@ -394,45 +431,103 @@ static void swarm_sample(void *self, const struct source_service *service, int64
 
 /* --- labels --- */
 
+static _printf_(2, 3) void add_mistake(struct swarm_driver *d, const char *format, ...)
+{
+    char text[sizeof(d->mistakes)];
+    size_t n = strlen(d->mistakes);
+    va_list args;
+    va_start(args, format);
+    fmt_v(text, sizeof(text), format, args);
+    va_end(args);
+    fmt(d->mistakes + n, sizeof(d->mistakes) - n, "%s%s", n > 0 ? "; " : "", text);
+}
+
+static bool runs_here(const struct swarm_driver *d, const char *swarms, const char *here)
+{
+    for (size_t n = 0; n < ARRAY_LEN(d->services); n++) {
+        const struct swarm_service *s = &d->services[n];
+        if (s->used && swarm_conf_of(s) && strcmp(s->name, swarms) == 0 &&
+            strcmp(s->service.name, here) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Labels that do not say whether they count: a slip must not end what they have begun. */
+static bool is_in_doubt(const char *why_not)
+{
+    static const char enable[] = "label plimsoll.enable:";
+    return strncmp(why_not, enable, strlen(enable)) == 0;
+}
+
 static bool discover_one(struct swarm_driver *d, const json_t *service,
-                         struct driver_discovery *ret, struct str *mistakes)
+                         struct driver_discovery *ret)
 {
     struct swarm_label labels[LABELS_MAX];
     struct swarm_facts facts;
     char why_not[256];
     size_t count = swarm_read_labels(service, labels, ARRAY_LEN(labels));
     swarm_read_service(service, &facts);
-    if (!swarm_labels_enable(labels, count, why_not, sizeof(why_not))) {
-        if (why_not[0])
-            str_putf(mistakes, "%sservice %s: %s", mistakes->len > 0 ? "; " : "", facts.name,
-                     why_not);
+    bool enabled = swarm_labels_enable(labels, count, why_not, sizeof(why_not));
+    size_t name = strcspn(why_not, ":");
+    if (!enabled && !why_not[0])
         return false;
-    }
-    int rc = swarm_labels_read(facts.name, labels, count, &d->discovery, ret);
-    if (rc < 0)
-        str_putf(mistakes, "%slabels of service %s: %s", mistakes->len > 0 ? "; " : "", facts.name,
-                 strerror(-rc));
-    return rc == 0;
+    int rc = enabled && facts.replicas < 0
+                 ? -EINVAL
+                 : swarm_labels_read(facts.name, labels, count, &d->discovery, ret);
+    bool stays = is_in_doubt(why_not) && rc == 0 && runs_here(d, facts.name, ret->name);
+    if (!enabled)
+        add_mistake(d, "%.*s of service %s%s%s", (int)name, why_not, facts.name, why_not + name,
+                    stays ? "; it stays, for it runs here" : "");
+    else if (facts.replicas < 0)
+        add_mistake(d, "service %s is left out: it is global or a job, and has no replicas to set",
+                    facts.name);
+    else if (rc < 0)
+        add_mistake(d, "labels of service %s: %s", facts.name, strerror(-rc));
+    return rc == 0 && (enabled || stays);
+}
+
+/* Of two times with a fraction or without: "...:07Z" is before "...:07.5Z". */
+static int compare_times(const char *a, const char *b)
+{
+    size_t n = strcspn(a, "Z"), m = strcspn(b, "Z");
+    int order = strncmp(a, b, MIN(n, m));
+    return order != 0 ? order : (n > m) - (n < m);
+}
+
+static int compare_ages(const void *x, const void *y)
+{
+    struct swarm_facts a, b;
+    swarm_read_service(*(const json_t *const *)x, &a);
+    swarm_read_service(*(const json_t *const *)y, &b);
+    int order = compare_times(a.created, b.created);
+    return order != 0 ? order : strcmp(a.id, b.id);
+}
+
+/* The oldest first, whatever order the engine has: of two that want the same the older one gets it.
+ */
+static size_t discover_all(struct swarm_driver *d, struct driver_discovery *items, size_t cap)
+{
+    size_t n, size = json_array_size(d->service_list), count = 0;
+    const json_t *service, **sorted = calloc(size + 1, sizeof(*sorted));
+    if (!sorted)
+        return 0;
+    json_array_foreach(d->service_list, n, service) sorted[n] = service;
+    qsort(sorted, size, sizeof(*sorted), compare_ages);
+    for (n = 0; n < size && count < cap; n++)
+        count += discover_one(d, sorted[n], &items[count]);
+    free(sorted);
+    return count;
 }
 
 static size_t swarm_discover(void *self, struct driver_discovery *items, size_t cap)
 {
     struct swarm_driver *d = self;
-    size_t n, count = 0;
-    const json_t *service;
-    struct str mistakes;
-    str_init(&mistakes, d->mistakes, sizeof(d->mistakes));
+    d->mistakes[0] = '\0';
     arena_done(&d->discovery);
     mem_arena_init(&d->discovery, DISCOVERY_BYTES_MAX);
-    if (!d->conf || !d->conf->discover)
-        return 0;
-    json_array_foreach(d->service_list, n,
-                       service) if (count < cap &&
-                                    discover_one(d, service, &items[count], &mistakes)) count++;
-    if (mistakes.len > 0 || d->mistaken)
-        d->env.note(d->env.ctx, UINT32_MAX, mistakes.len > 0,
-                    mistakes.len > 0 ? d->mistakes : "labels");
-    d->mistaken = mistakes.len > 0;
+    size_t count = d->conf && d->conf->discover ? discover_all(d, items, cap) : 0;
+    swarm_tell_trouble(d);
     return count;
 }
 

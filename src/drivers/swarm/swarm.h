@@ -38,11 +38,12 @@ struct swarm_label {
     const char *value;
 };
 
-/* The service that the labels describe, in `arena`. Nothing is checked here that the configuration
+/* The service that the labels describe, in `arena`. The first line is a comment, whose place names
+ * the service itself ("service shop"). Nothing is checked here that the configuration
  * checks: a label nobody knows becomes a key where the nearest known one would stand, so that the
  * reader of the configuration names it. -ENOMEM, -E2BIG (more, or longer ones, than are taken). */
 int swarm_labels_read(const char *service, const struct swarm_label *labels, size_t count,
                       struct arena *arena, struct driver_discovery *ret);
-/* Do they ask for plimsoll (`plimsoll.enable`)? When not, but they look as if: why not, into `buf`.
- */
+/* Do they ask for plimsoll (`plimsoll.enable`)? When not, but they look as if: why not, into `buf`,
+ * as "label NAME: ...". */
 bool swarm_labels_enable(const struct swarm_label *labels, size_t count, char *buf, size_t cap);

@@ -42,6 +42,7 @@ struct swarm_task {
 /* A service as the API describes it. */
 struct swarm_facts {
     const char *id, *name;
+    const char *created; /* RFC 3339, in UTC */
     int64_t version;
     int64_t replicas;        /* -1 = it has none: global, or a job */
     const char *update;      /* UpdateStatus.State; "" = none was */
@@ -126,7 +127,8 @@ struct swarm_driver {
     uint64_t discovered;                          /* hash of what the labels say */
     struct arena discovery;
     char mistakes[400]; /* labels that mean nothing */
-    bool mistaken;
+    char refused[300];  /* it answers, but not what it was asked */
+    char trouble[400];  /* what has been told of the Swarm as a whole; "" = nothing is wrong */
 };
 
 /* provision_swarm.c */
@@ -138,6 +140,8 @@ struct swarm_instance *swarm_find_ref(const struct swarm_driver *d, const char *
 void swarm_emit(struct swarm_instance *i,
                 const struct event *e); /* service, number are filled in */
 bool swarm_may_act(const struct swarm_driver *d);
+/* What is wrong with the Swarm as a whole, or that it is over, when that is news. */
+void swarm_tell_trouble(struct swarm_driver *d);
 /* Of what is wrong with the service now; the first of a look is kept. */
 void swarm_trouble(struct swarm_service *s, const char *format, ...) _printf_(2, 3);
 const struct swarm_conf *swarm_conf_of(const struct swarm_service *s); /* NULL = leaving */
@@ -149,6 +153,8 @@ void swarm_read_task(const json_t *json, struct swarm_task *ret);
 const char *swarm_read_last_failure(const json_t *tasks);
 void swarm_read_service(const json_t *json, struct swarm_facts *ret);
 const json_t *swarm_find_service(const json_t *list, const char *name);
+/* The first port of its tasks that the service publishes on their nodes; 0 = none. */
+int64_t swarm_published(const json_t *spec);
 /* Does the service publish this port of its tasks on their nodes, past Swarm's balancing? */
 bool swarm_publishes(const json_t *spec, int64_t port);
 /* Where the task is reached; false = nowhere yet, and why (a text for people). */

@@ -246,14 +246,15 @@ static bool is_list(const struct branch *b)
     return first && (first->order >= 0 || strcmp(first->key, "-") == 0);
 }
 
-/* Items by their numbers: labels come in the order of their names, where 10 is before 2. */
+/* Items by their numbers: labels come in the order of their names, where 10 is before 2. Those
+ * without one are last, so that `rules.0` is the list's first. */
 static void sort_items(struct branch *parent)
 {
     struct branch *sorted = NULL;
     while (parent->first) {
         struct branch *b = parent->first, **at = &sorted;
         parent->first = b->next;
-        while (*at && (*at)->order <= b->order)
+        while (*at && (uint64_t)(*at)->order <= (uint64_t)b->order) /* -1 is none */
             at = &(*at)->next;
         b->next = *at;
         *at = b;
@@ -352,6 +353,8 @@ int swarm_labels_read(const char *service, const struct swarm_label *labels, siz
     for (size_t i = 0; i < count; i++)
         if (strncmp(list[i]->name, PREFIX, strlen(PREFIX)) == 0)
             set_label(&w, list[i]);
+    str_putf(&w.text, "  # service %.100s", service);
+    end_line(&w, NULL); /* the first line's place says who it is */
     str_put(&w.text, "  ");
     put_quoted(&w.text, name ? name : "");
     str_put_char(&w.text, ':');
@@ -367,6 +370,14 @@ int swarm_labels_read(const char *service, const struct swarm_label *labels, siz
     return 0;
 }
 
+static bool is_true(const char *value, char *buf, size_t cap)
+{
+    bool yes = strcmp(value, "true") == 0;
+    if (!yes && strcmp(value, "false") != 0)
+        fmt(buf, cap, "label plimsoll.enable: \"%.60s\" is neither true nor false", value);
+    return yes;
+}
+
 bool swarm_labels_enable(const struct swarm_label *labels, size_t count, char *buf, size_t cap)
 {
     static const char *const enable[] = { "enable", NULL };
@@ -377,7 +388,7 @@ bool swarm_labels_enable(const struct swarm_label *labels, size_t count, char *b
             continue;
         const char *word = labels[i].name + strlen(PREFIX);
         if (strcmp(word, "enable") == 0)
-            return strcmp(labels[i].value, "true") == 0;
+            return is_true(labels[i].value, buf, cap);
         if (strcmp(word, "token") != 0 && strcmp(word, "owner") != 0)
             other = !other || schema_nearest(enable, word) ? labels[i].name : other;
     }

@@ -114,6 +114,8 @@ static uint64_t hash_of_labels(const json_t *services)
         struct swarm_facts facts;
         size_t count = swarm_read_labels(service, labels, ARRAY_LEN(labels));
         swarm_read_service(service, &facts);
+        if (count > 0) /* one that is made anew may be of another kind */
+            hash ^= XXH3_64bits(facts.id, strlen(facts.id));
         for (size_t i = 0; i < count; i++) {
             if (strcmp(labels[i].name, "plimsoll.token") == 0)
                 continue;
@@ -152,14 +154,21 @@ static void finish(struct swarm_driver *d)
             follow_tasks(d, &d->services[n]);
         keep_trouble(&d->services[n]);
     }
+    d->refused[0] = '\0';
+    swarm_tell_trouble(d);
     plan_next(d);
     tell_discovered(d); /* last: new services may come of it at once */
 }
 
-static void break_off(struct swarm_driver *d, const char *what, const char *error)
+/* One that does not answer at all (status 0) is down, and that is told elsewhere. */
+static void break_off(struct swarm_driver *d, const char *what, int status, const char *error)
 {
-    if (error[0])
+    if (status > 0)
+        fmt(d->refused, sizeof(d->refused), "the engine does not tell the Swarm's %s: %.200s", what,
+            error[0] ? error : "it answers what it should not");
+    else if (error[0])
         log_info("swarm: cannot ask for %s: %s", what, error);
+    swarm_tell_trouble(d);
     plan_next(d);
 }
 
@@ -323,7 +332,7 @@ static void on_nodes(void *ctx, int status, json_t *json, const char *error)
     struct swarm_driver *d = ctx;
     d->call = NULL;
     if (status != 200) {
-        break_off(d, "nodes", error);
+        break_off(d, "nodes", status, error);
         return;
     }
     forget(&d->node_list);
@@ -352,7 +361,7 @@ static void on_tasks(void *ctx, int status, json_t *json, const char *error)
     struct swarm_driver *d = ctx;
     d->call = NULL;
     if (status != 200) {
-        break_off(d, "tasks", error);
+        break_off(d, "tasks", status, error);
         return;
     }
     forget(&d->task_list);
@@ -361,7 +370,7 @@ static void on_tasks(void *ctx, int status, json_t *json, const char *error)
     if (!needs_nodes(d))
         look_at_missing(d);
     else if (!ask(d, "/nodes", on_nodes))
-        break_off(d, "nodes", "no memory");
+        break_off(d, "nodes", 0, "no memory");
 }
 
 /* What Swarm wants to run, of our services that have replicas. False = we have none. */
@@ -390,7 +399,7 @@ static void on_services(void *ctx, int status, json_t *json, const char *error)
     struct swarm_driver *d = ctx;
     d->call = NULL;
     if (status != 200) {
-        break_off(d, "services", error);
+        break_off(d, "services", status, error);
         return;
     }
     forget(&d->service_list);
@@ -411,5 +420,5 @@ static void look(struct swarm_driver *d)
     if (!d->engine || !d->up || is_looking(d))
         return;
     if (!ask(d, "/services", on_services))
-        break_off(d, "services", "no memory");
+        break_off(d, "services", 0, "no memory");
 }

@@ -74,6 +74,7 @@ void swarm_read_service(const json_t *json, struct swarm_facts *ret)
     *ret = (struct swarm_facts){
         .id = text(at(json, "ID", NULL, NULL)),
         .name = text(at(json, "Spec", "Name", NULL)),
+        .created = text(at(json, "CreatedAt", NULL, NULL)),
         .version = json_integer_value(at(json, "Version", "Index", NULL)),
         .replicas = !replicated                 ? -1
                     : json_is_integer(replicas) ? json_integer_value(replicas)
@@ -156,16 +157,27 @@ static bool node_host(const json_t *node, char *buf, size_t cap)
     return colon && fmt(buf, cap, "%.*s", (int)(colon - manager), manager) > 0;
 }
 
+static int64_t host_port(const json_t *published)
+{
+    bool host = strcmp(text(json_object_get(published, "PublishMode")), "host") == 0;
+    return host ? json_integer_value(json_object_get(published, "TargetPort")) : 0;
+}
+
+int64_t swarm_published(const json_t *spec)
+{
+    size_t i;
+    const json_t *p;
+    json_array_foreach(at(spec, "EndpointSpec", "Ports", NULL), i,
+                       p) if (host_port(p) > 0) return host_port(p);
+    return 0;
+}
+
 bool swarm_publishes(const json_t *spec, int64_t port)
 {
     size_t i;
     const json_t *p;
-    json_array_foreach(at(spec, "EndpointSpec", "Ports", NULL), i, p)
-    {
-        if (json_integer_value(json_object_get(p, "TargetPort")) == port &&
-            strcmp(text(json_object_get(p, "PublishMode")), "host") == 0)
-            return true;
-    }
+    json_array_foreach(at(spec, "EndpointSpec", "Ports", NULL), i,
+                       p) if (port > 0 && host_port(p) == port) return true;
     return false;
 }
 

@@ -93,6 +93,19 @@ static void tell_running(struct swarm_instance *i, enum event_type type)
 
 /* --- one task --- */
 
+static void note_placeless(struct swarm_service *s, const char *why)
+{
+    const struct swarm_conf *conf = swarm_conf_of(s);
+    int64_t published = swarm_published(s->spec);
+    bool other = conf->port > 0 && !conf->network && published > 0 && published != conf->port;
+    if (other)
+        swarm_trouble(s,
+                      "no address of a task of %s: it publishes port %lld in mode host, not %lld",
+                      s->name, (long long)published, (long long)conf->port);
+    else
+        swarm_trouble(s, "no address of a task of %s: %s", s->name, why);
+}
+
 static bool take_address(struct swarm_service *s, struct swarm_instance *i,
                          const struct swarm_task *task)
 {
@@ -103,7 +116,7 @@ static bool take_address(struct swarm_service *s, struct swarm_instance *i,
         return true; /* it is left as it was */
     if (!swarm_read_address(task, conf, swarm_reach_of(s), s->driver->node_list, address,
                             sizeof(address), &why)) {
-        swarm_trouble(s, "no address of a task of %s: %s", s->name, why);
+        note_placeless(s, why);
         return false;
     }
     bool moved = i->running && strcmp(address, i->address) != 0;
