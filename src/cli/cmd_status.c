@@ -57,8 +57,9 @@ static void print_alerts(const json_t *root)
     {
         const char *trouble = show_text(target, "trouble");
         if (trouble[0])
-            printf("alerts cannot be told to %s, tried %lld times: %s\n", show_text(target, "name"),
-                   (long long)show_i64(target, "failures"), trouble);
+            printf("alerts cannot be told to %s, tried %lld time%s: %s\n",
+                   show_text(target, "name"), (long long)show_i64(target, "failures"),
+                   show_i64(target, "failures") == 1 ? "" : "s", trouble);
     }
 }
 
@@ -73,12 +74,12 @@ static void print_head(const json_t *root)
            show_text(root, "config"), (long long)show_i64(json_object_get(root, "keeper"), "pid"),
            (long long)show_i64(json_object_get(root, "controller"), "pid"),
            (long long)show_i64(proxy, "pid"), (long long)show_i64(proxy, "connections"));
-    const json_t *trouble;
+    json_t *trouble;
     size_t i;
     if (strcmp(show_text(root, "mode"), "stopping") == 0)
         printf("stopping: everything is being drained and stopped\n");
     json_array_foreach(json_object_get(root, "troubles"), i, trouble)
-        printf("trouble: %s\n", json_string_value(trouble));
+        printf("trouble: %s\n", show_string(trouble));
     print_group(json_object_get(root, "group"));
     print_engines(json_object_get(root, "engines"));
     print_alerts(root);

@@ -24,8 +24,11 @@ void show_table_add_i64(struct show_table *t, int64_t value);
 void show_table_print(const struct show_table *t, const char *indent);
 void show_table_done(struct show_table *t);
 
+/* A text as a terminal may have it: control characters become blanks, in the value itself. "" when
+ * it is none. */
+const char *show_string(json_t *value);
 /* Values of a JSON object, with an answer for what is absent or null. */
-const char *show_text(const json_t *object, const char *key); /* "" */
+const char *show_text(const json_t *object, const char *key); /* "", as show_string() */
 int64_t show_i64(const json_t *object, const char *key);      /* 0 */
 double show_double(const json_t *object, const char *key, double fallback);
 

@@ -107,7 +107,7 @@ static void put_engines(struct wrong *x, const json_t *engines)
 static int draw_wrong(const struct watch *w, int row, int last)
 {
     struct wrong x = { .row = row, .last = MIN(row + WRONG_LINES_MAX, last) };
-    const json_t *one;
+    json_t *one;
     size_t i;
     char text[WATCH_LINE_BYTES];
     if (w->trouble[0])
@@ -121,7 +121,7 @@ static int draw_wrong(const struct watch *w, int row, int last)
             put_wrong(&x, "alert %s", text);
     }
     json_array_foreach(json_object_get(w->status, "troubles"), i, one)
-        put_wrong(&x, "trouble: %s", json_string_value(one));
+        put_wrong(&x, "trouble: %s", show_string(one));
     put_engines(&x, json_object_get(w->status, "engines"));
     if (x.more > 0)
         line(x.row - 1, A_BOLD | COLOR_PAIR(1), "and %zu more: `plimsoll status`", x.more + 1);

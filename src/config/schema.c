@@ -5,7 +5,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/fmt.h"
 #include "config/read.h"
+
+#define NESTED_DEPTH 2
+#define NESTED_MAX 3 /* places that are named for one key */
 
 /* Names further apart than a third of their length are no typing mistakes. */
 static bool is_near(const char *name, unsigned distance)
@@ -171,19 +175,53 @@ int schema_note(struct schema_context *ctx, int rc, const struct err *err)
     return rc;
 }
 
+/* Where a key of that name stands further down: "\"etcd.ttl\"". Returns how many there are. */
+static unsigned put_nested(const struct schema_section *section, const char *name, const char *path,
+                           int depth, struct str *out)
+{
+    unsigned count = 0;
+    for (const struct schema_key *k = section->keys; k->name && depth > 0; k++) {
+        char inner[128];
+        if (k->type != SCHEMA_SECTION)
+            continue;
+        fmt(inner, sizeof(inner), "%s%s.", path, k->name);
+        if (schema_find_key(k->section, name)) {
+            str_putf(out, "%s\"%s%s\"", out->len > 0 ? " or " : "", inner, name);
+            count++;
+        }
+        count += put_nested(k->section, name, inner, depth - 1, out);
+    }
+    return count;
+}
+
+/* A key that is right in another place is a better guess than one that merely looks like it, unless
+ * that is one slip away. */
+static bool say_nested(const struct schema_section *section, const char *name, const char *near,
+                       struct str *out)
+{
+    if (near && str_distance(near, name) <= 1)
+        return false;
+    unsigned count = put_nested(section, name, "", NESTED_DEPTH, out);
+    return count > 0 && count <= NESTED_MAX && !out->cut;
+}
+
 int schema_unknown_key(struct schema_context *ctx, const struct schema_section *section,
                        const struct schema_node *key, struct err *err)
 {
     const char *near = schema_nearest_key(section, key->text);
-    for (const struct schema_hint *h = section->hints; h && h->name; h++)
-        if (strcmp(h->name, key->text) == 0)
-            return schema_fail(ctx, key, err, "unknown key \"%s\": %s", h->name, h->text);
-    if (near)
-        return schema_fail(ctx, key, err, "unknown key \"%.60s\"; did you mean \"%s\"?", key->text,
-                           near);
     char names[300];
     struct str s;
     str_init(&s, names, sizeof(names));
+    for (const struct schema_hint *h = section->hints; h && h->name; h++)
+        if (strcmp(h->name, key->text) == 0)
+            return schema_fail(ctx, key, err, "unknown key \"%s\": %s", h->name, h->text);
+    if (say_nested(section, key->text, near, &s))
+        return schema_fail(ctx, key, err, "unknown key \"%.60s\"; did you mean %s?", key->text,
+                           names);
+    if (near)
+        return schema_fail(ctx, key, err, "unknown key \"%.60s\"; did you mean \"%s\"?", key->text,
+                           near);
+    str_clear(&s);
     for (const struct schema_key *k = section->keys; k->name; k++)
         str_putf(&s, "%s%s", k > section->keys ? ", " : "", k->name);
     return schema_fail(ctx, key, err, "unknown key \"%.60s\"; possible here: %s", key->text, names);
@@ -300,7 +338,7 @@ static int refuse_unknown(struct schema_context *ctx, const struct schema_sectio
                           const struct schema_node *node)
 {
     int rc = 0;
-    for (uint32_t i = 0; node && i < node->count; i++) {
+    for (uint32_t i = 0; node && node->kind == NODE_MAP && i < node->count; i++) {
         struct err err = { 0 };
         if (schema_find_key(section, node->pairs[i].key->text))
             continue;

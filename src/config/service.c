@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/fmt.h"
 #include "config/tables.h"
 
 struct reader {
@@ -30,6 +29,63 @@ static int leave_driver(struct schema_context *ctx, const struct schema_node *no
     return 0;
 }
 
+/* "run.command", "docker.command" or "exec.command" */
+static void put_homes(const struct schema_section *const *drivers, const char *name,
+                      struct str *out)
+{
+    size_t left = 0, count = 0;
+    for (size_t i = 0; drivers[i]; i++)
+        left += schema_find_key(drivers[i], name) != NULL;
+    for (size_t i = 0; drivers[i]; i++)
+        if (schema_find_key(drivers[i], name))
+            str_putf(out, "%s\"%s.%s\"",
+                     count++ == 0  ? ""
+                     : --left == 1 ? " or "
+                                   : ", ",
+                     drivers[i]->name, name);
+}
+
+static bool has_hint(const struct schema_hint *hints, const char *name)
+{
+    while (hints->name && strcmp(hints->name, name) != 0)
+        hints++;
+    return hints->name != NULL;
+}
+
+/* Of a key that stands beside the driver's section, and belongs into it. */
+static int add_hint(struct schema_context *ctx, const struct schema_section *own,
+                    const struct schema_section *const *drivers, const char *name,
+                    struct schema_hint *hints, size_t *count)
+{
+    char text[200];
+    struct str s;
+    const char *near = schema_nearest_key(own, name);
+    if (has_hint(hints, name) || (near && str_distance(near, name) <= 1))
+        return 0;
+    str_init(&s, text, sizeof(text));
+    str_put(&s, "here it is ");
+    put_homes(drivers, name, &s);
+    const char *copy = arena_strdup(ctx->arena, text);
+    if (copy)
+        hints[(*count)++] = (struct schema_hint){ .name = name, .text = copy };
+    return copy ? 0 : -ENOMEM;
+}
+
+static int add_hints(struct schema_context *ctx, const struct schema_section *own,
+                     const struct schema_section *const *drivers, struct schema_section *ret)
+{
+    size_t room = 1, count = 0;
+    for (size_t i = 0; drivers && drivers[i]; i++)
+        room += count_keys(drivers[i]);
+    struct schema_hint *hints = ARENA_ARRAY(ctx->arena, struct schema_hint, room);
+    int rc = hints ? 0 : -ENOMEM;
+    for (size_t i = 0; drivers && drivers[i]; i++)
+        for (const struct schema_key *k = drivers[i]->keys; k->name && rc == 0; k++)
+            rc = add_hint(ctx, own, drivers, k->name, hints, &count);
+    ret->hints = hints;
+    return rc;
+}
+
 int config_join_drivers(struct schema_context *ctx, const struct schema_section *own,
                         const struct schema_section *const *drivers, struct schema_section *ret)
 {
@@ -47,7 +103,7 @@ int config_join_drivers(struct schema_context *ctx, const struct schema_section 
                                                    .section = drivers[i] };
     *ret = *own;
     ret->keys = keys;
-    return 0;
+    return add_hints(ctx, own, drivers, ret);
 }
 
 static bool name_char_ok(const char *name, size_t i)
@@ -95,6 +151,8 @@ int config_read_driver(struct schema_context *ctx, const struct schema_section *
     }
     if (!chosen)
         return schema_fail(ctx, node, err, "%s", nothing);
+    if (pair->value->kind != NODE_MAP && !node_is_null(pair->value))
+        return -EINVAL; /* leave_driver() has said so */
     void *conf = arena_alloc(ctx->arena, chosen->size_bytes);
     if (!conf)
         return -ENOMEM;
@@ -110,11 +168,18 @@ int config_read_driver(struct schema_context *ctx, const struct schema_section *
 static int read_driver(struct reader *r, const struct schema_node *node, struct config_service *s,
                        struct err *err)
 {
-    char nothing[96];
+    char nothing[160];
+    struct str out;
     if (!r->drivers || !r->drivers[0])
         return 0;
-    fmt(nothing, sizeof(nothing), "nothing says what to run; give a section \"%s\"",
-        r->drivers[0]->name);
+    str_init(&out, nothing, sizeof(nothing));
+    str_put(&out, "nothing says what to run; give a section ");
+    for (size_t i = 0; r->drivers[i]; i++)
+        str_putf(&out, "%s\"%s\"",
+                 i == 0              ? ""
+                 : r->drivers[i + 1] ? ", "
+                                     : " or ",
+                 r->drivers[i]->name);
     return config_read_driver(r->ctx, r->drivers, node, nothing, &s->driver, &s->driver_conf, err);
 }
 

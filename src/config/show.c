@@ -42,15 +42,33 @@ static void put_caret(struct slice line, int64_t column, struct str *out)
     str_put(out, "^\n");
 }
 
+/* A terminal obeys nothing that stands in a file: control characters, in UTF-8 those of two bytes,
+ * too, are shown as blanks, but for tabs, by which the caret finds its place. */
+static void put_shown(struct slice text, struct str *out)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        unsigned char next = i + 1 < text.n ? (unsigned char)text.p[i + 1] : 0;
+        bool pair = c == 0xc2 && next >= 0x80 && next < 0xa0;
+        i += pair;
+        str_put_char(out, pair || (c < ' ' && c != '\t') || c == 127 ? ' ' : (char)c);
+    }
+}
+
 void config_show_error(const char *text, const struct err *error, struct str *out)
 {
     int64_t line, column;
-    str_putf(out, "%s: %s\n", error->place, error->text);
+    put_shown(slice_of(error->place), out);
+    str_put(out, ": ");
+    put_shown(slice_of(error->text), out);
+    str_put(out, "\n");
     if (!text || !parse_place(error->place, &line, &column))
         return;
     struct slice shown = find_line(text, line);
     if (shown.n == 0 || shown.n > SHOWN_BYTES_MAX)
         return;
-    str_putf(out, "%6lld | %.*s\n       | ", (long long)line, (int)shown.n, shown.p);
+    str_putf(out, "%6lld | ", (long long)line);
+    put_shown(shown, out);
+    str_put(out, "\n       | ");
     put_caret(shown, column, out);
 }

@@ -16,6 +16,7 @@ What DIRECTORY/faults says (a JSON object, read at each request) goes wrong:
   down    text     the engine is away: every request is refused
   slow    seconds  every start takes as long
   garble  [do...]  done, and answered with what cannot be read: an instance whose address has a name
+  rename  [do...]  done, and answered with another name
 `config` of a service: command (run by a shell, with PORT, {port}), port (+ number).
 """
 
@@ -197,6 +198,8 @@ def answer(request):
         return
     if hit("garble"):
         message["ok"] = garbled(message.get("ok"))
+    if hit("rename"):
+        message["ok"] = (message.get("ok") or {}) | {"name": "other"}
     if hit("die"):
         sys.stdout.write(json.dumps(message)[:9])
         sys.stdout.flush()

@@ -275,6 +275,15 @@ def test_no_health_check(run, docker):
     wait(lambda: any("has no HEALTHCHECK" in t for t in texts(p)), 30, "the reason")
 
 
+def test_one_that_listens_on_the_wrong_address(make, docker):
+    """The way out is told, and whole, though what follows from it stands before it."""
+    text = config(docker).replace("HOST: 0.0.0.0", "HOST: 127.0.0.1").replace("/healthz}", "/healthz, within: 2s}")
+    p = make(config=text)
+    p.start(ready=False)
+    wait(lambda: p.try_status() and "is not ready within 2s" in (p.service()["trouble"] or ""), 30, "the trouble")
+    assert p.service()["trouble"].endswith(":8080; listen on 0.0.0.0:$PORT"), p.service()["trouble"]
+
+
 # --- what they use ---
 
 

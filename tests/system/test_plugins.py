@@ -132,6 +132,29 @@ def test_refusal(shop, fleet):
     count_is(p, fleet, 2, within=60)
 
 
+def test_words_for_a_terminal(shop, fleet):
+    """What a terminal would obey in a plugin's words reaches neither the status nor the API."""
+    p = shop(1)
+    fleet.faults(refuse={"start": "quota of \x1b[31mred\x1b[0m project\nexceeded\x9b2J"})
+    p.cli("scale", "shop", "2")
+    text = "quota of  [31mred [0m project exceeded  2J"
+    wait(lambda: text in (p.service()["trouble"] or ""), 20, "the trouble")
+    wait(lambda: re.search(r"^shop .*" + re.escape(text), p.cli("status").stdout, re.M), 20, "one row of it")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", p.cli("status").stdout + p.log_tail(100000))
+
+
+def test_another_name(make, fleet):
+    """Not the instance that was asked for: the start has failed, and says so."""
+    fleet.faults(rename=["start"])
+    p = make(config=config(fleet.section(), 1))
+    p.start(ready=False)
+    owner = lambda: (p.state / "owner").read_text().strip()
+    wait(lambda: p.try_status() and f"answers with the name other instead of plimsoll-{owner()}-shop-"
+         in (p.service()["trouble"] or ""), 20, "the trouble")
+    assert not told(p, "started, ")
+    wait(lambda: len(started(fleet)) >= 2 and not fleet.running(), 20, "what was started to be ended")
+
+
 def test_garbled_start(make, fleet):
     """Whose address has a name in it (the likeliest slip) is not left running, and a stop ends."""
     fleet.faults(garble=["start", "list"])
@@ -194,11 +217,11 @@ def test_no_plugin(make, tmp_path, command, text):
 
 
 def test_stderr_is_logged(make, tmp_path):
-    command = '["/bin/sh", "-c", "echo it hurts here >&2; sleep 100"]'
+    command = '["/bin/sh", "-c", "printf \'it \\\\033[1mhurts here\\\\n\' >&2; sleep 100"]'
     p = make(config=config(f"exec: {{command: {command}}}"))
     p.start(ready=False)
-    wait(lambda: "it hurts here" in p.log_tail(), 20, "the complaint in the log")
-    assert re.search(r"plugin sh \(/bin/sh .*\): it hurts here", p.log_tail())
+    wait(lambda: "hurts here" in p.log_tail(), 20, "the complaint in the log")
+    assert re.search(r"plugin \(/bin/sh .*\): it  \[1mhurts here", p.log_tail())
 
 
 def test_environment(make, fleet):

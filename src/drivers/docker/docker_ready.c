@@ -66,9 +66,8 @@ static void on_result(struct container *c, bool passed, const char *text)
     if (step_phase(c) != PHASE_RUNS)
         return;
     if (!c->ready_once && !passed && strcmp(text, PROBE_NO_ANSWER) == 0) {
-        fmt(why_not, sizeof(why_not),
-            "does not listen on %s; it is told the port in PORT, and must listen on 0.0.0.0, not "
-            "127.0.0.1",
+        /* Short: what follows from it stands before it, in the same 160 bytes. */
+        fmt(why_not, sizeof(why_not), "nothing listens on %s; listen on 0.0.0.0:$PORT",
             c->address[0] ? c->address + 4 : "");
         text = why_not;
     }

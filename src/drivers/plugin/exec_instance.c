@@ -226,6 +226,19 @@ static void ask(struct exec_instance *i, const struct driver_service *s, enum pl
         i->open = false;
 }
 
+/* No name is as good as the one that was asked for. */
+static void take_start(struct exec_instance *i, const struct plugin_instance *what)
+{
+    char text[PLUGIN_TEXT_MAX], shown[44];
+    if (!what->name[0] || strcmp(what->name, i->name) == 0) {
+        exec_started(i, what);
+        return;
+    }
+    plugin_copy(shown, sizeof(shown), what->name);
+    fmt(text, sizeof(text), "answers with the name %s instead of %s", shown, i->name);
+    exec_start_spoilt(i, text);
+}
+
 static void on_start_answered(void *ctx, const struct plugin_said *answer)
 {
     struct exec_instance *i = ctx;
@@ -235,7 +248,7 @@ static void on_start_answered(void *ctx, const struct plugin_said *answer)
     if (!answer)
         no_answer(i, "start");
     else if (answer->ok)
-        exec_started(i, &answer->instance);
+        take_start(i, &answer->instance);
     else if (answer->garbled)
         exec_start_spoilt(i, answer->text);
     else

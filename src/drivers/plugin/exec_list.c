@@ -204,7 +204,7 @@ void exec_list_event(struct exec_plugin *p, const struct plugin_said *said)
     switch (said->event) {
     case PLUGIN_EXITED:
         if (i)
-            exec_ended(i, said, "ended");
+            exec_ended(i, said, "ended, the plugin does not say why");
         break;
     case PLUGIN_STARTED:
         on_started(p, i, &said->instance);

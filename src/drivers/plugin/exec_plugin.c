@@ -122,7 +122,8 @@ static void on_listed(void *ctx, const struct plugin_said *answer)
         return;
     }
     if (!answer->ok) {
-        fmt(text, sizeof(text), "%s cannot list: %s", plugin_label(p->plugin), answer->text);
+        fmt(text, sizeof(text), "%s cannot list: %s", plugin_label(p->plugin),
+            answer->text[0] ? answer->text : "it gives no reason");
         set_down(p, text);
     } else {
         set_up(p);

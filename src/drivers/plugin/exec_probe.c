@@ -3,6 +3,7 @@
  * too. */
 #include <string.h>
 
+#include "base/fmt.h"
 #include "config/config.h"
 #include "drivers/plugin/exec_int.h"
 #include "sys/clock.h"
@@ -52,7 +53,13 @@ static void tell(struct exec_instance *i, bool passed, const char *text)
 static void on_done(void *ctx, bool passed, const char *text)
 {
     struct exec_instance *i = ctx;
+    char where[PLUGIN_TEXT_MAX];
     i->probe = NULL;
+    if (!passed && !i->ready_once && strcmp(text, PROBE_NO_ANSWER) == 0) {
+        bool tcp = strncmp(i->address, "tcp:", 4) == 0;
+        fmt(where, sizeof(where), "nothing listens on %s", i->address + (tcp ? 4 : 0));
+        text = where;
+    }
     tell(i, passed, text);
     plan_next(i);
 }

@@ -243,19 +243,18 @@ static void take_answer(struct plugin *p, const struct plugin_said *said)
 
 /* --- its life --- */
 
+/* What it calls itself, once it has said so, and how it is run: of a script the first word of that
+ * is only the interpreter. */
 static void set_label(struct plugin *p, const char *name)
 {
-    char command[LABEL_MAX / 2];
+    char words[LABEL_MAX], command[LABEL_MAX / 2], shown[36];
     struct str s;
-    const char *base = strrchr(p->argv[0], '/');
-    str_init(&s, command, sizeof(command));
+    str_init(&s, words, sizeof(words));
     for (size_t i = 0; p->argv[i]; i++)
         str_putf(&s, "%s%s", i > 0 ? " " : "", p->argv[i]);
-    fmt(p->label, sizeof(p->label), "plugin %.*s (%s%s)", 32,
-        name   ? name
-        : base ? base + 1
-               : p->argv[0],
-        command, s.cut ? "..." : "");
+    plugin_copy(command, sizeof(command), words);
+    plugin_copy(shown, sizeof(shown), name);
+    fmt(p->label, sizeof(p->label), "plugin %s%s(%s)", shown, name[0] ? " " : "", command);
 }
 
 static void on_begin(uv_timer_t *timer)
@@ -303,7 +302,7 @@ static void take_hello(struct plugin *p, const struct plugin_said *said)
         return;
     }
     uv_timer_stop(&p->timer);
-    set_label(p, json_string_value(json_object_get(said->json, "name")));
+    set_label(p, said->text);
     p->can = said->can;
     p->at_once = said->at_once;
     p->up = true;
@@ -437,7 +436,7 @@ int plugin_new(const struct plugin_options *options, struct plugin **ret, struct
     p->client = options->client;
     p->next_id = 1;
     list_init(&p->calls);
-    set_label(p, NULL);
+    set_label(p, "");
     uv_timer_init(p->loop, &p->timer);
     uv_timer_init(p->loop, &p->call_timer);
     p->timer.data = p->call_timer.data = p;

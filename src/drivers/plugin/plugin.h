@@ -48,7 +48,7 @@ void plugin_free(struct plugin *p);
 
 bool plugin_is_up(const struct plugin *p);
 unsigned plugin_can(const struct plugin *p); /* enum plugin_can */
-/* "plugin ssh (python3 ssh.py web1 web2)" */
+/* "plugin ssh (python3 ssh.py web1 web2)"; before its hello "plugin (python3 ssh.py web1 web2)" */
 const char *plugin_label(const struct plugin *p);
 
 /* `answer` NULL: there is none, for it took too long, the plugin ended, or may_act_us said no;

@@ -144,8 +144,10 @@ static void tell(struct plugin_life *l, struct output *o, char *line, size_t byt
         return;
     if (o == &l->out)
         l->client.line(l->client.ctx, line, bytes);
-    else
+    else {
+        plugin_clean(line);
         l->client.complaint(l->client.ctx, line);
+    }
 }
 
 static void cut_lines(struct plugin_life *l, struct output *o)

@@ -109,6 +109,45 @@ json_t *plugin_encode(const struct plugin_request *r, uint64_t id)
 
 /* --- from the plugin --- */
 
+/* Of a control character: ASCII's, and those that UTF-8 writes in two bytes (U+0080 to U+009F). */
+static size_t control_bytes(const char *p)
+{
+    unsigned char first = (unsigned char)p[0], second = first ? (unsigned char)p[1] : 0;
+    if (first == 0xc2 && second >= 0x80 && second < 0xa0)
+        return 2;
+    return first < ' ' || first == 127;
+}
+
+void plugin_clean(char *text)
+{
+    for (; *text; text++)
+        for (size_t bytes = control_bytes(text); bytes > 0; bytes--)
+            text[bytes - 1] = ' ';
+}
+
+/* Of a text's first `n` bytes those before a character that is not whole: half of one makes the
+ * whole text unreadable for others. */
+static size_t whole_characters(const char *text, size_t n)
+{
+    while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+        n--;
+    return n;
+}
+
+void plugin_copy(char *ret, size_t cap, const char *text)
+{
+    if (fmt(ret, cap, "%s", text) >= cap)
+        fmt(ret, cap, "%.*s...", (int)whole_characters(text, cap - sizeof("...")), text);
+    plugin_clean(ret);
+}
+
+static bool is_clean(const char *text)
+{
+    while (*text && control_bytes(text) == 0)
+        text++;
+    return *text == '\0';
+}
+
 static int wrong(char *why, size_t cap, const char *text)
 {
     fmt(why, cap, "%s", text);
@@ -164,7 +203,7 @@ static bool read_address(const char *text, char *ret, size_t cap)
 {
     ret[0] = '\0';
     if (strncmp(text, "unix:/", 6) == 0)
-        return strlen(text) - 5 < sizeof(((struct sockaddr_un *)0)->sun_path) &&
+        return strlen(text) - 5 < sizeof(((struct sockaddr_un *)0)->sun_path) && is_clean(text) &&
                str_copy(ret, cap, text);
     if (strncmp(text, "tcp:", 4) == 0)
         text += 4;
@@ -175,15 +214,22 @@ static int read_instance(const json_t *json, struct plugin_instance *ret, char *
 {
     const char *name = text_of(json, "name"), *address = text_of(json, "address");
     const json_t *drain = json_object_get(json, "drain");
+    const json_t *given = json_object_get(json, "address");
+    char shown[SHOWN_MAX];
     *ret = (struct plugin_instance){ .drain_us = -1 };
     if (!json_is_object(json))
         return wrong(why, cap, "has an instance that is no object");
+    if (!is_clean(name))
+        return wrong(why, cap, "has a name with control characters");
     if (!str_copy(ret->name, sizeof(ret->name), name))
         return wrong(why, cap, "has too long a name");
+    if (given && !json_is_string(given) && !json_is_null(given))
+        return wrong(why, cap, "has an address that is no text");
     if (!read_address(address, ret->address, sizeof(ret->address))) {
+        plugin_copy(shown, sizeof(shown), address);
         fmt(why, cap,
-            "gives the address \"%.*s\", which is none of IP:PORT, [IPv6]:PORT and unix:/PATH",
-            SHOWN_MAX, address);
+            "gives the address \"%s\", which is none of IP:PORT, [IPv6]:PORT and unix:/PATH",
+            shown);
         return -EPROTO;
     }
     if (!read_hex(json, "template", &ret->template) || !read_hex(json, "shape", &ret->shape))
@@ -196,18 +242,22 @@ static int read_instance(const json_t *json, struct plugin_instance *ret, char *
 
 static int read_hello(struct plugin_said *said, char *why, size_t cap)
 {
-    json_int_t version = json_integer_value(json_object_get(said->json, "plimsoll"));
+    const json_t *spoken = json_object_get(said->json, "plimsoll");
+    double version = json_number_value(spoken);
     json_int_t at_once = json_integer_value(json_object_get(said->json, "at-once"));
     const json_t *can = json_object_get(said->json, "can"), *item;
     size_t n;
     said->type = PLUGIN_HELLO;
-    said->version = (int)CLAMP(version, -1, 1 << 20);
+    plugin_copy(said->text, sizeof(said->text), text_of(said->json, "name"));
     said->at_once = at_once > 0 ? (unsigned)MIN(at_once, AT_ONCE_MAX) : AT_ONCE_DEFAULT;
+    if (!json_is_number(spoken))
+        return wrong(why, cap, "says hello with a version that is no number: {\"plimsoll\":1}");
     if (version != PLUGIN_VERSION) {
-        fmt(why, cap, "says that it speaks version %lld; this is version %d", (long long)version,
+        fmt(why, cap, "says that it speaks version %g; this is version %d", version,
             PLUGIN_VERSION);
         return -EPROTO;
     }
+    said->version = PLUGIN_VERSION;
     json_array_foreach(can, n, item)
     {
         int bit = find_name(can_names, ARRAY_LEN(can_names), json_string_value(item));
@@ -215,12 +265,6 @@ static int read_hello(struct plugin_said *said, char *why, size_t cap)
             said->can |= BIT(bit);
     }
     return 0;
-}
-
-static void copy_text(char *ret, size_t cap, const char *text)
-{
-    if (fmt(ret, cap, "%s", text) >= cap)
-        fmt(ret, cap, "%.*s...", (int)cap - 4, text);
 }
 
 static int read_result(struct plugin_said *said, char *why, size_t cap)
@@ -232,7 +276,7 @@ static int read_result(struct plugin_said *said, char *why, size_t cap)
     if (error && !json_is_string(error))
         return wrong(why, cap, "has an error that is no text");
     said->ok = ok != NULL;
-    copy_text(said->text, sizeof(said->text), error ? json_string_value(error) : "");
+    plugin_copy(said->text, sizeof(said->text), error ? json_string_value(error) : "");
     return json_is_object(ok) ? read_instance(ok, &said->instance, why, cap) : 0;
 }
 
@@ -241,6 +285,8 @@ static int read_answer(struct plugin_said *said, char *why, size_t cap)
 {
     const json_t *id = json_object_get(said->json, "id");
     said->type = PLUGIN_ANSWER;
+    if (json_is_string(id))
+        return wrong(why, cap, "has an id that is a text, and no number as it was asked with");
     if (!json_is_integer(id) || json_integer_value(id) < 1)
         return wrong(why, cap, "has no id of a request");
     said->id = (uint64_t)json_integer_value(id);
@@ -253,17 +299,19 @@ static int read_event(struct plugin_said *said, char *why, size_t cap)
 {
     const char *name = text_of(said->json, "event");
     const json_t *status = json_object_get(said->json, "status");
+    char shown[SHOWN_MAX];
     int event = find_name(event_names, ARRAY_LEN(event_names), name);
     said->type = PLUGIN_EVENT;
     if (event < 0) {
-        fmt(why, cap, "tells an event \"%.*s\", which is none", SHOWN_MAX, name);
+        plugin_copy(shown, sizeof(shown), name);
+        fmt(why, cap, "tells an event \"%s\", which is none", shown);
         return -EPROTO;
     }
     said->event = (enum plugin_event)event;
     said->flag = json_is_true(json_object_get(said->json, "up"));
     said->status_known = json_is_integer(status);
     said->status = (int32_t)CLAMP(json_integer_value(status), -1, 1 << 20);
-    copy_text(said->text, sizeof(said->text), text_of(said->json, "text"));
+    plugin_copy(said->text, sizeof(said->text), text_of(said->json, "text"));
     int rc = read_instance(said->json, &said->instance, why, cap);
     if (rc == 0 && said->event != PLUGIN_ENGINE && !said->instance.name[0])
         return wrong(why, cap, "tells an event of no instance: \"name\" is missing");
@@ -290,14 +338,33 @@ static void show(char *buf, size_t cap, const char *line, size_t bytes)
     fmt(buf + n, cap - n, "%s", n < bytes ? "..." : "");
 }
 
+/* What many a library writes, or reads, without a word. */
+static const char *why_no_json(const json_error_t *error)
+{
+    static const struct {
+        enum json_error_code code;
+        const char *words;
+    } known[] = {
+        { json_error_duplicate_key, "has a key twice" },
+        { json_error_null_character, "has \\u0000 in a text" },
+        { json_error_null_byte_in_key, "has \\u0000 in a key" },
+        { json_error_invalid_utf8, "is not UTF-8" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (json_error_code(error) == known[i].code)
+            return known[i].words;
+    return "is not JSON";
+}
+
 int plugin_decode(const char *line, size_t bytes, struct plugin_said *ret, char *why, size_t cap)
 {
     struct plugin_said said = { 0 };
     char shown[SHOWN_MAX + 8];
-    said.json = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, NULL);
+    json_error_t error;
+    said.json = json_loadb(line, bytes, JSON_REJECT_DUPLICATES, &error);
     if (!said.json) {
         show(shown, sizeof(shown), line, bytes);
-        fmt(why, cap, "is not JSON: %s", shown);
+        fmt(why, cap, "%s: %s", why_no_json(&error), shown);
         return -EPROTO;
     }
     int rc = read_any(&said, why, cap);

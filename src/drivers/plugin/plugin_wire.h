@@ -52,7 +52,7 @@ enum plugin_event {
     PLUGIN_ENGINE, /* what the plugin talks to: flag = it answers */
 };
 
-/* One line from the plugin. Texts lie in `json`, but for the copies. */
+/* One line from the plugin. Texts lie in `json`, as they came, but for the copies. */
 struct plugin_said {
     enum plugin_said_type type;
     json_t *json;
@@ -69,7 +69,7 @@ struct plugin_said {
     bool flag;
     bool status_known;
     int32_t status;
-    char text[PLUGIN_TEXT_MAX]; /* of an event, or why not */
+    char text[PLUGIN_TEXT_MAX]; /* of an event, why not, or the name in HELLO; clean */
     /* Of EVENT, and of ANSWER when it is one instance; its name may be empty there. */
     struct plugin_instance instance;
 };
@@ -87,3 +87,7 @@ int plugin_decode(const char *line, size_t bytes, struct plugin_said *ret, char 
 bool plugin_said_item(const struct plugin_said *said, size_t n, struct plugin_instance *ret,
                       char *why, size_t cap);
 void plugin_said_done(struct plugin_said *said);
+/* What a terminal would obey, in what a plugin wrote, becomes blanks. */
+void plugin_clean(char *text);
+/* The same of a copy; one that does not fit ends in dots, behind a whole character. */
+void plugin_copy(char *ret, size_t cap, const char *text);

@@ -476,6 +476,57 @@ static void test_errors_collected(void **state)
                         "services.a: unknown key \"scael\"; did you mean \"scale\"?");
 }
 
+/* A key that is right elsewhere is named with its place, unless another one is a slip away. */
+static void test_misplaced_keys(void **state)
+{
+    static const char *const all[][2] = {
+        { "min: 1", "unknown key \"min\"; did you mean \"scale.min\"?" },
+        { "deadline: 1s", "unknown key \"deadline\"; did you mean \"queue.deadline\"?" },
+        { "timeout: 1s", "unknown key \"timeout\"; did you mean \"timeouts\"?" },
+        { "run: {command: x, http: /ready}", "unknown key \"http\"; did you mean \"ready.http\"?" },
+        { "run: {command: x, signal: TERM}",
+          "unknown key \"signal\"; did you mean \"stop.signal\"?" },
+        { "command: x", "unknown key \"command\": here it is \"run.command\"" },
+        { "image: x", "unknown key \"image\": here it is \"docker.image\"" },
+        { "xyzzy: 1", "unknown key \"xyzzy\"; possible here: " },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        char text[200];
+        bool own = strncmp(all[i][0], "run", 3) == 0;
+        snprintf(text, sizeof(text), "services:\n  a:\n    listen: 80\n    %s\n%s", all[i][0],
+                 own ? "" : "    run: {command: x}\n");
+        assert_int_equal(parse(text), -EINVAL);
+        if (!strstr(f.errors[0].text, all[i][1]))
+            fail_msg("%s: %s", all[i][0], f.errors[0].text);
+    }
+}
+
+/* What is no map is told once, and not read as one. */
+static void test_driver_that_is_no_map(void **state)
+{
+    static const char *const all[][3] = {
+        { "run", "[app]", "services.a.run: is a list here; write a map" },
+        { "run", "app", "services.a.run: is a single value here; write a map" },
+        { "run: {command: x}\n    sources: {jobs: {redis", "[list]}}",
+          "services.a.sources.jobs.redis: is a list here; write a map" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        char text[200];
+        snprintf(text, sizeof(text), "services:\n  a:\n    listen: 80\n    %s: %s\n", all[i][0],
+                 all[i][1]);
+        assert_int_equal(parse(text), -EINVAL);
+        assert_string_equal(f.errors[0].text, all[i][2]);
+        assert_int_equal(f.error_count, 1);
+    }
+}
+
+static void test_no_driver(void **state)
+{
+    assert_int_equal(parse("services:\n  a:\n    listen: 80\n"), -EINVAL);
+    assert_string_equal(f.errors[0].text, "services.a: nothing says what to run; give a section "
+                                          "\"run\" or \"docker\"");
+}
+
 static void test_errors_capped(void **state)
 {
     char text[4000] = "services:\n  a:\n    listen: 80\n    run: {command: x}\n";
@@ -496,6 +547,13 @@ static void test_show_error(void **state)
     assert_string_equal(buf, "c.yaml:2:7: wrong\n"
                              "     2 | \ta: \xc3\xa4 x\n"
                              "       | \t     ^\n");
+    /* Nothing in it is obeyed. */
+    e = (struct err){ .place = "c\033.yaml:2:4", .text = "\"a\nb\177\"" };
+    str_init(&out, buf, sizeof(buf));
+    config_show_error("x:\n\t\033\xc2\x9b: x\r\n", &e, &out);
+    assert_string_equal(buf, "c .yaml:2:4: \"a b \"\n"
+                             "     2 | \t  : x\n"
+                             "       | \t  ^\n");
 }
 
 /* Whatever allocation fails, the answer is -ENOMEM and one error, until there is room for all. */
@@ -563,6 +621,9 @@ int main(void)
         cmocka_unit_test(test_health),
         cmocka_unit_test(test_errors_collected),
         cmocka_unit_test(test_errors_capped),
+        cmocka_unit_test(test_misplaced_keys),
+        cmocka_unit_test(test_no_driver),
+        cmocka_unit_test(test_driver_that_is_no_map),
         cmocka_unit_test(test_show_error),
         cmocka_unit_test(test_allocations_fail),
         cmocka_unit_test(test_too_long),

@@ -76,7 +76,7 @@ static void test_hello(void **state)
     assert_int_equal(said.can, PLUGIN_CAN_SUBSCRIBE);
     assert_int_equal(said.at_once, 8);
     plugin_said_done(&said);
-    said = read("{\"plimsoll\":1,\"at-once\":1}");
+    said = read("{\"plimsoll\":1.0,\"at-once\":1}");
     assert_int_equal(said.at_once, 1);
     plugin_said_done(&said);
 }
@@ -150,11 +150,18 @@ static void test_refused(void **state)
     static const char *const all[][2] = {
         { "DEBUG: start\033", "is not JSON: DEBUG: start?" },
         { "{\"id\":1,\"ok\"", "is not JSON: {\"id\":1,\"ok\"" },
+        { "{\"id\":1,\"id\":1}", "has a key twice: {\"id\":1,\"id\":1}" },
+        { "{\"id\":1,\"error\":\"\\u0000\"}",
+          "has \\u0000 in a text: {\"id\":1,\"error\":\"\\u0000\"}" },
+        { "{\"id\":1,\"error\":\"\xe4\"}", "is not UTF-8: {\"id\":1,\"error\":\"?\"}" },
+        { "{\"id\":\"1\",\"ok\":{}}",
+          "has an id that is a text, and no number as it was asked with" },
         { "[1]", "is no JSON object" },
         { "{}", "has no id of a request" },
         { "{\"id\":0,\"ok\":{}}", "has no id of a request" },
         { "{\"plimsoll\":2}", "says that it speaks version 2; this is version 1" },
-        { "{\"plimsoll\":\"1\"}", "says that it speaks version 0; this is version 1" },
+        { "{\"plimsoll\":1.5}", "says that it speaks version 1.5; this is version 1" },
+        { "{\"plimsoll\":\"1\"}", "says hello with a version that is no number: {\"plimsoll\":1}" },
         { "{\"event\":\"boom\",\"name\":\"a-1\"}", "tells an event \"boom\", which is none" },
         { "{\"event\":\"exited\"}", "tells an event of no instance: \"name\" is missing" },
     };
@@ -176,6 +183,7 @@ static void test_garbled(void **state)
         { "{\"id\":1,\"error\":7}", "has an error that is no text" },
         { "{\"id\":1,\"ok\":{\"address\":\"web1:80\"}}",
           "gives the address \"web1:80\", which is none of IP:PORT, [IPv6]:PORT and unix:/PATH" },
+        { "{\"id\":1,\"ok\":{\"address\":8080}}", "has an address that is no text" },
         { "{\"id\":1,\"ok\":{\"template\":\"xyz\"}}",
           "has a template or shape that is not the text it was given" },
     };
@@ -185,6 +193,60 @@ static void test_garbled(void **state)
         assert_true(said.garbled);
         assert_false(said.ok);
         assert_string_equal(said.text, all[i][1]);
+        plugin_said_done(&said);
+    }
+}
+
+/* What a plugin says ends up on terminals: nothing in it is obeyed there. */
+static void test_control_characters(void **state)
+{
+    struct plugin_instance item;
+    char why[PLUGIN_TEXT_MAX];
+    struct plugin_said said = read(
+        "{\"id\":6,\"error\":\"a \\u001b[31mred\\u001b[0m one\\nand\\u009bmore\\u007f \\u00e4\"}");
+    assert_string_equal(said.text, "a  [31mred [0m one and  more  \xc3\xa4");
+    plugin_said_done(&said);
+    said = read("{\"event\":\"exited\",\"name\":\"a-1\",\"text\":\"\\rgone\\b\"}");
+    assert_string_equal(said.text, " gone ");
+    plugin_said_done(&said);
+    said = read("{\"plimsoll\":1,\"name\":\"x\\u001bc\"}");
+    assert_string_equal(said.text, "x c");
+    plugin_said_done(&said);
+    said = read("{\"id\":1,\"ok\":{\"address\":\"unix:/a\\u001bb\"}}");
+    assert_true(said.garbled);
+    assert_string_equal(said.text, "gives the address \"unix:/a b\", which is none of IP:PORT, "
+                                   "[IPv6]:PORT and unix:/PATH");
+    plugin_said_done(&said);
+    said = read("{\"id\":1,\"ok\":[{\"name\":\"a-1\",\"address\":\"\\u001b\"}]}");
+    assert_true(plugin_said_item(&said, 0, &item, why, sizeof(why)));
+    assert_null(strchr(why, '\033'));
+    plugin_said_done(&said);
+    said = read("{\"id\":1,\"ok\":{\"name\":\"a\\u001b-1\"}}");
+    assert_true(said.garbled);
+    assert_string_equal(said.text, "has a name with control characters");
+    plugin_said_done(&said);
+    const char *line = "{\"event\":\"b\\u001bm\",\"name\":\"a-1\"}";
+    assert_int_equal(plugin_decode(line, strlen(line), &said, why, sizeof(why)), -EPROTO);
+    assert_string_equal(why, "tells an event \"b m\", which is none");
+}
+
+/* Half a character would make the text unreadable for whoever gets it. */
+static void test_cut_texts(void **state)
+{
+    for (size_t begin = 0; begin < 4; begin++) {
+        char line[1200] = "{\"id\":6,\"error\":\"", text[8];
+        size_t n = strlen(line);
+        n += (size_t)snprintf(line + n, sizeof(line) - n, "%.*s", (int)begin, "aaaa");
+        while (n + 8 < sizeof(line))
+            n += (size_t)snprintf(line + n, sizeof(line) - n, "\xe2\x82\xac");
+        snprintf(line + n, sizeof(line) - n, "\"}");
+        struct plugin_said said = read(line);
+        json_t *json = json_string(said.text); /* NULL when it is no UTF-8 */
+        assert_non_null(json);
+        json_decref(json);
+        assert_true(strlen(said.text) > PLUGIN_TEXT_MAX - 8);
+        snprintf(text, sizeof(text), "%s", said.text + strlen(said.text) - 6);
+        assert_string_equal(text, "\xe2\x82\xac...");
         plugin_said_done(&said);
     }
 }
@@ -216,10 +278,16 @@ static void test_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests), cmocka_unit_test(test_hello),
-        cmocka_unit_test(test_answers),  cmocka_unit_test(test_list),
-        cmocka_unit_test(test_events),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_garbled),  cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_hello),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_garbled),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_cut_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,6 +65,9 @@ static bool plugin_garble(const char *what, json_int_t id, const char *name)
         close(open(name, O_CREAT | O_WRONLY, 0600));
         say("{\"id\":%lld,\"ok\":{\"name\":\"%s\",\"address\":\"localhost:80\"}}\n", (long long)id,
             name);
+    } else if (strcmp(what, "start") == 0 && exists("rename-start")) {
+        close(open(name, O_CREAT | O_WRONLY, 0600));
+        say("{\"id\":%lld,\"ok\":{\"name\":\"other\"}}\n", (long long)id);
     } else if (strcmp(what, "list") == 0 && exists("garble-list")) {
         say("{\"id\":%lld,\"ok\":[{\"address\":7}]}\n", (long long)id);
     } else if (strcmp(what, "stop") == 0 && exists("garble-stop")) {
@@ -310,6 +313,21 @@ static void test_refused(void **state)
     assert_string_equal(e->text, "not today");
 }
 
+/* Whoever answers with another name has not started what it was asked for: it may be there, and is
+ * ended. */
+static void test_renamed(void **state)
+{
+    size_t at = 0;
+    make_file("rename-start");
+    provision_exec.start(t.driver, &service, 1);
+    const struct event *e = wait_for(EVENT_START_FAILED, &at);
+    assert_string_equal(e->text,
+                        "the plugin answers with the name other instead of plimsoll-me-shop-1");
+    while (exists(file("plimsoll-me-shop-1")))
+        uv_run(&t.loop, UV_RUN_ONCE);
+    assert_int_equal(count_of(EVENT_STARTED), 0);
+}
+
 static void test_found(void **state)
 {
     size_t at = 0;
@@ -517,7 +535,7 @@ static void test_no_plugin(void **state)
     provision_exec.set_services(t.driver, &service, 1);
     const struct event *e = wait_for(EVENT_DRIVER, &at);
     assert_false(e->flag);
-    assert_string_equal(e->text, "plugin plugin (/no/such/plugin) cannot be run: no such file or "
+    assert_string_equal(e->text, "plugin (/no/such/plugin) cannot be run: no such file or "
                                  "directory");
 }
 
@@ -535,7 +553,7 @@ int main(int argc, char **argv)
         TEST(test_lost_start),   TEST(test_lost_stop),     TEST(test_slots),
         TEST(test_deposed_pipe), TEST(test_garbled_start), TEST(test_garbled_end),
         TEST(test_deposed),      TEST(test_resize),        TEST(test_gone_unseen),
-        TEST(test_no_plugin),
+        TEST(test_no_plugin),    TEST(test_renamed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
