@@ -214,6 +214,18 @@ static void put_one(struct out *o, char kind, const struct spec *s, va_list *arg
 
 static_assert(sizeof(long) == sizeof(long long), "%ld and %lld are read alike");
 
+size_t fmt_whole(const char *text, size_t n)
+{
+    size_t more = 0; /* bytes at the end that go on with a character */
+    while (more < MIN(n, 3) && ((unsigned char)text[n - 1 - more] & 0xc0) == 0x80)
+        more++;
+    if (more == n)
+        return n;
+    unsigned char first = (unsigned char)text[n - 1 - more];
+    size_t wanted = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
+    return wanted > more ? n - 1 - more : n;
+}
+
 size_t fmt_v(char *buf, size_t cap, const char *format, va_list args)
 {
     struct out o = { .buf = buf, .cap = cap };
@@ -232,7 +244,7 @@ size_t fmt_v(char *buf, size_t cap, const char *format, va_list args)
     }
     va_end(copy);
     if (cap > 0)
-        buf[MIN(o.len, cap - 1)] = '\0';
+        buf[o.len < cap ? o.len : fmt_whole(buf, cap - 1)] = '\0';
     return o.len;
 }
 

@@ -49,7 +49,7 @@ void str_putv(struct str *s, const char *format, va_list args)
     size_t n = fmt_v(s->p + s->len, room, format, args);
     if (n >= room) {
         s->cut = true;
-        n = room - 1;
+        n = strlen(s->p + s->len);
     }
     s->len += n;
 }
@@ -96,6 +96,17 @@ struct slice slice_trim(struct slice s)
     while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
         s.n--;
     return s;
+}
+
+void str_clean(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p; p++) {
+        bool pair = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+        if (pair)
+            *p++ = ' ';
+        if (pair || *p < ' ' || *p == 127)
+            *p = ' ';
+    }
 }
 
 bool str_copy(char *dst, size_t cap, const char *src)

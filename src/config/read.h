@@ -15,6 +15,7 @@ struct schema_context {
     const struct service_conf *service; /* whose rules are being read: it has metrics of its own */
     bool proxied;                       /* and the proxy measures it */
     bool recorded;                      /* schema_recorded() */
+    const struct schema_node *beside;   /* schema_beside(): the map that the section stands in */
 
     /* Makes one map of a text's documents; NULL = it has one only. Reports. */
     int (*join)(struct schema_context *ctx, const struct schema_node *const *roots, size_t count,

@@ -155,6 +155,11 @@ bool schema_given(struct schema_context *ctx, const char *key)
     return node_find(ctx->node, key) != NULL;
 }
 
+bool schema_beside(struct schema_context *ctx, const char *key)
+{
+    return node_find(ctx->beside, key) != NULL;
+}
+
 bool schema_recorded(const struct schema_context *ctx)
 {
     return ctx->recorded;

@@ -89,6 +89,8 @@ int schema_error(struct schema_context *ctx, const char *key, struct err *err, c
                  ...) _printf_(4, 5);
 /* Was the key written by the user (not defaulted)? */
 bool schema_given(struct schema_context *ctx, const char *key);
+/* For the check of a service's own section: is `key` written beside it? */
+bool schema_beside(struct schema_context *ctx, const char *key);
 /* Is the text one that ran before, perhaps on another machine (config_sections.recorded)? Then what
  * a check would find on this one, as files, says nothing. */
 bool schema_recorded(const struct schema_context *ctx);

@@ -180,7 +180,11 @@ static int read_driver(struct reader *r, const struct schema_node *node, struct 
                  : r->drivers[i + 1] ? ", "
                                      : " or ",
                  r->drivers[i]->name);
-    return config_read_driver(r->ctx, r->drivers, node, nothing, &s->driver, &s->driver_conf, err);
+    r->ctx->beside = node;
+    int rc =
+        config_read_driver(r->ctx, r->drivers, node, nothing, &s->driver, &s->driver_conf, err);
+    r->ctx->beside = NULL;
+    return rc;
 }
 
 static int canonical_listeners(struct schema_context *ctx, const struct schema_node *node,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fmt.h"
+#include "base/str.h"
 #include "controller/alerts.h"
 #include "controller/controller_int.h"
 #include "controller/discovery.h"
@@ -130,11 +131,14 @@ static int open_store(struct controller *c)
     return rc < 0 ? rc : journal_open(&jo, &c->journal);
 }
 
-/* What drivers say counts while this controller leads. */
+/* What drivers say counts while this controller leads. The words may be an engine's, a plugin's or
+ * a program's. */
 static void on_driver_event(void *ctx, const struct event *e)
 {
+    struct event copy = *e;
+    str_clean(copy.text);
     if (controller_leads(ctx))
-        controller_emit(ctx, e);
+        controller_emit(ctx, &copy);
 }
 
 static int open_drivers(struct controller *c, struct err *err)

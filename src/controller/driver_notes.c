@@ -2,6 +2,7 @@
  * in the status as long. */
 #include <string.h>
 
+#include "base/str.h"
 #include "controller/controller_int.h"
 
 void controller_note_driver(void *ctx, uint32_t slot, bool trouble, const char *text)
@@ -9,8 +10,11 @@ void controller_note_driver(void *ctx, uint32_t slot, bool trouble, const char *
     struct controller *c = ctx;
     char *kept = c->driver_trouble[MIN(slot, (uint32_t)MODEL_SERVICES_MAX)];
     size_t room = sizeof(c->driver_trouble[0]);
-    if (trouble ? strncmp(kept, text, room - 1) == 0 : !kept[0])
+    char news[sizeof(c->driver_trouble[0])];
+    fmt(news, sizeof(news), "%s", trouble ? text : "");
+    str_clean(news);
+    if (strcmp(kept, news) == 0)
         return; /* no news */
-    fmt(kept, room, "%s", trouble ? text : "");
+    str_copy(kept, room, news);
     controller_note_trouble(c, slot, trouble, text);
 }

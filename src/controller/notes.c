@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/str.h"
 #include "controller/controller_int.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -30,9 +31,7 @@ void controller_note(struct controller *c, enum store_event_kind kind, const cha
     va_start(args, format);
     fmt_v(text, sizeof(text), format, args);
     va_end(args);
-    for (char *p = text; *p; p++) /* some of it was said by others */
-        if ((unsigned char)*p < ' ' || *p == 127)
-            *p = ' ';
+    str_clean(text); /* some of it was said by others */
     const char *about = instance[0] ? instance : service;
     log_write(kind == STORE_EVENT_ALERT ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "%s%s%s%s", about,
               about[0] ? ": " : "", kind == STORE_EVENT_RESOLVED ? "resolved: " : "", text);

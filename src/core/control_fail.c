@@ -17,7 +17,7 @@ void control_trouble(struct control_service *s, enum trouble_kind k, const char 
     size_t wanted = fmt_v(t->text, sizeof(t->text), format, args);
     va_end(args);
     if (wanted >= sizeof(t->text)) /* a reader must see that this is not all */
-        memcpy(t->text + sizeof(t->text) - sizeof("..."), "...", sizeof("..."));
+        memcpy(t->text + fmt_whole(t->text, sizeof(t->text) - sizeof("...")), "...", sizeof("..."));
     t->on = true;
     t->say = s->alert = true;
     s->publish = true;

@@ -63,12 +63,13 @@ void explain_end(struct decision *d)
     else
         str_putf(&s, "%d -> %d%s", d->before, d->desired, note);
     const struct decision_opinion *o = spokesman(d);
-    /* What was wanted, and who had the last word on it. */
-    if (d->step_count > 0)
-        str_putf(&s, ": %s", d->steps[0].text);
-    if (d->step_count > 1)
-        str_putf(&s, "; %s", d->steps[d->step_count - 1].text);
-    else if (d->step_count == 0 && o)
+    const struct decision_step *last = d->step_count > 0 ? &d->steps[d->step_count - 1] : NULL;
+    /* What was wanted, and who had the last word on it. An operator's needs no other beside it. */
+    if (last && last != d->steps && last->kind != LIMIT_OPERATOR)
+        str_putf(&s, ": %s; %s", d->steps[0].text, last->text);
+    else if (last)
+        str_putf(&s, ": %s", last->text);
+    else if (o)
         str_putf(&s, ": %s", o->opinion.text);
 }
 

@@ -113,6 +113,8 @@ def test_a_port_of_the_host_is_published(run, docker):
     p = run("publish: true")
     assert all(i["address"].startswith("tcp:127.0.0.1:") for i in p.service()["instances"])
     assert p.get("/")[0] == 200
+    for c in owned(docker, p).values():  # and nobody else gets past the proxy
+        assert {b["HostIp"] for b in inspect(docker, c)["NetworkSettings"]["Ports"]["8080/tcp"]} == {"127.0.0.1"}
 
 
 def test_in_the_hosts_network_each_has_a_port_of_its_own(run, docker):
@@ -378,6 +380,20 @@ def test_no_such_command(run, docker):
 def test_no_such_network(run, docker):
     p = run("network: nowhere", ready=0)
     wait(lambda: any("network nowhere not found" in t for t in texts(p)), 30, "the reason")
+
+
+def test_an_engine_that_is_none_is_said_once(make):
+    """Though every new configuration asks for it anew."""
+    p = make(config='''
+services:
+  shop:
+    listen: "127.0.0.1:@PORT@"
+    docker: {image: x}
+    scale: {min: 1, max: 2}
+''', env={"DOCKER_HOST": "foo://bar"})
+    p.start(ready=False)
+    wait(lambda: p.try_status() and 'DOCKER_HOST is "foo://bar"' in (p.service()["trouble"] or ""), 20, "the trouble")
+    assert p.log_tail(100000).count("the Docker Engine cannot be reached") == 1
 
 
 def test_no_engine(make, tmp_path):

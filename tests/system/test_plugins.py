@@ -143,6 +143,16 @@ def test_words_for_a_terminal(shop, fleet):
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", p.cli("status").stdout + p.log_tail(100000))
 
 
+@pytest.mark.parametrize("before", ["", "a", "aa"])
+def test_long_words_of_others(shop, fleet, before):
+    """Wherever a text is cut, no character is left in two: nobody could read any of it."""
+    p = shop(1)
+    fleet.faults(refuse={"start": before + "\u20ac" * 300})
+    p.cli("scale", "shop", "2")
+    wait(lambda: re.search("\u20ac{9,}\\.\\.\\.$", p.service()["trouble"] or ""), 20, "the trouble")
+    wait(lambda: told(p, before + "\u20ac" * 9), 20, "the event")
+
+
 def test_another_name(make, fleet):
     """Not the instance that was asked for: the start has failed, and says so."""
     fleet.faults(rename=["start"])

@@ -50,7 +50,8 @@ struct docker_identity {
     uint32_t number;
     uint64_t template, shape, token;
     int64_t drain_us;
-    uint16_t port; /* in the container; 0 = it is not reached */
+    uint16_t port;          /* in the container; 0 = it is not reached */
+    const char *publish_at; /* the one address that it is published at; NULL = the engine's own */
 };
 
 /* docker_conf.c */
@@ -67,6 +68,9 @@ uint16_t docker_port(const struct docker_conf *conf, bool serves);
 json_t *docker_create_body(const struct docker_conf *conf, const struct docker_identity *who,
                            struct err *err);
 json_t *docker_update_body(const struct docker_conf *conf);
+/* Where the engine's own ports are reached: on this machine ("127.0.0.1"), nobody else is to get
+ * past the proxy, and that is where they are published; NULL = the engine is elsewhere. */
+const char *docker_publish_at(const char *host);
 void docker_name(char *buf, size_t cap, const char *owner, const char *service, uint32_t number);
 
 /* docker_words.c */

@@ -59,13 +59,24 @@ static json_t *limits_of(const struct docker_conf *conf)
     return map;
 }
 
-static void set_port(json_t *body, json_t *host, const struct docker_conf *conf, uint16_t port)
+const char *docker_publish_at(const char *host)
+{
+    if (strcmp(host, "[::1]") == 0)
+        return "::1";
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ? "127.0.0.1" : NULL;
+}
+
+static void set_port(json_t *body, json_t *host, const struct docker_conf *conf,
+                     const struct docker_identity *who)
 {
     char name[16];
-    fmt(name, sizeof(name), "%u/tcp", (unsigned)port);
+    fmt(name, sizeof(name), "%u/tcp", (unsigned)who->port);
     json_object_set_new(body, "ExposedPorts", json_pack("{s:{}}", name));
-    if (conf->publish)
-        json_object_set_new(host, "PortBindings", json_pack("{s:[{s:s}]}", name, "HostPort", ""));
+    if (!conf->publish)
+        return;
+    json_t *binding = json_pack("{s:s}", "HostPort", "");
+    set_text(binding, "HostIp", who->publish_at);
+    json_object_set_new(host, "PortBindings", json_pack("{s:[o]}", name, binding));
 }
 
 /* A volume with a source is bound; one without is made anew and goes with the container. */
@@ -90,7 +101,7 @@ static json_t *host_of(json_t *body, const struct docker_conf *conf,
     set_text(host, "NetworkMode", conf->network);
     set_volumes(body, host, conf);
     if (who->port && !docker_is_on_host(conf))
-        set_port(body, host, conf, who->port);
+        set_port(body, host, conf, who);
     return host;
 }
 

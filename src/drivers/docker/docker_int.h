@@ -111,6 +111,7 @@ struct docker {
     uv_timer_t list_timer;
 
     uv_timer_t engine_timer; /* provision_docker.c: it could not be opened */
+    char open_error[160];    /* why not, as the log has it; "" = it could */
     int64_t next_port;       /* docker_step.c */
 
     struct docker_login { /* docker_pull.c: credentials for an image's registry */

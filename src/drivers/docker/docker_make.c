@@ -74,6 +74,7 @@ static json_t *make_body(struct container *c, const struct driver_service *s, st
         .token = d->env.token ? d->env.token(d->env.ctx) : 0,
         .drain_us = c->drain_us,
         .port = c->port,
+        .publish_at = docker_publish_at(d->host),
     };
     return docker_create_body(s->conf, &who, err);
 }

@@ -193,10 +193,14 @@ static void open_engine(struct docker *d)
     if (d->engine || d->service_count == 0)
         return;
     note_host(d);
-    if (engine_new(&options, &d->engine, &err) == 0)
+    if (engine_new(&options, &d->engine, &err) == 0) {
+        d->open_error[0] = '\0';
         return;
+    }
     tell_engine_state(d, false, err.text);
-    log_error("the Docker Engine cannot be reached: %s", err.text);
+    if (strncmp(d->open_error, err.text, sizeof(d->open_error) - 1) != 0)
+        log_error("the Docker Engine cannot be reached: %s", err.text);
+    fmt(d->open_error, sizeof(d->open_error), "%s", err.text);
     uv_timer_start(&d->engine_timer, on_engine_timer, ENGINE_AGAIN_US / US_PER_MS, 0);
 }
 

@@ -49,6 +49,10 @@ static int check_service(struct schema_context *ctx, void *section, struct err *
     const struct swarm_conf *conf = section;
     if (conf->network && conf->reach != SWARM_REACH_TASKS && conf->reach != SWARM_REACH_AUTO)
         return schema_error(ctx, "network", err, "only means something with reach: tasks");
+    if (conf->reach == SWARM_REACH_MESH && schema_beside(ctx, "listen") && !schema_recorded(ctx))
+        return schema_error(ctx, "reach", err,
+                            "with mesh requests go past plimsoll, and `listen` gets none: remove "
+                            "one of them");
     return 0;
 }
 

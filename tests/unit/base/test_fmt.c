@@ -102,6 +102,31 @@ static const struct {
     { -__builtin_inf(), 3, "-inf" },
 };
 
+/* No character is left in two, and what is no UTF-8 stays as it is. */
+static void cuts_behind_whole_characters(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t cap;
+        const char *cut;
+    } all[] = {
+        { "a\xc3\xa4", 3, "a" },
+        { "a\xc3\xa4", 4, "a\xc3\xa4" },
+        { "\xe2\x82\xac.", 3, "" },
+        { "\xe2\x82\xac.", 4, "\xe2\x82\xac" },
+        { "x\xf0\x9f\x98\x80.", 5, "x" },
+        { "x\xf0\x9f\x98\x80.", 6, "x\xf0\x9f\x98\x80" },
+        { "\x80\x80\x80\x80\x80", 5, "\x80\x80\x80\x80" },
+        { "\x80\x80", 2, "\x80" },
+        { "abc", 1, "" },
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        char buf[16];
+        assert_int_equal(fmt(buf, all[i].cap, "%s", all[i].text), strlen(all[i].text));
+        assert_string_equal(buf, all[i].cut);
+    }
+}
+
 static void writes_decimals(void **state)
 {
     for (size_t i = 0; i < ARRAY_LEN(doubles); i++) {
@@ -182,6 +207,7 @@ int main(void)
         cmocka_unit_test(formats_as_printf_does),
         cmocka_unit_test(never_reads_beyond_a_precision),
         cmocka_unit_test(cuts_and_tells_the_whole_length),
+        cmocka_unit_test(cuts_behind_whole_characters),
         cmocka_unit_test(writes_decimals),
         cmocka_unit_test(agrees_with_printf_on_random_doubles),
         cmocka_unit_test(formats_doubles_in_text),

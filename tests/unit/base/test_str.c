@@ -101,6 +101,13 @@ static void copies_or_leaves_empty(void **state)
     assert_string_equal(buf, "");
 }
 
+static void cleans(void **state)
+{
+    char text[] = "a\033[31mb\r\n\x7f \xc2\x9b\xc2\xa0\xc3\xa4\xc2";
+    str_clean(text);
+    assert_string_equal(text, "a [31mb      \xc2\xa0\xc3\xa4\xc2");
+}
+
 static void measures_distance(void **state)
 {
     static const struct {
@@ -171,11 +178,17 @@ static void draws_within_bounds_and_evenly(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(builds_text),           cmocka_unit_test(cuts_what_does_not_fit),
-        cmocka_unit_test(fits_to_the_last_byte), cmocka_unit_test(compares_slices),
-        cmocka_unit_test(trims_slices),          cmocka_unit_test(copies_or_leaves_empty),
-        cmocka_unit_test(measures_distance),     cmocka_unit_test(generates_the_published_numbers),
-        cmocka_unit_test(seeds_with_splitmix64), cmocka_unit_test(draws_within_bounds_and_evenly),
+        cmocka_unit_test(builds_text),
+        cmocka_unit_test(cuts_what_does_not_fit),
+        cmocka_unit_test(fits_to_the_last_byte),
+        cmocka_unit_test(compares_slices),
+        cmocka_unit_test(trims_slices),
+        cmocka_unit_test(copies_or_leaves_empty),
+        cmocka_unit_test(cleans),
+        cmocka_unit_test(measures_distance),
+        cmocka_unit_test(generates_the_published_numbers),
+        cmocka_unit_test(seeds_with_splitmix64),
+        cmocka_unit_test(draws_within_bounds_and_evenly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,10 +71,26 @@ static void test_lasting(void **state)
     assert_int_equal(events(4), 4);
 }
 
+/* What is shown can be shown: no half characters, and nothing that a terminal would obey. */
+static void test_words_of_others(void **state)
+{
+    char text[400] = "\033[31mred\n";
+    while (strlen(text) + 3 < sizeof(text))
+        strcat(text, "\xe2\x82\xac");
+    controller_note_driver(&c, 3, true, text);
+    json_t *json = json_string(c.driver_trouble[3]); /* NULL when it is no UTF-8 */
+    assert_non_null(json);
+    assert_memory_equal(c.driver_trouble[3], " [31mred \xe2\x82\xac", 12);
+    json_decref(json);
+    controller_note_driver(&c, 3, true, text); /* no news */
+    assert_int_equal(events(1), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_lasting, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_words_of_others, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

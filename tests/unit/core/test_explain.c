@@ -25,6 +25,18 @@ static void test_steps(void **state)
     assert_string_equal(d.summary, "3 -> 5: 57 in flight, target 7; at most 5");
 }
 
+/* Nobody is told what the rules wanted as the reason for what an operator has done. */
+static void test_operator_alone(void **state)
+{
+    struct decision d = { .before = 2 };
+    explain_begin(&d, 2);
+    explain_step(&d, LIMIT_RULES, 1, "scale in to 1: all agree");
+    explain_step(&d, LIMIT_OPERATOR, 4, "the operator set 4");
+    explain_end(&d);
+    assert_string_equal(d.summary, "2 -> 4: the operator set 4");
+    assert_int_equal(d.step_count, 2);
+}
+
 static void test_more_steps_than_fit(void **state)
 {
     struct decision d = { .before = 0 };
@@ -109,6 +121,7 @@ int main(void)
         cmocka_unit_test(test_no_two_reasons_are_one),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_operator_alone),
         cmocka_unit_test(test_more_steps_than_fit),
         cmocka_unit_test(test_who_speaks),
         cmocka_unit_test(test_signature_is_the_reason_without_numbers),

@@ -275,6 +275,33 @@ static void test_body(void **state)
             fail_msg("%s is not in %s", parts[i], text);
 }
 
+/* An engine on this machine publishes nothing for others: they would get past the proxy. */
+static void test_published(void **state)
+{
+    static const struct {
+        const char *host, *bindings;
+    } all[] = {
+        { "127.0.0.1", "{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"\"}]}" },
+        { "localhost", "{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"\"}]}" },
+        { "[::1]", "{\"80/tcp\":[{\"HostIp\":\"::1\",\"HostPort\":\"\"}]}" },
+        { "10.0.0.5", "{\"80/tcp\":[{\"HostPort\":\"\"}]}" },
+    };
+    const struct docker_conf conf = { .image = "x", .publish = true };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        const struct docker_identity who = { .owner = "me",
+                                             .service = "shop",
+                                             .number = 3,
+                                             .port = 80,
+                                             .publish_at = docker_publish_at(all[i].host) };
+        json_t *body = docker_create_body(&conf, &who, &(struct err){ 0 });
+        const json_t *host = json_object_get(body, "HostConfig");
+        _cleanup_free_ char *text =
+            json_dumps(json_object_get(host, "PortBindings"), JSON_COMPACT | JSON_SORT_KEYS);
+        assert_string_equal(text, all[i].bindings);
+        json_decref(body);
+    }
+}
+
 #define LABELS                                                                              \
     "{\"plimsoll.owner\":\"me\",\"plimsoll.service\":\"shop\",\"plimsoll.instance\":\"3\"," \
     "\"plimsoll.port\":\"80\",\"plimsoll.template\":\"ff\"}"
@@ -349,13 +376,10 @@ static void test_template_and_shape(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_streams),
-        cmocka_unit_test(test_places),
-        cmocka_unit_test(test_tls_place),
-        cmocka_unit_test(test_credentials),
-        cmocka_unit_test(test_body),
-        cmocka_unit_test(test_listed),
-        cmocka_unit_test(test_template_and_shape),
+        cmocka_unit_test(test_streams),   cmocka_unit_test(test_places),
+        cmocka_unit_test(test_tls_place), cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_body),      cmocka_unit_test(test_published),
+        cmocka_unit_test(test_listed),    cmocka_unit_test(test_template_and_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
