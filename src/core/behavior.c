@@ -69,15 +69,17 @@ static void expire(struct behavior_history *h, int64_t window_us, int64_t now_us
     h->newest = slice;
 }
 
+/* Of a direction without a window. */
+static void history_clear(struct behavior_history *h)
+{
+    h->slice_us = h->count = 0;
+}
+
 /* Adds `want` and returns the extreme of the window; `seed` stands for the time before anything was
  * known. `ret_next_us` becomes the time at which that extreme leaves. */
 static int32_t history_put(struct behavior_history *h, int64_t window_us, bool largest,
                            int64_t now_us, int32_t seed, int32_t want, int64_t *ret_next_us)
 {
-    if (window_us <= 0) {
-        h->slice_us = h->count = 0;
-        return want;
-    }
     int64_t slice_us = MAX(window_us / SLICES, 1), slice = now_us / slice_us;
     int32_t extreme = want;
     if (h->slice_us != slice_us) { /* the first time, or another window than before */
@@ -100,10 +102,17 @@ static int32_t stabilize(const struct behavior_conf *conf, struct behavior_state
                          int64_t now_us, int32_t current, int32_t want, int64_t *ret_next_us)
 {
     int64_t up_us = US_NEVER, down_us = US_NEVER;
-    int32_t low =
-        history_put(&state->lowest, conf->up.stabilize_us, false, now_us, current, want, &up_us);
-    int32_t high = history_put(&state->highest, conf->down.stabilize_us, true, now_us, current,
-                               want, &down_us);
+    int32_t low = want, high = want;
+    if (conf->up.stabilize_us > 0)
+        low = history_put(&state->lowest, conf->up.stabilize_us, false, now_us, current, want,
+                          &up_us);
+    else
+        history_clear(&state->lowest);
+    if (conf->down.stabilize_us > 0)
+        high = history_put(&state->highest, conf->down.stabilize_us, true, now_us, current, want,
+                           &down_us);
+    else
+        history_clear(&state->highest);
     int32_t stable = current < low ? low : current > high ? high : current;
     if (stable != want)
         *ret_next_us = want > stable ? up_us : down_us;
@@ -243,6 +252,7 @@ void behavior_apply(const struct behavior_conf *conf, struct behavior_state *sta
     int64_t stable_us = US_NEVER, rate_us = US_NEVER;
     int32_t stable = stabilize(conf, state, now_us, current, want, &stable_us);
     *ret = (struct behavior_result){ .stabilized = stable, .limited = stable };
+    ret->next_us = stable_us;
     if (stable > current) {
         int32_t most = rate_limit(&conf->up, state, true, now_us, current, &rate_us);
         ret->limited = MIN(stable, most);
@@ -252,9 +262,8 @@ void behavior_apply(const struct behavior_conf *conf, struct behavior_state *sta
         ret->limited = MAX(stable, least);
         ret->cooling = cool_us(&conf->down, &state->down, &state->up, now_us) != 0;
     }
-    ret->next_us = stable_us;
     if (ret->limited != stable)
-        ret->next_us = MIN(ret->next_us, rate_us);
+        ret->next_us = MIN(stable_us, rate_us);
 }
 
 /* -- what comes from a file ---------------------------------------------------------------------

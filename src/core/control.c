@@ -119,13 +119,6 @@ struct control *control_init(void *memory, const struct control_caps *caps)
     return lay_out(caps, &v);
 }
 
-struct control_service *control_service(const struct control *c, int32_t slot)
-{
-    if (slot < 0 || (uint32_t)slot >= c->caps.services || !c->services[slot].used)
-        return NULL;
-    return &c->services[slot];
-}
-
 struct instance *control_find_instance(const struct control_service *s, uint32_t number)
 {
     FOR_EACH_INSTANCE (i, s) {
@@ -142,11 +135,6 @@ void control_mark_due(struct control_service *s, enum event_type cause)
     s->due = true;
 }
 
-bool control_is_leaving(const struct control *c, const struct control_service *s)
-{
-    return s->leaving || c->stopping;
-}
-
 void control_move(struct control *c, struct control_service *s, struct instance *i,
                   enum instance_state to)
 {
@@ -159,23 +147,21 @@ void control_move(struct control *c, struct control_service *s, struct instance 
     c->rates_changed = true;
 }
 
-int32_t control_starting(const struct control_service *s)
-{
-    return (int32_t)(s->in_state[INSTANCE_PENDING] + s->in_state[INSTANCE_STARTING] +
-                     s->in_state[INSTANCE_WARMING]);
-}
-
-int32_t control_draining(const struct control_service *s)
-{
-    return (int32_t)(s->in_state[INSTANCE_DRAINING] + s->in_state[INSTANCE_STOPPING]);
-}
-
-int64_t control_start_us(const struct control_service *s)
+void control_find_start(struct control_service *s)
 {
     int64_t longest_us = 0;
     for (int n = 0; n < CONTROL_STARTS; n++)
         longest_us = MAX(longest_us, s->took_us[n]);
-    return longest_us > 0 ? longest_us : CONTROL_START_US;
+    s->start_us = longest_us > 0 ? longest_us : CONTROL_START_US;
+}
+
+void control_find_mark(struct control_service *s)
+{
+    s->mark = s->count == 0 ? 1 : UINT32_MAX;
+    for (uint32_t n = 0; n < s->conf->rule_count; n++) {
+        uint32_t mark = rule_mark(&s->conf->rules[n], s->count);
+        s->mark = MIN(s->mark, mark);
+    }
 }
 
 uint32_t control_alive(const struct control_service *s)
@@ -412,10 +398,7 @@ uint32_t control_mark(const struct control *c, uint32_t slot)
     int32_t max = s->schedule_max >= 0 ? s->schedule_max : s->conf->max;
     if (s->count >= max || s->asked > s->count) /* it would not get more */
         return UINT32_MAX;
-    uint32_t mark = s->count == 0 ? 1 : UINT32_MAX;
-    for (uint32_t n = 0; n < s->conf->rule_count; n++)
-        mark = MIN(mark, rule_mark(&s->conf->rules[n], s->count));
-    return mark;
+    return s->mark;
 }
 
 bool control_stopping(const struct control *c)
@@ -447,7 +430,7 @@ bool control_view(const struct control *c, uint32_t slot, struct service_view *r
         .starting = control_starting(s),
         .failing = (int32_t)s->in_state[INSTANCE_FAILING],
         .draining = control_draining(s),
-        .start_us = control_start_us(s),
+        .start_us = s->start_us,
         .instance_count = s->instance_count,
         .instances = s->instances,
     };

@@ -11,11 +11,6 @@
 #include "core/health.h"
 #include "core/plan.h"
 
-bool control_has_room(const struct control *c)
-{
-    return c->out->count < c->out->cap;
-}
-
 struct action *control_emit(struct control *c, const struct control_service *s,
                             enum action_type type)
 {

@@ -163,7 +163,6 @@ static void say(const struct control *c, const struct control_service *s, const 
 void control_limit_budget(const struct control *c, struct control_service *s,
                           struct budget_state *state, struct decision *d)
 {
-    s->spent = -1;
     if (!has_budget(c, s))
         return;
     struct share x;

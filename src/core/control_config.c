@@ -144,6 +144,7 @@ void control_service_init(struct control *c, struct control_service *s)
         .demand = { -1, -1, -1 },
         .driver_down = c->driver_down,
         .list_until_us = list_until_us(c),
+        .start_us = CONTROL_START_US,
         .publish = true,
         .touched = true,
     };
@@ -238,6 +239,7 @@ void control_link_services(struct control *c)
     FOR_EACH_SERVICE (s, c) {
         s->followed = false;
         s->follows = follows_others(s->conf);
+        control_find_mark(s);
         c->peers[s->slot] = (struct rule_peer){ .name = s->leaving ? "" : s->conf->name };
         table_put(&c->names, slice_of(s->conf->name), s);
     }

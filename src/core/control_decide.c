@@ -26,7 +26,7 @@ void control_rule_context(const struct control *c, const struct control_service 
     ret->ready = (int32_t)s->in_state[INSTANCE_READY];
     ret->starting = control_starting(s);
     ret->window_in_us = s->conf->window_in_us;
-    ret->start_us = control_start_us(s);
+    ret->start_us = s->start_us;
     ret->cost = s->conf->cost;
     ret->words = false;
     ret->series = s->series;
@@ -45,25 +45,31 @@ static int32_t as_count(int64_t n)
     return (int32_t)MIN(n, INT32_MAX);
 }
 
-/* Only what is going to be read is filled in: a decision is long. */
-static void begin(const struct control *c, const struct control_service *s, struct decision *d)
+/* What only a reader wants to know. */
+static void describe(const struct control *c, const struct control_service *s, struct decision *d)
 {
     d->sequence = 0;
     d->now_us = c->now_us;
     d->wall_us = c->wall_us;
     d->slot = s->slot;
     d->token = c->token;
-    d->cause = s->cause;
-    d->advise = s->conf->mode == SERVICE_ADVISE;
-    d->before = s->desired;
     d->ready = (int32_t)s->in_state[INSTANCE_READY];
     d->starting = control_starting(s);
     d->draining = control_draining(s);
     d->in_flight = as_count(s->demand.in_flight);
     d->queued = as_count(s->demand.queued);
-    d->opinion_count = s->conf->rule_count;
+    str_copy(d->service, sizeof(d->service), s->conf->name);
+}
+
+/* Only what is going to be read is filled in: a decision is long. */
+static void begin(const struct control *c, const struct control_service *s, struct decision *d)
+{
     if (!d->silent)
-        str_copy(d->service, sizeof(d->service), s->conf->name);
+        describe(c, s, d);
+    d->cause = s->cause;
+    d->advise = s->conf->mode == SERVICE_ADVISE;
+    d->before = s->desired;
+    d->opinion_count = s->conf->rule_count;
     explain_begin(d, s->decided ? s->count : s->desired);
     if (!s->decided)
         explain_step(d, LIMIT_INITIAL, s->count, "begins with %d", s->count);
@@ -104,17 +110,24 @@ static void ask_rules(const struct control *c, struct control_service *s, struct
     }
 }
 
+static void say_rules(const struct service_conf *conf, const struct opinion *opinions,
+                      const struct combined *x, struct decision *d)
+{
+    char text[DECISION_TEXT_MAX];
+    text[0] = '\0';
+    if (!d->silent)
+        combine_say(conf->rules, opinions, x, text, sizeof(text));
+    explain_step(d, LIMIT_RULES, x->want, "%s", text);
+}
+
 /* What the rules want: law 1, and what is to be kept free beyond it. */
 static void follow_rules(struct control_service *s, const struct rule_context *ctx,
                          struct opinion *opinions, struct combined *combined, struct decision *d)
 {
     const struct service_conf *conf = s->conf;
-    char text[DECISION_TEXT_MAX];
-    text[0] = '\0';
     combine(conf->rules, opinions, conf->rule_count, ctx->current, combined);
-    if (!d->silent)
-        combine_say(conf->rules, opinions, combined, text, sizeof(text));
-    explain_step(d, LIMIT_RULES, combined->want, "%s", text);
+    if (combined->want != explain_count(d))
+        say_rules(conf, opinions, combined, d);
     if (!(conf->headroom > 0))
         return;
     control_add_headroom(conf, opinions);
@@ -129,8 +142,6 @@ static void project(struct control_service *s, const struct rule_context *ctx,
     const struct service_conf *conf = s->conf;
     char text[DECISION_TEXT_MAX];
     struct projection p;
-    if (explain_count(d) >= ctx->current)
-        return;
     text[0] = '\0';
     project_scale_in(conf->rules, opinions, conf->rule_count, ctx, explain_count(d), &p);
     if (!d->silent)
@@ -138,21 +149,27 @@ static void project(struct control_service *s, const struct rule_context *ctx,
     explain_step(d, LIMIT_PROJECTION, p.count, "%s", text);
 }
 
-static void behave(struct control_service *s, const struct rule_context *ctx, struct decision *d)
+static void say_behavior(const struct behavior_conf *conf, int32_t current,
+                         const struct behavior_result *b, struct decision *d)
 {
-    const struct behavior_conf *conf = &s->conf->behavior;
     char text[DECISION_TEXT_MAX];
-    struct behavior_result b;
-    int32_t want = explain_count(d);
-    behavior_apply(conf, &s->behavior, ctx->now_us, ctx->current, want, &b);
-    s->decide_next_us = MIN(s->decide_next_us, b.next_us);
     text[0] = '\0';
     if (!d->silent)
-        behavior_say_stabilized(conf, want, &b, text, sizeof(text));
-    explain_step(d, LIMIT_STABILIZE, b.stabilized, "%s", text);
+        behavior_say_stabilized(conf, explain_count(d), b, text, sizeof(text));
+    explain_step(d, LIMIT_STABILIZE, b->stabilized, "%s", text);
     if (!d->silent)
-        behavior_say_limited(conf, ctx->current, &b, text, sizeof(text));
-    explain_step(d, LIMIT_RATE, b.limited, "%s", text);
+        behavior_say_limited(conf, current, b, text, sizeof(text));
+    explain_step(d, LIMIT_RATE, b->limited, "%s", text);
+}
+
+static void behave(struct control_service *s, const struct rule_context *ctx, struct decision *d)
+{
+    struct behavior_result b;
+    int32_t want = explain_count(d);
+    behavior_apply(&s->conf->behavior, &s->behavior, ctx->now_us, ctx->current, want, &b);
+    s->decide_next_us = MIN(s->decide_next_us, b.next_us);
+    if (b.stabilized != want || b.limited != want)
+        say_behavior(&s->conf->behavior, ctx->current, &b, d);
 }
 
 /* Has there been no request at all over the window that scale-in looks at? Unknown is no; but who
@@ -269,16 +286,21 @@ static void evaluate(const struct control *c, struct control_service *s,
     begin(c, s, d);
     ask_rules(c, s, &ctx, opinions, d);
     follow_rules(s, &ctx, opinions, &combined, d);
-    project(s, &ctx, opinions, d);
-    control_limit_change(s, &ctx, d);
+    if (explain_count(d) < ctx.current)
+        project(s, &ctx, opinions, d);
+    if (s->conf->change_cost_us > 0)
+        control_limit_change(s, &ctx, d);
     struct bounds b = bounds_now(s, &combined);
     note_wish(s, c->now_us, explain_count(d), &b);
     behave(s, &ctx, d);
     guard_zero(s, &ctx, d);
     bound(s, &b, d);
-    control_limit_order(c, s, b.max, d);
+    if (s->conf->after_count > 0 || s->followed)
+        control_limit_order(c, s, b.max, d);
     s->asked = explain_count(d);
-    control_limit_budget(c, s, budget, d);
+    s->spent = -1;
+    if (budget)
+        control_limit_budget(c, s, budget, d);
     overrule(c, s, b.max, d);
     if (!d->silent)
         explain_end(d);
@@ -339,6 +361,7 @@ void control_decide(struct control *c, struct control_service *s)
     s->due = false;
     if (s->count != before) {
         behavior_moved(&s->behavior, c->now_us, before, s->count);
+        control_find_mark(s);
         s->touched = true;
     }
     control_limits_settle(c, s, before);
@@ -353,6 +376,6 @@ const struct decision *control_rehearse(const struct control *c, const struct co
         budget = c->budgets[s->conf->budget].state;
     *x = *s;
     c->view->silent = false;
-    evaluate(c, x, &budget, c->view);
+    evaluate(c, x, has_budget ? &budget : NULL, c->view);
     return c->view;
 }

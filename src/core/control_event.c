@@ -78,6 +78,7 @@ static void note_start_time(struct control *c, struct control_service *s, struct
     if (i->timed && i->state != INSTANCE_FAILING) {
         s->took_us[s->took_at] = CLAMP(c->now_us - i->started_us, 1, 365 * US_PER_DAY);
         s->took_at = (s->took_at + 1) % CONTROL_STARTS;
+        control_find_start(s);
     }
     i->timed = false;
 }

@@ -23,11 +23,9 @@ void control_trouble(struct control_service *s, enum trouble_kind k, const char 
     s->publish = true;
 }
 
-void control_trouble_over(struct control_service *s, enum trouble_kind k)
+void control_trouble_end(struct control_service *s, enum trouble_kind k)
 {
     struct trouble *t = &s->troubles[k];
-    if (!t->on)
-        return;
     t->on = false;
     t->say = s->alert = true;
     s->publish = true;

@@ -80,6 +80,7 @@ struct control_service {
     int32_t count;   /* what the plan works towards: desired, but in advise mode what runs */
     int32_t asked;   /* what it would be without budget, operator and lease */
     int32_t min_now; /* its minimum, as schedules have moved it */
+    uint32_t mark;   /* the demand at which `count` instances are too few for one of its rules */
     int32_t operator_count;
     bool operator_forced;
     bool paused;
@@ -122,6 +123,7 @@ struct control_service {
     uint32_t number;                       /* the highest ever used */
     int64_t took_us[CONTROL_STARTS];       /* START to ready of the last ones; 0 = none */
     uint32_t took_at;
+    int64_t start_us; /* the longest of these; CONTROL_START_US when there is none */
 
     uint32_t launches; /* ever */
     uint32_t start_failures;
@@ -218,18 +220,35 @@ struct control {
 
 /* control.c */
 void control_mark_due(struct control_service *s, enum event_type cause);
-bool control_is_leaving(const struct control *c, const struct control_service *s);
-struct control_service *control_service(const struct control *c, int32_t slot); /* NULL = none */
+static inline bool control_is_leaving(const struct control *c, const struct control_service *s)
+{
+    return s->leaving || c->stopping;
+}
+/* NULL = none. */
+static inline struct control_service *control_service(const struct control *c, int32_t slot)
+{
+    if (slot < 0 || (uint32_t)slot >= c->caps.services || !c->services[slot].used)
+        return NULL;
+    return &c->services[slot];
+}
 struct instance *control_find_instance(const struct control_service *s, uint32_t number);
 /* Moves an instance, and counts. */
 void control_move(struct control *c, struct control_service *s, struct instance *i,
                   enum instance_state to);
 /* All that are not gone; pending to warming; draining and stopping. */
 uint32_t control_alive(const struct control_service *s);
-int32_t control_starting(const struct control_service *s);
-int32_t control_draining(const struct control_service *s);
-/* START to ready, the longest of the last ones. */
-int64_t control_start_us(const struct control_service *s);
+static inline int32_t control_starting(const struct control_service *s)
+{
+    return (int32_t)(s->in_state[INSTANCE_PENDING] + s->in_state[INSTANCE_STARTING] +
+                     s->in_state[INSTANCE_WARMING]);
+}
+static inline int32_t control_draining(const struct control_service *s)
+{
+    return (int32_t)(s->in_state[INSTANCE_DRAINING] + s->in_state[INSTANCE_STOPPING]);
+}
+/* Its `start_us`, after took_us has changed; its `mark`, after the count or the rules have. */
+void control_find_start(struct control_service *s);
+void control_find_mark(struct control_service *s);
 /* Sets when the service is to be looked at next. */
 void control_wake_at(struct control *c, const struct control_service *s, int64_t at_us);
 
@@ -302,7 +321,12 @@ int control_on_operator(struct control *c, const struct event *e);
 /* control_fail.c: crash loops, and what is wrong. */
 void control_trouble(struct control_service *s, enum trouble_kind k, const char *format, ...)
     _printf_(3, 4);
-void control_trouble_over(struct control_service *s, enum trouble_kind k);
+void control_trouble_end(struct control_service *s, enum trouble_kind k);
+static inline void control_trouble_over(struct control_service *s, enum trouble_kind k)
+{
+    if (s->troubles[k].on)
+        control_trouble_end(s, k);
+}
 const char *control_trouble_text(const struct control_service *s); /* "" = all well */
 /* An instance failed to start, or ended by itself. `what` says how, for people. */
 void control_start_failed(struct control *c, struct control_service *s, const struct instance *i,
@@ -323,11 +347,13 @@ const struct decision *control_rehearse(const struct control *c, const struct co
 /* As many of `current` as are not kept free. */
 int32_t control_without_headroom(const struct service_conf *conf, int32_t current);
 void control_add_headroom(const struct service_conf *conf, struct opinion *opinions);
+/* Of a service whose changes cost something. */
 void control_limit_change(struct control_service *s, const struct rule_context *ctx,
                           struct decision *d);
+/* Of one that comes after others, or that others come after. */
 void control_limit_order(const struct control *c, struct control_service *s, int32_t max,
                          struct decision *d);
-/* `s` may be an understudy of the service in its slot. */
+/* Of one that has a budget, or of an understudy of it. */
 void control_limit_budget(const struct control *c, struct control_service *s,
                           struct budget_state *state, struct decision *d);
 /* A decision was made: pays for the instances that go, says what it waited for, wakes those who
@@ -346,7 +372,10 @@ struct action *control_emit(struct control *c, const struct control_service *s,
                             enum action_type type);
 struct action *control_emit_for(struct control *c, const struct control_service *s,
                                 const struct instance *i, enum action_type type);
-bool control_has_room(const struct control *c);
+static inline bool control_has_room(const struct control *c)
+{
+    return c->out->count < c->out->cap;
+}
 /* When a start that is under way at `now_us` is to be given up. */
 int64_t control_start_deadline_us(const struct control_service *s, const struct instance *i,
                                   int64_t now_us);

@@ -71,8 +71,6 @@ void control_limit_change(struct control_service *s, const struct rule_context *
                           struct decision *d)
 {
     int64_t cost_us = s->conf->change_cost_us;
-    if (cost_us <= 0)
-        return;
     int32_t surplus = ctx->current - explain_count(d);
     run_waste(&s->waste, ctx->now_us, surplus);
     int64_t paid = s->waste.sum_us / cost_us;
@@ -147,8 +145,6 @@ static bool may_wait(struct control_service *s, const struct control *c, int64_t
 void control_limit_order(const struct control *c, struct control_service *s, int32_t max,
                          struct decision *d)
 {
-    if (s->conf->after_count == 0 && !s->followed)
-        return;
     /* Who has none yet begins with none, whatever it is to begin with. */
     int32_t held = s->decided || control_alive(s) > 0 ? MIN(s->count, max) : 0;
     const struct control_service *first = behind(c, s);
@@ -182,5 +178,6 @@ void control_limits_settle(struct control *c, struct control_service *s, int32_t
         control_trouble_over(s, TROUBLE_ORDER);
     else if (!s->troubles[TROUBLE_ORDER].on)
         control_trouble(s, TROUBLE_ORDER, "does not wait for %s any longer", first->conf->name);
-    control_budget_settle(c, s);
+    if (s->conf->budget >= 0)
+        control_budget_settle(c, s);
 }

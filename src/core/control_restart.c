@@ -74,6 +74,7 @@ static void adopt_count(struct control_service *s)
     if (s->adopting && found > 0)
         s->count = found;
     s->adopting = false;
+    control_find_mark(s);
 }
 
 int control_on_found_all(struct control *c, const struct event *e)

@@ -598,6 +598,7 @@ static void look_again(struct control *c)
         c->unfinished = c->unfinished || s->unfinished;
         c->peers[s->slot].desired = s->count;
         c->peers[s->slot].ready = (int32_t)s->in_state[INSTANCE_READY];
+        control_find_start(s);
     }
 }
 

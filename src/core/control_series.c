@@ -98,13 +98,14 @@ void control_fit_series(struct control *c, struct control_service *s)
 /* Every metric counts something, so that a negative one is a fault of its source. */
 static bool is_value(const struct sample *x)
 {
-    return isfinite(x->value) && x->value >= 0;
+    return x->value >= 0 && x->value < INFINITY;
 }
 
 /* What the samples of one event say of the service, each looked at once. */
 struct gathered {
-    uint32_t own, means; /* metrics that have a value, as bits */
-    uint32_t bad;        /* of which there is something that is none */
+    uint32_t known; /* metrics that have a value, as bits */
+    uint32_t means; /* those of which ready instances have one */
+    uint32_t bad;   /* of which there is something that is none */
     double value[METRIC_MAX];
     double sum[METRIC_MAX];
     uint32_t count[METRIC_MAX];
@@ -145,7 +146,7 @@ static void gather(struct control *c, struct control_service *s, const struct ev
                    struct gathered *g)
 {
     uint32_t near = 0;
-    g->own = g->means = g->bad = 0;
+    g->known = g->means = g->bad = 0;
     for (uint32_t n = 0; n < e->sample_count; n++) {
         const struct sample *x = &e->samples[n];
         if ((unsigned)x->metric >= METRIC_MAX)
@@ -154,31 +155,24 @@ static void gather(struct control *c, struct control_service *s, const struct ev
             g->bad |= BIT(x->metric);
         } else if (x->number != 0) {
             take_instance(c, find_near(s, x->number, &near), x, g);
-        } else if (!(g->own & BIT(x->metric))) {
-            g->own |= BIT(x->metric);
+        } else if (!(g->known & BIT(x->metric))) {
+            g->known |= BIT(x->metric);
             g->value[x->metric] = x->value;
         }
     }
-}
-
-/* The service's own value, or for a mean that nobody has made, the mean over ready instances. */
-static bool value_of(const struct gathered *g, unsigned m, double *ret)
-{
-    if (g->own & BIT(m))
-        *ret = g->value[m];
-    else if (g->means & BIT(m))
-        *ret = g->sum[m] / g->count[m];
-    else
-        return false;
-    return true;
+    /* Of a mean that nobody has made, the one over ready instances. */
+    for (uint32_t left = g->means & ~g->known; left != 0; left &= left - 1) {
+        unsigned m = (unsigned)__builtin_ctz(left);
+        g->value[m] = g->sum[m] / g->count[m];
+    }
+    g->known |= g->means;
 }
 
 static int64_t demand_of(const struct gathered *g, enum metric m)
 {
-    double value;
-    if (!value_of(g, m, &value) || value > INT32_MAX)
+    if (!(g->known & BIT(m)) || g->value[m] > INT32_MAX)
         return -1;
-    return (int64_t)ceil(value);
+    return (int64_t)ceil(g->value[m]);
 }
 
 /* As long as what is known changes or grows stale, each tick decides. */
@@ -194,14 +188,13 @@ int control_on_samples(struct control *c, const struct event *e)
         return -EINVAL;
     struct gathered g;
     gather(c, s, e, &g);
-    for (uint32_t left = s->metrics; left != 0; left &= left - 1) {
+    for (uint32_t left = s->metrics & g.known; left != 0; left &= left - 1) {
         unsigned m = (unsigned)__builtin_ctz(left);
-        double value;
-        if (value_of(&g, m, &value))
-            series_put(&s->series[m], c->now_us, value);
-        else if (m < METRIC_CUSTOM || g.bad & BIT(m))
-            series_gap(&s->series[m], c->now_us);
+        series_put(&s->series[m], c->now_us, g.value[m]);
     }
+    uint32_t gaps = (BIT(METRIC_CUSTOM) - 1) | g.bad;
+    for (uint32_t left = s->metrics & ~g.known & gaps; left != 0; left &= left - 1)
+        series_gap(&s->series[__builtin_ctz(left)], c->now_us);
     int64_t concurrency = demand_of(&g, METRIC_CONCURRENCY);
     s->demand.queued = demand_of(&g, METRIC_QUEUE);
     s->demand.in_flight = concurrency < 0 ? -1 : MAX(0, concurrency - MAX(s->demand.queued, 0));

@@ -14,7 +14,7 @@
 
 static bool newest(const struct rule_context *ctx, enum metric m, double *ret)
 {
-    return series_stat(&ctx->series[m], SERIES_LAST, 0, ctx->now_us, NULL, ret) == 0;
+    return series_last(&ctx->series[m], ctx->now_us, ret);
 }
 
 /* Those in flight are all that can be; what comes beside them shows in arrivals against answers. By

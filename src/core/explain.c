@@ -15,11 +15,6 @@ void explain_begin(struct decision *d, int32_t current)
     d->summary[0] = '\0';
 }
 
-int32_t explain_count(const struct decision *d)
-{
-    return d->desired;
-}
-
 void explain_step(struct decision *d, enum limit_kind kind, int32_t to, const char *format, ...)
 {
     if (to == d->desired)

@@ -10,7 +10,10 @@
 /* Empties the steps; the count they start from is `current`. */
 void explain_begin(struct decision *d, int32_t current);
 /* The count as the steps so far have made it. */
-int32_t explain_count(const struct decision *d);
+static inline int32_t explain_count(const struct decision *d)
+{
+    return d->desired;
+}
 /* The limit made the count `to`. A step that changes nothing leaves no line. */
 void explain_step(struct decision *d, enum limit_kind kind, int32_t to, const char *format, ...)
     _printf_(4, 5);

@@ -3,6 +3,7 @@
 #include "core/logbins.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -36,13 +37,21 @@ void logbins_add(struct logbins *b, double value, double weight)
     b->weight[bin_of(value)] += weight;
 }
 
+/* Neither a weight nor nonsense from a file is in the four bins up to this one. */
+static bool are_empty(const struct logbins *b, uint32_t last)
+{
+    uint64_t bits[4];
+    memcpy(bits, &b->weight[last - 3], sizeof(bits));
+    return (bits[0] | bits[1] | bits[2] | bits[3]) == 0;
+}
+
 double logbins_edge_below(const struct logbins *b, double weight, double *ret_above)
 {
     uint32_t bin = LOGBINS_COUNT - 1;
     double above = 0;
-    for (; bin > 0; bin--) {
-        if (b->weight[bin] == 0 && above <= weight) /* most are: no sum to wait for */
-            continue;
+    for (; bin > 0 && above <= weight; bin--) {
+        while (bin > 4 && are_empty(b, bin)) /* most are: no sum to wait for */
+            bin -= 4;
         if (!(above + b->weight[bin] <= weight))
             break;
         above += b->weight[bin];

@@ -555,10 +555,11 @@ static void learn(struct memory *m, const struct lookahead_load *now, struct vie
         forget_pending(m);
     set_horizon(m, horizon_s);
     m->load = load = smoothed(m, load, now->waiting, dt_s);
-    if (step(m, now->now_us, load, dt_s, v) <= MOST_MAX)
-        return;
-    begin(m, load, horizon_s);
-    (void)step(m, now->now_us, load, 1, v);
+    for (bool first = true; !(step(m, now->now_us, load, dt_s, v) <= MOST_MAX) && first;) {
+        begin(m, load, horizon_s);
+        dt_s = 1;
+        first = false;
+    }
 }
 
 static void look(const struct memory *m, double load, struct view *ret)

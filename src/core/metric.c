@@ -5,7 +5,7 @@
 #include "base/fmt.h"
 #include "base/num.h"
 
-static const struct metric_info metrics[METRIC_BUILTIN_MAX] = {
+const struct metric_info metric_builtin[METRIC_BUILTIN_MAX] = {
     [METRIC_CONCURRENCY] = { "concurrency", METRIC_TOTAL, true, false, "",
                              "requests in flight and queued" },
     [METRIC_RPS] = { "rps", METRIC_TOTAL, true, false, "/s", "requests answered a second" },
@@ -36,11 +36,6 @@ static const struct metric_info metrics[METRIC_BUILTIN_MAX] = {
                              "share of the machine's memory in use" },
 };
 
-const struct metric_info *metric_info(enum metric m)
-{
-    return (unsigned)m < METRIC_BUILTIN_MAX ? &metrics[m] : NULL;
-}
-
 const char *metric_name(enum metric m)
 {
     static const char *const custom[METRIC_CUSTOM_MAX] = {
@@ -53,16 +48,10 @@ const char *metric_name(enum metric m)
     return info ? info->name : "unknown";
 }
 
-enum metric_nature metric_nature(enum metric m)
-{
-    const struct metric_info *info = metric_info(m);
-    return info ? info->nature : METRIC_TOTAL;
-}
-
 enum metric metric_find(struct slice name)
 {
     for (unsigned m = 0; m < METRIC_BUILTIN_MAX; m++)
-        if (slice_eq(slice_of(metrics[m].name), name))
+        if (slice_eq(slice_of(metric_builtin[m].name), name))
             return (enum metric)m;
     return METRIC_BUILTIN_MAX;
 }

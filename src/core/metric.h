@@ -55,9 +55,18 @@ struct metric_info {
     const char *help;
 };
 
-const struct metric_info *metric_info(enum metric m); /* of builtin ones; NULL: not one */
-const char *metric_name(enum metric m);               /* "custom-1" for those of a service */
-enum metric_nature metric_nature(enum metric m);
+extern const struct metric_info metric_builtin[METRIC_BUILTIN_MAX];
+/* Of builtin ones; NULL: not one. */
+static inline const struct metric_info *metric_info(enum metric m)
+{
+    return (unsigned)m < METRIC_BUILTIN_MAX ? &metric_builtin[m] : NULL;
+}
+const char *metric_name(enum metric m); /* "custom-1" for those of a service */
+static inline enum metric_nature metric_nature(enum metric m)
+{
+    const struct metric_info *info = metric_info(m);
+    return info ? info->nature : METRIC_TOTAL;
+}
 /* METRIC_BUILTIN_MAX when unknown. */
 enum metric metric_find(struct slice name);
 /* A value as people read it: "80%", "0.25s", "12.5/s", "64MiB". Returns the length, as fmt(). */

@@ -10,7 +10,7 @@
 #include "base/us.h"
 #include "base/util.h"
 
-static const struct rule_ops *const kinds[RULE_KIND_MAX] = {
+const struct rule_ops *const rule_kinds[RULE_KIND_MAX] = {
     [RULE_TARGET] = &rule_target,
     [RULE_THRESHOLD] = &rule_threshold,
     [RULE_STEP] = &rule_step,
@@ -23,15 +23,9 @@ static const struct rule_ops *const kinds[RULE_KIND_MAX] = {
     [RULE_RATIO] = &rule_ratio,
 };
 
-const struct rule_ops *rule_ops(enum rule_kind k)
-{
-    assert((unsigned)k < RULE_KIND_MAX);
-    return kinds[k];
-}
-
 const char *rule_kind_name(enum rule_kind k)
 {
-    return (unsigned)k < RULE_KIND_MAX ? kinds[k]->name : "?";
+    return (unsigned)k < RULE_KIND_MAX ? rule_kinds[k]->name : "?";
 }
 
 /* Field by field: nobody reads the text behind its end, and most opinions have none. */
@@ -60,13 +54,6 @@ const char *rule_metric_name(const struct rule_context *ctx, enum metric m)
     return m >= METRIC_CUSTOM && m < METRIC_MAX && ctx->metrics
                ? ctx->metrics[m - METRIC_CUSTOM].name
                : metric_name(m);
-}
-
-enum metric_nature rule_metric_nature(const struct rule_context *ctx, enum metric m)
-{
-    if (m >= METRIC_CUSTOM && m < METRIC_MAX && ctx->metrics)
-        return ctx->metrics[m - METRIC_CUSTOM].global ? METRIC_GLOBAL : METRIC_TOTAL;
-    return metric_nature(m);
 }
 
 /* KEDA's pkg/fallback, as a count instead of a metric made up from one. */
@@ -151,11 +138,6 @@ int rule_metric_value(const struct rule_metric *m, const struct rule_context *ct
                        ret);
 }
 
-bool rule_metric_is_now(const struct rule_metric *m, enum metric metric)
-{
-    return m->metric == metric && (m->window_us == 0 || m->stat == SERIES_LAST);
-}
-
 double rule_project(const struct rule_metric *m, double value, const struct rule_context *ctx,
                     int32_t count)
 {
@@ -163,7 +145,7 @@ double rule_project(const struct rule_metric *m, double value, const struct rule
         return value;
     double newest; /* a window looks back on a time with more instances */
     if (m->window_us > 0 && m->stat != SERIES_RATE &&
-        series_stat(&ctx->series[m->metric], SERIES_LAST, 0, ctx->now_us, NULL, &newest) == 0)
+        series_last(&ctx->series[m->metric], ctx->now_us, &newest))
         value = MAX(value, newest);
     return value * (ctx->ready > 0 ? ctx->ready : ctx->current) / count;
 }

@@ -2,6 +2,7 @@
  * const table; rule.c lists them. A rule may keep a little state of its own between evaluations. */
 #pragma once
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -263,7 +264,12 @@ struct rule_ops {
                        const struct rule_context *ctx);
 };
 
-const struct rule_ops *rule_ops(enum rule_kind k);
+extern const struct rule_ops *const rule_kinds[RULE_KIND_MAX];
+static inline const struct rule_ops *rule_ops(enum rule_kind k)
+{
+    assert((unsigned)k < RULE_KIND_MAX);
+    return rule_kinds[k];
+}
 const char *rule_kind_name(enum rule_kind k);
 
 /* An opinion on the count. Deterministic in its arguments; changes nothing but `state`. */
@@ -290,12 +296,20 @@ void rule_say(const struct rule_context *ctx, struct opinion *ret, const char *f
     _printf_(3, 4);
 /* As metric_name() and metric_format(), for the service's own metrics as well. */
 const char *rule_metric_name(const struct rule_context *ctx, enum metric m);
-enum metric_nature rule_metric_nature(const struct rule_context *ctx, enum metric m);
+static inline enum metric_nature rule_metric_nature(const struct rule_context *ctx, enum metric m)
+{
+    if (m >= METRIC_CUSTOM && m < METRIC_MAX && ctx->metrics)
+        return ctx->metrics[m - METRIC_CUSTOM].global ? METRIC_GLOBAL : METRIC_TOTAL;
+    return metric_nature(m);
+}
 /* The rule's metric now, over its own statistic and window; 0 or -ENODATA. */
 int rule_metric_value(const struct rule_metric *m, const struct rule_context *ctx, double *ret);
 
 /* Is it the newest value of that metric that the rule looks at? */
-bool rule_metric_is_now(const struct rule_metric *m, enum metric metric);
+static inline bool rule_metric_is_now(const struct rule_metric *m, enum metric metric)
+{
+    return m->metric == metric && (m->window_us == 0 || m->stat == SERIES_LAST);
+}
 /* What the metric would be with `count` instances: a mean is shared by those that are left (value *
  * ready / count; of a window and the newest value the larger), a total stays. */
 double rule_project(const struct rule_metric *m, double value, const struct rule_context *ctx,

@@ -211,7 +211,12 @@ static void opine_in(const struct rule_target_conf *t, const struct rule_context
     int32_t floor_count = rule_metric_nature(ctx, t->metric.metric) == METRIC_UTILISATION ? 1 : 0;
     if (ctx->current <= floor_count)
         return;
-    if (!series_covers(s, window_us, ctx->now_us) ||
+    bool covered = series_covers(s, window_us, ctx->now_us);
+    if (covered && least >= ctx->current && t->metric.stat != SERIES_RATE) {
+        ret->in = ctx->current; /* whatever the window says */
+        return;
+    }
+    if (!covered ||
         series_stat(s, t->metric.stat, window_us, ctx->now_us, ctx->scratch, &value) < 0) {
         window_unknown(ctx, window_us, ret);
         return;

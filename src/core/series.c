@@ -107,25 +107,20 @@ static void add_point(struct sum *x, double weight_us, double mean)
     x->weight += weight_us;
 }
 
-/* Of the points from i to before `end`. */
+/* Of the points from i to before `end`, none of them older than `from_us`. */
 static struct sum sum_points(const struct series *s, uint32_t i, uint32_t end, int64_t from_us)
 {
     struct sum x = { 0, 0 };
-    if (i == 0 && i < end) {
-        add_point(&x, weight(s, 0, from_us), point(s, 0)->mean);
-        i++;
-    }
     if (i >= end)
         return x;
     const struct series_point *p = point(s, i), *stop = s->points + s->cap;
-    int64_t last_us = point(s, i - 1)->at_us, stale_us = series_stale_us(s);
-    for (; i < end; i++, p++) {
-        p = p == stop ? s->points : p;
-        if (p->at_us - last_us <= stale_us)
-            add_point(&x, (double)(p->at_us - MAX(last_us, from_us)), p->mean);
-        else
-            add_point(&x, weight(s, i, from_us), p->mean);
-        last_us = p->at_us;
+    int64_t stale_us = series_stale_us(s);
+    add_point(&x, weight(s, i, from_us), p->mean);
+    while (++i < end) {
+        int64_t last_us = p->at_us; /* within the window, too */
+        p = p + 1 == stop ? s->points : p + 1;
+        int64_t since_us = p->at_us - last_us;
+        add_point(&x, since_us <= stale_us ? (double)since_us : weight(s, i, from_us), p->mean);
     }
     return x;
 }
@@ -188,52 +183,64 @@ void series_restore_blocks(struct series *s)
         s->blocks[n].weight = 0;
 }
 
-/* A window from point `first` on: what is left of its first block, whole blocks, and the rest. This
- * is where the first part ends. */
-static uint32_t first_part_end(const struct series *s, uint32_t first)
+/* A way through a window: what is left of its first block, whole blocks, and the rest. */
+struct way {
+    uint32_t i, at; /* the next point, and its place */
+    struct series_block made;
+};
+
+/* To where the first part, from point `first` on, ends. */
+static void skip_first_part(const struct series *s, uint32_t first, struct way *ret)
 {
     uint32_t at = place(s, first);
-    return MIN(first + block_size(s, at) - at % SERIES_BLOCK, s->count);
+    ret->i = MIN(first + block_size(s, at) - at % SERIES_BLOCK, s->count);
+    ret->at = place(s, ret->i);
 }
 
-/* The whole block that begins with point i, if one does, made if nobody has asked for it yet. The
- * newest point still changes, and with it what the one before it stands for. */
-static const struct series_block *next_block(const struct series *s, uint32_t i,
-                                             struct series_block *made, uint32_t *ret_end)
+static __attribute__((noinline)) void make_block(const struct series *s, const struct way *w,
+                                                 struct series_block *ret)
 {
-    if (i + SERIES_BLOCK + 1 >= s->count)
+    *ret = block_of(s, w->i, block_size(s, w->at));
+}
+
+/* The whole block that is next, if one is, made if nobody has asked for it yet. The newest point
+ * still changes, and with it what the one before it stands for. */
+static inline const struct series_block *next_block(const struct series *s, struct way *w)
+{
+    if (w->i + SERIES_BLOCK + 1 >= s->count)
         return NULL;
-    uint32_t at = place(s, i), size = block_size(s, at);
-    *ret_end = i + size;
-    struct series_block *b = s->blocks ? &s->blocks[at / SERIES_BLOCK] : made;
-    if (b == made || b->weight == 0)
-        *b = block_of(s, i, size);
+    struct series_block *b = s->blocks ? &s->blocks[w->at / SERIES_BLOCK] : &w->made;
+    if (b == &w->made || b->weight == 0)
+        make_block(s, w, b);
+    uint32_t size = MIN(SERIES_BLOCK, s->cap - w->at);
+    w->i += size;
+    w->at = w->at + size < s->cap ? w->at + size : 0;
     return b;
 }
 
 static double average(const struct series *s, uint32_t first, int64_t from_us)
 {
-    uint32_t i = first_part_end(s, first);
-    struct sum all = sum_points(s, first, i, from_us);
-    struct series_block made;
-    for (const struct series_block *b; (b = next_block(s, i, &made, &i)) != NULL;) {
+    struct way w;
+    skip_first_part(s, first, &w);
+    struct sum all = sum_points(s, first, w.i, from_us);
+    for (const struct series_block *b; (b = next_block(s, &w)) != NULL;) {
         all.sum += b->sum;
         all.weight += b->weight;
     }
-    struct sum rest = sum_points(s, i, s->count, from_us);
+    struct sum rest = sum_points(s, w.i, s->count, from_us);
     return (all.sum + rest.sum) / (all.weight + rest.weight);
 }
 
 static double extreme(const struct series *s, uint32_t first, bool largest)
 {
-    uint32_t i = first_part_end(s, first);
-    double best = largest ? most_of(s, first, i) : least_of(s, first, i);
-    struct series_block made;
-    for (const struct series_block *b; (b = next_block(s, i, &made, &i)) != NULL;)
+    struct way w;
+    skip_first_part(s, first, &w);
+    double best = largest ? most_of(s, first, w.i) : least_of(s, first, w.i);
+    for (const struct series_block *b; (b = next_block(s, &w)) != NULL;)
         best = largest ? MAX(best, b->most) : MIN(best, b->least);
-    if (i == s->count)
+    if (w.i == s->count)
         return best;
-    double rest = largest ? most_of(s, i, s->count) : least_of(s, i, s->count);
+    double rest = largest ? most_of(s, w.i, s->count) : least_of(s, w.i, s->count);
     return largest ? MAX(best, rest) : MIN(best, rest);
 }
 
@@ -241,23 +248,23 @@ static double extreme(const struct series *s, uint32_t first, bool largest)
  */
 
 /* `since_us` after the newest point. */
-static void append(struct series *s, int64_t at_us, int64_t since_us, double value)
+static inline void append(struct series *s, int64_t at_us, int64_t since_us, double value)
 {
     if (since_us > series_stale_us(s))
         series_gap(s, at_us - 1);
-    uint32_t at = place(s, s->count);
+    uint32_t at = s->head;
     if (s->count == s->cap)
-        s->head = place(s, 1);
+        s->head = at + 1 < s->cap ? at + 1 : 0;
     else
-        s->count++;
+        at = place(s, s->count++);
     s->points[at] = point_of(at_us, value);
     forget_block(s, at);
 }
 
 /* What comes within a second of the newest point. Seldom, and the way around it is short. */
-static __attribute__((noinline)) void put_near(struct series *s, struct series_point *newest,
-                                               int64_t at_us, double value)
+static __attribute__((noinline)) void put_near(struct series *s, int64_t at_us, double value)
 {
+    struct series_point *newest = point(s, s->count - 1);
     assert(at_us >= newest->at_us);
     if (at_us == newest->at_us && is_single(newest))
         *newest = point_of(at_us, value);
@@ -275,20 +282,11 @@ void series_put(struct series *s, int64_t at_us, double value)
         series_gap(s, at_us);
         return;
     }
-    struct series_point *newest = s->count > 0 ? point(s, s->count - 1) : NULL;
-    int64_t since_us = newest ? at_us - newest->at_us : US_NEVER;
+    int64_t since_us = s->count > 0 ? at_us - series_newest(s)->at_us : US_NEVER;
     if (since_us < US_PER_S)
-        put_near(s, newest, at_us, value);
+        put_near(s, at_us, value);
     else
         append(s, at_us, since_us, value);
-}
-
-bool series_fresh(const struct series *s, int64_t now_us)
-{
-    if (s->count == 0)
-        return false;
-    int64_t last_us = point(s, s->count - 1)->at_us;
-    return last_us > s->gap_us && last_us <= now_us && now_us - last_us <= series_stale_us(s);
 }
 
 bool series_covers(const struct series *s, int64_t window_us, int64_t now_us)
@@ -372,12 +370,11 @@ static int window_stat(const struct series *s, enum series_stat stat, int64_t wi
 int series_stat(const struct series *s, enum series_stat stat, int64_t window_us, int64_t now_us,
                 double *scratch, double *ret)
 {
+    if (stat == SERIES_LAST || (window_us <= 0 && stat != SERIES_RATE))
+        return series_last(s, now_us, ret) ? 0 : -ENODATA;
     if (!series_fresh(s, now_us))
         return -ENODATA;
-    if (stat != SERIES_LAST && (window_us > 0 || stat == SERIES_RATE))
-        return window_stat(s, stat, window_us, now_us, scratch, ret);
-    *ret = point(s, s->count - 1)->value;
-    return 0;
+    return window_stat(s, stat, window_us, now_us, scratch, ret);
 }
 
 uint32_t series_count_if(const struct series *s, int64_t window_us, int64_t now_us,

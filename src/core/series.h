@@ -72,8 +72,20 @@ void series_put(struct series *s, int64_t at_us, double value);
 /* At `at_us` the value was not known. */
 void series_gap(struct series *s, int64_t at_us);
 
+/* Of a series that has points. */
+static inline const struct series_point *series_newest(const struct series *s)
+{
+    uint32_t at = s->head + s->count - 1;
+    return &s->points[at < s->cap ? at : at - s->cap];
+}
 /* Is the value known at this moment: a newest point that is fresh and no gap after it? */
-bool series_fresh(const struct series *s, int64_t now_us);
+static inline bool series_fresh(const struct series *s, int64_t now_us)
+{
+    if (s->count == 0)
+        return false;
+    int64_t last_us = series_newest(s)->at_us;
+    return last_us > s->gap_us && last_us <= now_us && now_us - last_us <= series_stale_us(s);
+}
 /* Fresh, the ring reaches back that far, and no gap anywhere in the last `window_us`: what scale-in
  * demands. */
 bool series_covers(const struct series *s, int64_t window_us, int64_t now_us);
@@ -84,6 +96,14 @@ bool series_covers(const struct series *s, int64_t window_us, int64_t now_us);
  * 0; -ENODATA when the series is not fresh or has too few points. */
 int series_stat(const struct series *s, enum series_stat stat, int64_t window_us, int64_t now_us,
                 double *scratch, double *ret);
+/* The newest value, as SERIES_LAST; false when the series is not fresh. */
+static inline bool series_last(const struct series *s, int64_t now_us, double *ret)
+{
+    if (!series_fresh(s, now_us))
+        return false;
+    *ret = series_newest(s)->value;
+    return true;
+}
 /* How many of the newest values of the seconds in that window hold; 0 when it is not fresh. */
 uint32_t series_count_if(const struct series *s, int64_t window_us, int64_t now_us,
                          bool (*holds)(double value, const void *what), const void *what);

@@ -32,6 +32,7 @@ struct policy_view {
     double arrivals; /* a second, over the step */
     double answered; /* a second */
     double in_flight, queued;
+    double concurrency; /* both */
     double utilisation; /* share of the ready instances' slots in use, mean over the step, 0..1 */
     double latency_p50_s, latency_p95_s, latency_p99_s; /* of the requests answered; 0 = none */
     const struct fleet *fleet;

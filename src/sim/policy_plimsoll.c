@@ -30,9 +30,8 @@ struct plimsoll {
     uint32_t news_seen; /* in this step */
     uint32_t rung;      /* the demand at which the doorbell rang last; 0 = it is quiet */
     int32_t desired;
-    enum metric wanted[SAMPLES_MAX]; /* by the rules */
+    struct sample samples[SAMPLES_MAX]; /* of the metrics that the rules want */
     uint32_t wanted_count;
-    struct sample samples[SAMPLES_MAX];
     struct event telling; /* of every second: made once, for an event is large */
     char why[200];
 };
@@ -175,7 +174,7 @@ static uint32_t state_words(const struct service_conf *s)
 static bool wants(const struct plimsoll *p, enum metric m)
 {
     for (uint32_t n = 0; n < p->wanted_count; n++) {
-        if (p->wanted[n] == m)
+        if (p->samples[n].metric == m)
             return true;
     }
     return false;
@@ -184,7 +183,7 @@ static bool wants(const struct plimsoll *p, enum metric m)
 static void want(struct plimsoll *p, enum metric m)
 {
     if (m < METRIC_MAX && !wants(p, m))
-        p->wanted[p->wanted_count++] = m;
+        p->samples[p->wanted_count++] = (struct sample){ .metric = m };
 }
 
 /* A core looks up what its rules need; what they do not look at need not be told. */
@@ -239,35 +238,27 @@ static void *plimsoll_open(const struct policy_setup *s)
 
 /* -- a step -- */
 
-static double value_of(const struct policy_view *v, enum metric m)
-{
-    switch (m) {
-    case METRIC_CONCURRENCY:
-        return v->in_flight + v->queued;
-    case METRIC_RPS:
-        return v->answered;
-    case METRIC_ARRIVALS:
-        return v->arrivals;
-    case METRIC_QUEUE:
-        return v->queued;
-    case METRIC_LATENCY_P50:
-        return v->latency_p50_s;
-    case METRIC_LATENCY_P95:
-        return v->latency_p95_s;
-    case METRIC_LATENCY_P99:
-        return v->latency_p99_s;
-    case METRIC_CPU:
-    case METRIC_HOST_CPU:
-        return v->utilisation;
-    default:
-        return NAN; /* nothing here measures it */
-    }
-}
+/* Where it stands in a view; 0 = nothing here measures it. */
+static const size_t place_of[METRIC_MAX] = {
+    [METRIC_CONCURRENCY] = offsetof(struct policy_view, concurrency),
+    [METRIC_RPS] = offsetof(struct policy_view, answered),
+    [METRIC_ARRIVALS] = offsetof(struct policy_view, arrivals),
+    [METRIC_QUEUE] = offsetof(struct policy_view, queued),
+    [METRIC_LATENCY_P50] = offsetof(struct policy_view, latency_p50_s),
+    [METRIC_LATENCY_P95] = offsetof(struct policy_view, latency_p95_s),
+    [METRIC_LATENCY_P99] = offsetof(struct policy_view, latency_p99_s),
+    [METRIC_CPU] = offsetof(struct policy_view, utilisation),
+    [METRIC_HOST_CPU] = offsetof(struct policy_view, utilisation),
+};
 
 bool policy_measures(enum metric m)
 {
-    static const struct policy_view any;
-    return !isnan(value_of(&any, m));
+    return place_of[m] != 0;
+}
+
+static double value_of(const struct policy_view *v, enum metric m)
+{
+    return place_of[m] ? *(const double *)(const void *)((const char *)v + place_of[m]) : NAN;
 }
 
 static void tell_samples(struct plimsoll *p, const struct policy_view *v, struct fleet *fleet)
@@ -276,10 +267,8 @@ static void tell_samples(struct plimsoll *p, const struct policy_view *v, struct
     e->type = EVENT_SAMPLES;
     e->now_us = fleet->now_us + p->offset_us;
     e->wall_us = p->wall_us;
-    for (uint32_t n = 0; n < p->wanted_count; n++) {
-        enum metric m = p->wanted[n];
-        p->samples[n] = (struct sample){ .metric = m, .value = value_of(v, m) };
-    }
+    for (uint32_t n = 0; n < p->wanted_count; n++)
+        p->samples[n].value = value_of(v, p->samples[n].metric);
     e->sample_count = p->wanted_count;
     tell(p, e, fleet);
 }

@@ -65,6 +65,7 @@ static void show(const struct tick *t, const struct second *s, int64_t now_us,
     /* Slow ones hold what they serve for longer; 1 where all are as they should be. */
     double slowness = s->capacity > 0 ? s->ready * t->o->capacity / s->capacity : 1;
     double service_s = t->service_s * slowness;
+    double in_flight = s->flow.served * service_s;
     double busy = s->capacity > 0 ? s->flow.served / s->capacity : s->arrivals > 0;
     *v = (struct policy_view){
         .now_us = now_us,
@@ -72,8 +73,9 @@ static void show(const struct tick *t, const struct second *s, int64_t now_us,
         .step_us = US_PER_S,
         .arrivals = s->arrivals,
         .answered = s->flow.served,
-        .in_flight = s->flow.served * service_s,
+        .in_flight = in_flight,
         .queued = t->queue,
+        .concurrency = in_flight + t->queue,
         .utilisation = busy,
         .latency_p50_s = service_s + (before_s + after_s) / 2,
         .latency_p95_s = service_s + longest,

@@ -39,6 +39,7 @@ static void look_now(struct request_run *r)
     v->wall_us = us_add(r->o->trace->start_wall_us, v->now_us);
     v->in_flight = r->world.pool.in_flight;
     v->queued = r->world.queue.count;
+    v->concurrency = v->in_flight + v->queued;
     v->fleet = &r->world.fleet;
 }
 

@@ -135,7 +135,7 @@ int trace_resample(const struct trace *t, int64_t step_us, struct trace *ret)
         return -EINVAL;
     int64_t length_us = trace_length_us(t);
     int64_t count = length_us / step_us;
-    if (count == 0)
+    if (count <= 0)
         return -ERANGE;
     if (count > (int64_t)TRACE_COUNT_MAX)
         return -E2BIG;
