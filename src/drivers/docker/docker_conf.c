@@ -202,7 +202,7 @@ static const struct schema_key docker_keys[] = {
       .type = SCHEMA_BOOL,
       AT(publish),
       .help = "reach it through a port of the engine's machine that the engine chooses, where the "
-              "containers' own addresses cannot be reached" },
+              "containers' own addresses cannot be reached; on this machine's, only on 127.0.0.1" },
     { .name = "volumes",
       .type = SCHEMA_LIST,
       AT(volumes),

@@ -120,10 +120,9 @@ static void on_result(struct process *p, bool passed, const char *text)
     if (p->state != PROCESS_RUNNING)
         return;
     if (!p->ready_once && !passed && strcmp(text, PROBE_NO_ANSWER) == 0) {
+        /* Short: what follows from it stands before it, in the same 160 bytes. */
         fmt(why_not, sizeof(why_not),
-            "does not listen on %s; it is told where in PORT or SOCKET, and by {port} or {socket} "
-            "in its command",
-            p->address);
+            "nothing listens on %s; give its command {port}, or let it read PORT", p->address);
         text = why_not;
     }
     if (!p->ready_once && p->address[0] && !check_listener(p, passed, why_not, sizeof(why_not))) {
