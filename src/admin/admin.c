@@ -99,31 +99,42 @@ static bool is_open(const struct sockaddr_un *address)
     return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN;
 }
 
-/* A socket file that nobody answers on is left from a controller that was killed. Until nothing is
- * left of that one its socket is open. */
+/* A socket file that nobody answers on is left from a controller that was killed. */
 static int remove_stale(const struct sockaddr_un *address, struct err *err)
 {
     struct stat st;
-    int64_t until_us = clock_now_us() + DYING_US;
     if (lstat(address->sun_path, &st) < 0)
         return 0;
     if (!S_ISSOCK(st.st_mode))
         return err_at(err, -EEXIST, address->sun_path, "this is in the way and no socket");
-    while (is_open(address)) {
-        if (clock_now_us() >= until_us)
-            return err_at(err, -EADDRINUSE, address->sun_path, "another plimsoll answers here");
-        poll(NULL, 0, DYING_LOOK_MS);
-    }
+    if (is_open(address))
+        return err_at(err, -EADDRINUSE, address->sun_path, "another plimsoll answers here");
     if (unlink(address->sun_path) < 0)
         return err_at(err, -errno, address->sun_path, "left from an earlier controller: %s",
                       strerror(errno));
     return 0;
 }
 
-static int listen_local(const char *path, int *ret_fd, struct err *err)
+static struct sockaddr_un address_of(const char *path)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     str_copy(address.sun_path, sizeof(address.sun_path), path);
+    return address;
+}
+
+/* A controller that was killed has its socket open until nothing is left of it. Whose it is
+ * otherwise, is said later. */
+static void wait_for_dying(const char *path)
+{
+    struct sockaddr_un address = address_of(path);
+    int64_t until_us = clock_now_us() + DYING_US;
+    while (is_open(&address) && clock_now_us() < until_us)
+        poll(NULL, 0, DYING_LOOK_MS);
+}
+
+static int listen_local(const char *path, int *ret_fd, struct err *err)
+{
+    struct sockaddr_un address = address_of(path);
     int rc = remove_stale(&address, err);
     if (rc < 0)
         return rc;
@@ -283,6 +294,7 @@ static int try_local(struct admin *a, struct err *err)
     a->trouble[0] = '\0';
     if (rc == 0)
         return 0;
+    a->retry_at_us = us_add(clock_now_us(), a->retry_us);
     if (!is_the_disk(rc)) {
         if (err)
             *err = why;
@@ -290,7 +302,6 @@ static int try_local(struct admin *a, struct err *err)
     }
     snprintf(a->trouble, sizeof(a->trouble), "there is no admin socket %.108s: %.120s",
              a->socket_path, why.text);
-    a->retry_at_us = us_add(clock_now_us(), a->retry_us);
     return 0;
 }
 
@@ -308,8 +319,10 @@ int admin_open(const struct admin_options *options, const struct admin_backend *
         rc = err_at(err, -ENAMETOOLONG, options->socket_path,
                     "a socket's path has at most %zu bytes: choose a shorter state directory",
                     sizeof(a->socket_path) - 1);
-    if (rc == 0)
+    if (rc == 0) {
+        wait_for_dying(a->socket_path);
         rc = try_local(a, err);
+    }
     if (rc == 0)
         rc = admin_set_address(a, options->address, options->token, err);
     if (rc < 0) {

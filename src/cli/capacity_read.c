@@ -201,11 +201,13 @@ static int read_value(const struct field *f, const char *text, struct capacity_c
                        least, most);
     }
     char *at = (char *)ret + f->offset;
-    if (f->kind == WHOLE)
+    if (f->kind == WHOLE) {
         *(int64_t *)(void *)at = (int64_t)value;
-    else
-        *(double *)(void *)at = f->kind == RATE ? *(double *)(void *)at + value : value;
-    return 0;
+        return 0;
+    }
+    double *sum = (double *)(void *)at;
+    *sum = f->kind == RATE ? *sum + value : value;
+    return *sum <= f->most ? 0 : err_set(err, -EINVAL, "--%s: all together are too many", f->name);
 }
 
 static int read_field(const struct options *o, const struct field *f, struct capacity_conf *ret,

@@ -32,7 +32,7 @@ struct logs {
     struct logs_tail *tails;
     size_t count;
     int tries;           /* how often one that is coming is asked again */
-    bool said_elsewhere; /* of one of many: the others' words are the same */
+    char elsewhere[128]; /* the last service of which was said where its output is */
 };
 
 static void print_line(const struct logs *l, const struct logs_tail *t, const char *line, size_t n)
@@ -68,9 +68,21 @@ static const char *last_lines(const char *text, int64_t lines)
     return text;
 }
 
+/* Of one of many: the words on the others of its service are the same. */
+static bool is_news(struct logs *l, const char *id)
+{
+    const char *number = strrchr(id, '-');
+    size_t n = number ? (size_t)(number - id) : strlen(id);
+    if (strlen(l->elsewhere) == n && memcmp(l->elsewhere, id, n) == 0)
+        return false;
+    memcpy(l->elsewhere, id, n);
+    l->elsewhere[n] = '\0';
+    return true;
+}
+
 /* An instance that has just been started may have no log yet, and one that has just gone none any
  * more: nothing to complain about when it is one of many. */
-static int ask_log(struct logs *l, const char *path, struct remote_answer *ret)
+static int ask_log(struct logs *l, const char *id, const char *path, struct remote_answer *ret)
 {
     struct err err = { 0 };
     int rc = remote_ask(l->remote, "GET", path, NULL, ret, &err);
@@ -78,10 +90,11 @@ static int ask_log(struct logs *l, const char *path, struct remote_answer *ret)
         return remote_fail(rc, &err);
     if (ret->status == 200 || ret->status == 202 || (ret->status == 404 && l->prefix))
         return 0;
-    bool is_one_of_many = ret->status == LOGS_ELSEWHERE && l->prefix;
-    rc = is_one_of_many && l->said_elsewhere ? 0 : remote_refuse(ret);
-    l->said_elsewhere = is_one_of_many;
-    return is_one_of_many ? 0 : rc;
+    if (ret->status != LOGS_ELSEWHERE || !l->prefix)
+        return remote_refuse(ret);
+    if (is_news(l, id))
+        remote_refuse(ret);
+    return 0;
 }
 
 static bool has_lines(const struct remote_answer *a)
@@ -101,7 +114,7 @@ static int read_tail(struct logs *l, struct logs_tail *t)
     struct remote_answer answer = { 0 };
     int rc = remote_path(path, sizeof(path), "/v1/logs/", t->id, query);
     if (rc == 0)
-        rc = ask_log(l, path, &answer);
+        rc = ask_log(l, t->id, path, &answer);
     bool late = rc == 0 && answer.status == 202;
     t->coming = late && t->offset < 0 && l->tries > 0;
     if (late && l->tries == 0 && t->offset < 0 && answer.bytes == 0) {

@@ -3,17 +3,23 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/str.h"
+#include "base/us.h"
 #include "cli/command.h"
 #include "cli/show.h"
 #include "cli/state_dir.h"
 #include "keeper/keeper.h"
 #include "store/backup.h"
+#include "sys/clock.h"
+
+#define DYING_US (2 * US_PER_S) /* a killed process lets go of what it has open at its very end */
+#define DYING_LOOK_MS 10
 
 struct places {
     char state[PATH_MAX], making[PATH_MAX], aside[PATH_MAX];
@@ -51,7 +57,7 @@ static bool is_empty(const char *path)
 
 /* A plimsoll whose directory was moved or removed under it runs on, and would share its instances
  * with what is restored. Its admin socket is still bound to the path. */
-static bool is_served(const char *state_dir)
+static bool is_bound(const char *state_dir)
 {
     char socket[PATH_MAX], line[PATH_MAX + 128];
     struct str s;
@@ -67,6 +73,18 @@ static bool is_served(const char *state_dir)
     if (f)
         fclose(f);
     return found;
+}
+
+/* One that was killed a moment ago has it until nothing is left of it. */
+static bool is_served(const char *state_dir)
+{
+    int64_t until_us = clock_now_us() + DYING_US;
+    while (is_bound(state_dir)) {
+        if (clock_now_us() >= until_us)
+            return true;
+        poll(NULL, 0, DYING_LOOK_MS);
+    }
+    return false;
 }
 
 /* 1 = there is something that is to be set aside. */

@@ -156,6 +156,9 @@ static bool refuse_operator(const struct controller *c, const struct admin_comma
     int rc = control_check_operator(c->control, e);
     if (rc == -ENOTSUP)
         refuse_choice(c, cmd, reply);
+    else if (rc == -ENOENT && e->number > 0 && !control_instance(c->control, cmd->slot, e->number))
+        admin_reply_error(reply, 404, "there is no instance %s-%u any more", cmd->service,
+                          e->number);
     else if (rc == -ENOENT)
         admin_reply_error(reply, 409, "%s leaves: what is left of it ends by itself", cmd->service);
     else if (rc < 0)

@@ -245,18 +245,46 @@ static bool carries(const struct work *w, int64_t n, double rate_per_s)
     return rate_per_s * load_with(w, n).service_s < (double)(n * w->conf->concurrency);
 }
 
+/* One by one while they are few; beyond, no nearer than a hundredth, for each costs as much time as
+ * it is large. */
+static int64_t next_count(const struct work *w, int64_t n)
+{
+    int64_t most = useful_max(w), next = n + MAX(n / 128, 1);
+    return n < most ? MIN(next, most) : most + 1;
+}
+
+static bool keeps(const struct work *w, int64_t n, double rate_per_s)
+{
+    struct queueing q = with(w, n, rate_per_s);
+    return queueing_meets(&q, &w->slo);
+}
+
+/* Of those above `fewer`, which do not keep the target, up to `n`, which do. */
+static int64_t least_between(const struct work *w, double rate_per_s, int64_t fewer, int64_t n)
+{
+    while (n - fewer > 1) {
+        int64_t middle = fewer + (n - fewer) / 2;
+        if (carries(w, middle, rate_per_s) && keeps(w, middle, rate_per_s))
+            n = middle;
+        else
+            fewer = middle;
+    }
+    return n;
+}
+
 /* With coherence delay each count is another service time, so each is tried. None is left when even
  * a request that never waits takes too long, for the next ones only make it longer. */
 static int least_of_usl(const struct work *w, double rate_per_s, int64_t *ret)
 {
-    for (int64_t n = 1; n <= useful_max(w); n++) {
+    int64_t fewer = 0; /* do not */
+    for (int64_t n = 1; n <= useful_max(w); fewer = n, n = next_count(w, n)) {
         if (!carries(w, n, rate_per_s))
             continue;
-        struct queueing q = with(w, n, rate_per_s), idle = alone(w, n);
-        if (queueing_meets(&q, &w->slo)) {
-            *ret = n;
+        if (keeps(w, n, rate_per_s)) {
+            *ret = least_between(w, rate_per_s, fewer, n);
             return 0;
         }
+        struct queueing idle = alone(w, n);
         if (!queueing_meets(&idle, &w->slo))
             break;
     }
@@ -316,7 +344,7 @@ static int64_t nearest_of_usl(const struct work *w, double *ret_goal_s)
 {
     int64_t nearest = 0;
     double best_s = INFINITY;
-    for (int64_t n = 1; n <= useful_max(w); n++) {
+    for (int64_t n = 1; n <= useful_max(w); n = next_count(w, n)) {
         if (!carries(w, n, w->load.arrivals_per_s))
             continue;
         struct queueing q = with(w, n, w->load.arrivals_per_s), idle = alone(w, n);

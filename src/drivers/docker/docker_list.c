@@ -40,7 +40,10 @@ void docker_list_in(struct docker *d, int64_t us)
 
 void docker_list_late(struct docker *d)
 {
-    docker_list_in(d, LATE_US);
+    uint64_t late_ms = LATE_US / US_PER_MS;
+    if (!uv_is_active((uv_handle_t *)&d->list_timer) ||
+        uv_timer_get_due_in(&d->list_timer) > late_ms)
+        docker_list_in(d, LATE_US);
 }
 
 void docker_list_begin(struct docker *d)
@@ -203,7 +206,7 @@ static void tell_all_found(struct docker *d)
         d->env.emit(d->env.ctx, &e);
     }
     d->list_wanted = false;
-    docker_list_late(d);
+    docker_list_in(d, LATE_US);
 }
 
 static void on_listed(void *ctx, int status, json_t *json, const char *error)

@@ -395,6 +395,11 @@ static void put_why(const struct feed *f, int64_t now_us, struct feed_view *v)
     v->why_us = v->trouble_us;
     if (v->known || v->trouble[0])
         return;
+    if (f->answered_us != 0) { /* by a moment, so that nobody has noticed */
+        v->why = "is overdue";
+        v->why_us = us_sub(now_us, f->answered_us);
+        return;
+    }
     v->why = f->ops->ask ? "has not answered yet" : "has been told no value yet";
     v->why_us = us_sub(now_us, f->since_us);
 }

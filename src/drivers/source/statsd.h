@@ -37,14 +37,16 @@ bool statsd_next(struct slice *packet, struct statsd_metric *ret);
  * that they end, so the one that opens the first is in none. All zero = no interval is open. */
 struct statsd_rate {
     int64_t since_us; /* the open interval's begin; 0 = none is open */
+    int64_t last_us;  /* the newest packet that counted */
     double sum;
     bool counts; /* the packet that is being read has some of it */
 };
 
 void statsd_rate_count(struct statsd_rate *r, double n);
-/* A packet has been read. True = it has ended an interval, one of `every_us` or a little more, and
- * that is its rate a second. After a silence of over `held_us` the value before is not known any
- * more: a new interval begins, which does not count the silence. Pure. */
+/* A packet has been read. True = it has ended an interval, and that is its rate a second. It ends
+ * one of `every_us` or more, and a shorter one when another packet as far off as this one was would
+ * come too late: a rate is known for `held_us`. After a silence of over `held_us` a new interval
+ * begins, which does not count the silence. Pure. */
 bool statsd_rate_end(struct statsd_rate *r, int64_t at_us, int64_t every_us, int64_t held_us,
                      double *ret);
 

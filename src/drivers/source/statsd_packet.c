@@ -85,21 +85,22 @@ void statsd_rate_count(struct statsd_rate *r, double n)
 
 static void rate_begin(struct statsd_rate *r, int64_t at_us)
 {
-    *r = (struct statsd_rate){ .since_us = at_us };
+    *r = (struct statsd_rate){ .since_us = at_us, .last_us = at_us };
 }
 
 bool statsd_rate_end(struct statsd_rate *r, int64_t at_us, int64_t every_us, int64_t held_us,
                      double *ret)
 {
-    int64_t took_us = us_sub(at_us, r->since_us);
+    int64_t took_us = us_sub(at_us, r->since_us), gap_us = us_sub(at_us, r->last_us);
     if (!r->counts)
         return false;
     r->counts = false;
-    if (r->since_us == 0 || took_us > held_us) {
+    r->last_us = at_us;
+    if (r->since_us == 0 || gap_us > held_us) {
         rate_begin(r, at_us);
         return false;
     }
-    if (took_us < every_us)
+    if (took_us < every_us && took_us + gap_us <= held_us)
         return false;
     *ret = r->sum / ((double)took_us / (double)US_PER_S);
     rate_begin(r, at_us);

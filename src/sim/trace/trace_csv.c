@@ -13,7 +13,6 @@
 #define GAP_STEPS_MAX 100000 /* that may be missing in a row */
 #define GAP_US_MAX (31 * US_PER_DAY)
 #define STEP_US_MAX (366 * US_PER_DAY)
-#define NAMES_BYTES 256 /* of a header's columns, as far as a message shows them */
 
 static const char *const time_names[] = { "t_seconds", "t",  "seconds",  "time",
                                           "timestamp", "ts", "datetime", "date" };
@@ -98,29 +97,6 @@ static bool csv_begins(struct trace_reader *r, struct slice line)
     return time_found && rate_found;
 }
 
-/* A header with a time, and nothing that is known for a load: which of its columns is one would be
- * a guess, and each of its rows would be as strange as it. */
-static int csv_lacks(struct trace_reader *r, struct slice line, struct err *err)
-{
-    struct slice words[TRACE_COLUMNS_MAX];
-    char names[NAMES_BYTES];
-    struct str s;
-    bool time_found = false;
-    size_t count = MIN(split(line, find_separator(line), words), TRACE_COLUMNS_MAX);
-    str_init(&s, names, sizeof(names));
-    for (size_t n = 0; n < count; n++) {
-        time_found |= is_one_of(words[n], time_names, ARRAY_LEN(time_names));
-        str_put(&s, n > 0 ? ", " : "");
-        utf8_put(&s, words[n]);
-    }
-    if (!time_found || count < 2)
-        return 0;
-    return err_set(err, -EINVAL,
-                   "%s:%llu: no column is a rate (rps, rate, value, load) or a count (requests, "
-                   "count, hits, invocations); there are: %s",
-                   r->name, (unsigned long long)r->line_number, names);
-}
-
 /* -- rows -- */
 
 static int read_time(struct slice word, double *ret_s)
@@ -137,6 +113,39 @@ static int read_time(struct slice word, double *ret_s)
         n++;
     *ret_s /= units[n].per_s;
     return trace_time_fits(*ret_s) ? 0 : -EINVAL;
+}
+
+/* A header with a time, and nothing that is known for a load: which of its columns is one would be
+ * a guess, and each of its rows would be as strange as it. */
+static bool csv_lacks(struct trace_reader *r, struct slice line)
+{
+    struct slice words[TRACE_COLUMNS_MAX];
+    struct trace_lack lack = { .form = &trace_form_csv, .separator = find_separator(line) };
+    struct str s;
+    lack.columns = split(line, lack.separator, words);
+    lack.time_column = lack.columns;
+    str_init(&s, lack.names, sizeof(lack.names));
+    for (size_t n = 0; n < MIN(lack.columns, TRACE_COLUMNS_MAX); n++) {
+        if (lack.time_column == lack.columns &&
+            is_one_of(words[n], time_names, ARRAY_LEN(time_names)))
+            lack.time_column = n;
+        str_put(&s, n > 0 ? ", " : "");
+        utf8_put(&s, words[n]);
+    }
+    str_clean(lack.names);
+    lack.line = r->line_number;
+    if (lack.time_column < lack.columns && lack.columns > 1)
+        r->lack = lack;
+    return r->lack.line > 0;
+}
+
+static bool csv_follows(const struct trace_reader *r, struct slice line)
+{
+    struct slice words[TRACE_COLUMNS_MAX];
+    double at_s;
+    return split(line, r->lack.separator, words) == r->lack.columns &&
+           r->lack.time_column < TRACE_COLUMNS_MAX &&
+           read_time(words[r->lack.time_column], &at_s) == 0;
 }
 
 static int64_t to_us(double s)
@@ -283,6 +292,7 @@ static int csv_end(struct trace_reader *r, struct err *err)
 const struct trace_form trace_form_csv = {
     .begins = csv_begins,
     .lacks = csv_lacks,
+    .follows = csv_follows,
     .line = csv_line,
     .end = csv_end,
 };

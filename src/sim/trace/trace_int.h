@@ -13,9 +13,10 @@ struct trace_form {
     bool (*begins)(struct trace_reader *r, struct slice line);
     /* A line; one that is longer than TRACE_LINE_MAX comes cut. 0 or -Exxx. */
     int (*line)(struct trace_reader *r, struct slice line, struct err *err);
-    /* Why a line that is no such begin cannot be fed on: the text meant this form, and lacks
-     * something. 0 or -EINVAL. NULL = it never does. */
-    int (*lacks)(struct trace_reader *r, struct slice line, struct err *err);
+    /* Whether a line that is no such begin means to be one, and lacks something: r->lack is filled
+     * in. Whether the next one bears it out. NULL = never. */
+    bool (*lacks)(struct trace_reader *r, struct slice line);
+    bool (*follows)(const struct trace_reader *r, struct slice line);
     /* Makes r->trace of what was read: step, count, start. */
     int (*end)(struct trace_reader *r, struct err *err);
 };
@@ -33,10 +34,22 @@ struct trace_row {
     uint64_t untimed;   /* bad rows before it of which not even the time is known */
 };
 
+#define TRACE_NAMES_BYTES 256 /* of a header's columns, as far as a message shows them */
+
+/* A header with a time, and nothing that is known for a load; or a title that looks like one. */
+struct trace_lack {
+    const struct trace_form *form;
+    uint64_t line; /* 0 = none */
+    char separator;
+    size_t columns, time_column;
+    char names[TRACE_NAMES_BYTES];
+};
+
 struct trace_reader {
     const struct trace_form *form; /* NULL = not known yet */
-    bool begun;                    /* something but blanks came */
-    char *name;                    /* as messages have it: whole, where the trace's may be cut */
+    struct trace_lack lack;
+    bool begun; /* something but blanks came */
+    char *name; /* as messages have it: whole, where the trace's may be cut */
     struct trace trace;
     size_t cap; /* of trace.rates */
     uint64_t line_number;

@@ -22,6 +22,7 @@ struct trace_reader *trace_reader_new(const char *name)
         free(r);
         return NULL;
     }
+    str_clean(whole);
     r->name = whole;
     struct str s;
     str_init(&s, r->trace.name, sizeof(r->trace.name));
@@ -136,6 +137,11 @@ static void take_note(struct trace *t, struct slice note)
 
 static int refuse(struct trace_reader *r, struct err *err)
 {
+    if (r->lack.line > 0)
+        return err_set(err, -EINVAL,
+                       "%s:%llu: no column is a rate (rps, rate, value, load) or a count "
+                       "(requests, count, hits, invocations); there are: %s",
+                       r->name, (unsigned long long)r->lack.line, r->lack.names);
     return err_set(err, -EINVAL,
                    "%s: no header with a time (t_seconds, time, timestamp, ...) and a rate (rps, "
                    "rate, value, load) or count (requests, count, hits); nor is it a Prometheus "
@@ -164,6 +170,21 @@ static int refuse_compressed(struct trace_reader *r, struct slice line, struct e
     return 0;
 }
 
+static void note_strange(struct trace_reader *r, uint64_t line)
+{
+    trace_reader_say_bad(
+        r, line, "no header, and no [day/month/year:hour:minute:second zone] of 1970 to 9999");
+    r->strange_lines++;
+}
+
+/* What looked like a header was one of the strange lines. */
+static void forget_lack(struct trace_reader *r)
+{
+    if (r->lack.line > 0)
+        note_strange(r, r->lack.line);
+    r->lack.line = 0;
+}
+
 /* The first lines may be damaged: logs are cut anywhere, and tables have titles. */
 static int find_form(struct trace_reader *r, struct slice line, struct err *err)
 {
@@ -172,17 +193,19 @@ static int find_form(struct trace_reader *r, struct slice line, struct err *err)
         if ((!r->line_cut || forms[n]->takes_cut_lines) && forms[n]->begins(r, line))
             r->form = forms[n];
     }
+    if (!r->form && r->lack.line > 0 && !r->line_cut && r->lack.form->follows(r, line))
+        return refuse(r, err);
+    forget_lack(r);
     if (r->form)
         return 0;
     int rc = r->strange_lines == 0 ? refuse_compressed(r, line, err) : 0;
-    for (size_t n = 0; n < ARRAY_LEN(forms) && rc == 0; n++)
-        rc = forms[n]->lacks && !r->line_cut ? forms[n]->lacks(r, line, err) : 0;
     if (rc < 0)
         return rc;
-    trace_reader_say_bad(
-        r, r->line_number,
-        "no header, and no [day/month/year:hour:minute:second zone] of 1970 to 9999");
-    return ++r->strange_lines < STRANGE_LINES_MAX ? 0 : refuse(r, err);
+    for (size_t n = 0; n < ARRAY_LEN(forms); n++)
+        if (forms[n]->lacks && !r->line_cut && forms[n]->lacks(r, line))
+            return 0;
+    note_strange(r, r->line_number);
+    return r->strange_lines < STRANGE_LINES_MAX ? 0 : refuse(r, err);
 }
 
 static int take_line(struct trace_reader *r, struct slice line, struct err *err)
@@ -272,8 +295,9 @@ int trace_reader_end(struct trace_reader *r, struct trace *ret, struct err *err)
     struct trace *t = &r->trace;
     int rc = r->line_bytes > 0 ? end_line(r, err) : 0;
     if (rc == 0 && !r->form)
-        rc = r->strange_lines > 0 ? refuse(r, err)
-                                  : err_set(err, -EINVAL, "%s: nothing in it", r->name);
+        rc = r->strange_lines > 0 || r->lack.line > 0
+                 ? refuse(r, err)
+                 : err_set(err, -EINVAL, "%s: nothing in it", r->name);
     if (rc == 0)
         rc = r->form->end(r, err);
     if (rc == 0 && t->count == 0)

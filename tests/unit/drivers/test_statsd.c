@@ -1,4 +1,5 @@
 /* StatsD packets: what each line means, and what is passed over. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,6 +105,26 @@ static void test_rates(void **state)
     }
 }
 
+/* However far apart within the time that a rate is known: it never is overdue, and it is right. */
+static void test_rates_of_any_rhythm(void **state)
+{
+    const int64_t every_us = 1000000, held_us = 1500000;
+    for (int64_t gap_us = 10000; gap_us <= held_us; gap_us += 10000) {
+        struct statsd_rate r = { 0 };
+        int64_t known_us = 5000000;
+        for (int64_t at_us = known_us; at_us < 60000000; at_us += gap_us) {
+            double rate;
+            statsd_rate_count(&r, 3);
+            if (statsd_rate_end(&r, at_us, every_us, held_us, &rate)) {
+                assert_true(at_us - known_us <= held_us);
+                assert_true(fabs(rate * (double)gap_us / 3e6 - 1) < 1e-9);
+                known_us = at_us;
+            }
+        }
+        assert_true(known_us >= 60000000 - held_us - gap_us);
+    }
+}
+
 static void test_endpoints(void **state)
 {
     static const struct {
@@ -145,8 +166,11 @@ static void test_endpoints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),     cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_several),   cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_several),
+        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_rates_of_any_rhythm),
         cmocka_unit_test(test_endpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,7 @@ static inline void rig_run(struct rig *r, int64_t until_s, const struct rig_load
             .answered = load->arrivals,
             .in_flight = load->concurrency,
             .queued = load->queued,
+            .concurrency = load->concurrency + load->queued,
             .utilisation = load->utilisation,
             .fleet = &r->fleet,
         };
