@@ -6,7 +6,7 @@ TSAN   ?= build-tsan
 CLANG  ?= build-clang
 PYTHON ?= /usr/bin/python3
 PREFIX ?= /usr/local
-PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider --dist loadgroup
+SYSTEM  = $(PYTHON) tests/run_system.py
 
 PACKAGES = build-essential meson ninja-build pkg-config python3 libuv1-dev libcurl4-openssl-dev \
            libmicrohttpd-dev libjansson-dev libfyaml-dev libsqlite3-dev libsystemd-dev \
@@ -49,7 +49,7 @@ check: deps all asan clang lint
 	@tests/sim/same $(BUILD) $(CLANG)
 	meson test -C $(ASAN) --no-rebuild --print-errorlogs
 	$(BUILD)/plimsoll score --compare tests/score.expected traces/*.csv >/dev/null
-	PLIMSOLL_BUILD=$(abspath $(BUILD)) $(PYTEST) -n 3 tests/system
+	PLIMSOLL_BUILD=$(abspath $(BUILD)) $(SYSTEM) -n 3 tests/system
 
 # The system tests once more under ASan and UBSan, and beside that under TSan: the latter without the
 # engines' and the groups', for what they add runs on one thread.
@@ -57,10 +57,10 @@ NO_THREADS = driver_conformance test_alerts.py test_alerts_group.py test_backup.
              test_docker_life.py test_lease_etcd.py test_members.py test_plugins.py test_swarm.py \
              test_swarm_package.py test_takeover.py test_watch.py
 check-sanitize: deps asan tsan
-	@PLIMSOLL_BUILD=$(abspath $(ASAN)) PLIMSOLL_TEST_SLOW=4 $(PYTEST) -n 2 tests/system \
+	@PLIMSOLL_BUILD=$(abspath $(ASAN)) PLIMSOLL_TEST_SLOW=4 $(SYSTEM) -n 2 tests/system \
 		>$(ASAN)/system.log 2>&1 & asan=$$!; \
 	TSAN_OPTIONS=suppressions=$(abspath tests/tsan.supp) PLIMSOLL_BUILD=$(abspath $(TSAN)) \
-		PLIMSOLL_TEST_SLOW=8 $(PYTEST) $(NO_THREADS:%=--ignore=tests/system/%) tests/system; tsan=$$?; \
+		PLIMSOLL_TEST_SLOW=8 $(SYSTEM) $(NO_THREADS:%=--ignore=tests/system/%) tests/system; tsan=$$?; \
 	wait $$asan; asan=$$?; cat $(ASAN)/system.log; exit $$((tsan + asan))
 
 lint: all
