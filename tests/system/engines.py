@@ -116,12 +116,14 @@ class Engine:
         return self
 
     def forget_dead_containerd(self):
-        """It dies with a killed dockerd, and where nobody reaps it, its pid looks alive."""
+        """It dies with a killed dockerd, if not at once; and where nobody reaps it, its pid looks alive. The next one
+        would wait for it."""
         files = self.directory / "exec" / "containerd"
         with contextlib.suppress(OSError, ValueError):
-            if not alive(int((files / "containerd.pid").read_text())):
-                for name in ("containerd.pid", "containerd.sock", "containerd.sock.ttrpc"):
-                    (files / name).unlink(missing_ok=True)
+            pid = int((files / "containerd.pid").read_text())
+            wait(lambda: not alive(pid), 20, "the containerd of before to be gone")
+            for name in ("containerd.pid", "containerd.sock", "containerd.sock.ttrpc"):
+                (files / name).unlink(missing_ok=True)
 
     def answers(self):
         assert self.process.poll() is None, self.log_tail()
@@ -140,7 +142,7 @@ class Engine:
         os.kill(self.pid(), signal.SIGCONT)
 
     def kill(self):
-        """As a crash: its containerd and the containers live on until the next start."""
+        """As a crash: the containers live on until the next start."""
         os.kill(self.pid(), signal.SIGKILL)
         self.process.wait(10)
 
