@@ -98,15 +98,26 @@ struct slice slice_trim(struct slice s)
     return s;
 }
 
+size_t str_control_bytes(const char *text)
+{
+    unsigned char first = (unsigned char)text[0], second = first ? (unsigned char)text[1] : 0;
+    if (first == 0xc2 && second >= 0x80 && second < 0xa0)
+        return 2;
+    return first != '\0' && (first < ' ' || first == 127);
+}
+
 void str_clean(char *text)
 {
-    for (unsigned char *p = (unsigned char *)text; *p; p++) {
-        bool pair = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
-        if (pair)
-            *p++ = ' ';
-        if (pair || *p < ' ' || *p == 127)
-            *p = ' ';
-    }
+    for (; *text; text++)
+        for (size_t bytes = str_control_bytes(text); bytes > 0; bytes--)
+            text[bytes - 1] = ' ';
+}
+
+bool str_is_clean(const char *text)
+{
+    while (*text && str_control_bytes(text) == 0)
+        text++;
+    return *text == '\0';
 }
 
 bool str_copy(char *dst, size_t cap, const char *src)

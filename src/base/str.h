@@ -37,9 +37,12 @@ bool slice_eq(struct slice a, struct slice b);
 bool slice_eq_nocase(struct slice a, struct slice b); /* ASCII only */
 struct slice slice_trim(struct slice s);              /* spaces and tabs, both ends */
 
-/* What a terminal would obey becomes blanks: ASCII's control characters, and those that UTF-8
- * writes in two bytes (U+0080 to U+009F). For what others said. */
+/* What a terminal would obey: ASCII's control characters, and those that UTF-8 writes in two bytes
+ * (U+0080 to U+009F). The bytes of the one that the text begins with; 0 = it begins with none. */
+size_t str_control_bytes(const char *text);
+/* They become blanks. For what others said. */
 void str_clean(char *text);
+bool str_is_clean(const char *text);
 
 /* Copy into a fixed field; returns false, and leaves an empty field, when it does not fit. */
 bool str_copy(char *dst, size_t cap, const char *src);

@@ -84,36 +84,16 @@ void show_table_done(struct show_table *t)
     *t = (struct show_table){ 0 };
 }
 
-/* Control characters, which a terminal would obey: ASCII's, and those that UTF-8 writes in two
- * bytes (U+0080 to U+009F). */
-static size_t control_bytes(const char *p)
-{
-    unsigned char first = (unsigned char)p[0], second = first ? (unsigned char)p[1] : 0;
-    if (first == 0xc2 && second >= 0x80 && second < 0xa0)
-        return 2;
-    return first < ' ' || first == 127;
-}
-
-static bool is_clean(const char *text)
-{
-    while (*text && control_bytes(text) == 0)
-        text++;
-    return *text == '\0';
-}
-
 /* Some of it was said by engines, plugins and programs. */
 const char *show_string(json_t *value)
 {
     const char *text = json_string_value(value);
-    if (!text || is_clean(text))
+    if (!text || str_is_clean(text))
         return text ? text : "";
-    size_t n = strlen(text);
-    char *clean = malloc(n + 1);
+    char *clean = strdup(text);
     if (!clean)
         abort();
-    memcpy(clean, text, n + 1);
-    for (size_t i = 0; i < n; i++)
-        memset(clean + i, ' ', control_bytes(clean + i));
+    str_clean(clean);
     json_string_set(value, clean);
     free(clean);
     return json_string_value(value);

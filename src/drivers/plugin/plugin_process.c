@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fmt.h"
+#include "base/str.h"
 #include "drivers/plugin/plugin.h"
 
 #define READ_BYTES 16384
@@ -145,7 +146,7 @@ static void tell(struct plugin_life *l, struct output *o, char *line, size_t byt
     if (o == &l->out)
         l->client.line(l->client.ctx, line, bytes);
     else {
-        plugin_clean(line);
+        str_clean(line);
         l->client.complaint(l->client.ctx, line);
     }
 }

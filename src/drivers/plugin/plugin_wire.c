@@ -10,6 +10,7 @@
 
 #include "base/fmt.h"
 #include "base/num.h"
+#include "base/str.h"
 #include "base/us.h"
 
 #define AT_ONCE_DEFAULT 8
@@ -109,22 +110,6 @@ json_t *plugin_encode(const struct plugin_request *r, uint64_t id)
 
 /* --- from the plugin --- */
 
-/* Of a control character: ASCII's, and those that UTF-8 writes in two bytes (U+0080 to U+009F). */
-static size_t control_bytes(const char *p)
-{
-    unsigned char first = (unsigned char)p[0], second = first ? (unsigned char)p[1] : 0;
-    if (first == 0xc2 && second >= 0x80 && second < 0xa0)
-        return 2;
-    return first < ' ' || first == 127;
-}
-
-void plugin_clean(char *text)
-{
-    for (; *text; text++)
-        for (size_t bytes = control_bytes(text); bytes > 0; bytes--)
-            text[bytes - 1] = ' ';
-}
-
 /* Of a text's first `n` bytes those before a character that is not whole: half of one makes the
  * whole text unreadable for others. */
 static size_t whole_characters(const char *text, size_t n)
@@ -138,14 +123,7 @@ void plugin_copy(char *ret, size_t cap, const char *text)
 {
     if (fmt(ret, cap, "%s", text) >= cap)
         fmt(ret, cap, "%.*s...", (int)whole_characters(text, cap - sizeof("...")), text);
-    plugin_clean(ret);
-}
-
-static bool is_clean(const char *text)
-{
-    while (*text && control_bytes(text) == 0)
-        text++;
-    return *text == '\0';
+    str_clean(ret);
 }
 
 static int wrong(char *why, size_t cap, const char *text)
@@ -203,8 +181,8 @@ static bool read_address(const char *text, char *ret, size_t cap)
 {
     ret[0] = '\0';
     if (strncmp(text, "unix:/", 6) == 0)
-        return strlen(text) - 5 < sizeof(((struct sockaddr_un *)0)->sun_path) && is_clean(text) &&
-               str_copy(ret, cap, text);
+        return strlen(text) - 5 < sizeof(((struct sockaddr_un *)0)->sun_path) &&
+               str_is_clean(text) && str_copy(ret, cap, text);
     if (strncmp(text, "tcp:", 4) == 0)
         text += 4;
     return !text[0] || (is_tcp(text) && fmt(ret, cap, "tcp:%s", text) < cap);
@@ -219,7 +197,7 @@ static int read_instance(const json_t *json, struct plugin_instance *ret, char *
     *ret = (struct plugin_instance){ .drain_us = -1 };
     if (!json_is_object(json))
         return wrong(why, cap, "has an instance that is no object");
-    if (!is_clean(name))
+    if (!str_is_clean(name))
         return wrong(why, cap, "has a name with control characters");
     if (!str_copy(ret->name, sizeof(ret->name), name))
         return wrong(why, cap, "has too long a name");

@@ -87,7 +87,6 @@ int plugin_decode(const char *line, size_t bytes, struct plugin_said *ret, char 
 bool plugin_said_item(const struct plugin_said *said, size_t n, struct plugin_instance *ret,
                       char *why, size_t cap);
 void plugin_said_done(struct plugin_said *said);
-/* What a terminal would obey, in what a plugin wrote, becomes blanks. */
-void plugin_clean(char *text);
-/* The same of a copy; one that does not fit ends in dots, behind a whole character. */
+/* A copy of what a plugin wrote, without control characters; one that does not fit ends in dots,
+ * behind a whole character. */
 void plugin_copy(char *ret, size_t cap, const char *text);
